@@ -1,0 +1,32 @@
+# Everything a stranger needs: `make verify` and `make test` set up .venv by themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= out/quick
+
+.PHONY: verify test test-long check venv clean
+.DELETE_ON_ERROR:
+
+verify: venv
+	$(BIN)/mimtheory verify --profile quick --out $(OUT)
+
+test: venv
+	$(BIN)/python -m pytest -n 2
+
+test-long: venv
+	$(BIN)/python -m pytest -n 2 -m "long or not long"
+
+check: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+venv: .venv/.complete
+
+.venv/.complete: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"mimtheory needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv out dist

@@ -1,0 +1,127 @@
+"""Tail bounds with explicit constants, one function each. Proofs: docs/theory/concentration.md.
+
+Throughout, G is a Gaussian matrix with independent N(0, 1) entries and a failure probability is called delta.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+__all__ = [
+    "bernstein_second_moment",
+    "block_norm",
+    "chebyshev",
+    "chevet_excess",
+    "chi_squared_upper",
+    "edge_upper",
+    "gaussian_product_norm",
+    "gaussian_t",
+    "gordon_deficit",
+    "hoeffding",
+    "weighted_chi_squared_upper",
+]
+
+Floats = NDArray[np.float64]
+
+
+def gaussian_t(delta: float) -> float:
+    """t with exp(-t^2/2) = delta: a 1-Lipschitz function of Gaussians exceeds its mean by t with probability
+    at most delta."""
+    return math.sqrt(-2 * math.log(delta))
+
+
+def chevet_excess(mean: float, top: float, p: int, n: int, t: float) -> float:
+    """Upper bound on lmax((1/n) G^T diag(s) G) - mean for weights 0 <= s_i <= top with average `mean`.
+
+    G is (n, p). Holds with probability at least 1 - exp(-t^2/2) (Chevet's inequality and Gaussian
+    concentration).
+    """
+    return (math.sqrt(mean) + math.sqrt(top * p / n) + t * math.sqrt(top / n)) ** 2 - mean
+
+
+def gordon_deficit(mean: float, top: float, p: int, n: int, t: float) -> float:
+    """Upper bound on mean - lmin((1/n) G^T diag(s) G) for weights 0 <= s_i <= top with average `mean`.
+
+    G is (n, p). Holds with probability at least 1 - exp(-t^2/2) (Gordon's comparison with equal variances,
+    Poincare for the mean of a norm, Gaussian concentration).
+    """
+    root = math.sqrt(max(0.0, mean - top / n))
+    lower = root - math.sqrt(top * p / n) - (t + 1 / math.sqrt(2 * math.pi)) * math.sqrt(top / n)
+    return mean - max(0.0, lower) ** 2
+
+
+def weighted_chi_squared_upper(weights: Floats, counts: Floats, tau: float) -> float:
+    """Upper bound on sum_k weights[k] chi^2(counts[k]), independent, with probability at least 1 - exp(-tau).
+
+    Weights of either sign. Source of the constants: Laurent and Massart (2000), Lemma 1.
+    """
+    mean = float(weights @ counts)
+    spread = math.sqrt(float((weights * weights) @ counts))
+    return mean + 2 * math.sqrt(tau) * spread + 2 * tau * max(0.0, float(weights.max()))
+
+
+def edge_upper(T: Floats, p: int, tau: float) -> float:
+    """Upper bound on lmax((1/n) G^T diag(T) G), weights T (n,) of either sign, G (n, p).
+
+    Holds with probability at least 1 - 2 exp(-tau): for every w > max(0, max T) the eigenvalue is dominated, up
+    to the factor 2 in probability, by the weighted chi-squared sum with weight w/n on p and (w/n) T_i/(w - T_i)
+    on one degree of freedom each; w is chosen from T, p and tau only. Allocates O(n).
+    """
+    n = T.size
+    top = max(0.0, float(T.max()))
+    values, repeats = np.unique(T, return_counts=True)
+    counts = np.concatenate(([float(p)], repeats.astype(np.float64)))
+    scale = max(float(np.abs(T).max()), np.finfo(np.float64).tiny)
+
+    def bound(log_gap: float) -> float:
+        gap = scale * math.exp(log_gap)
+        w = top + gap
+        # w - T_i formed as gap + (top - T_i): exact where w is close to the largest weight
+        weights = np.concatenate(([w], w * values / (gap + (top - values)))) / n
+        return weighted_chi_squared_upper(weights, counts, tau)
+
+    best = minimize_scalar(bound, bounds=(math.log(1e-6), math.log(1e6)), method="bounded", options={"xatol": 1e-4})
+    return float(best.fun)
+
+
+def gaussian_product_norm(fro: float, op: float, p: int, t: float) -> float:
+    """Upper bound on |B^T G|_op for B with Frobenius norm `fro` and operator norm `op`, G (n, p) independent of B.
+
+    Holds with probability at least 1 - exp(-t^2/2) (Chevet's inequality and Gaussian concentration).
+    """
+    return fro + op * (math.sqrt(p) + t)
+
+
+def chi_squared_upper(k: int, tau: float) -> float:
+    """Upper bound on chi^2(k), with probability at least 1 - exp(-tau). Source: Laurent and Massart (2000)."""
+    return k + 2 * math.sqrt(k * tau) + 2 * tau
+
+
+def hoeffding(width: float, n: int, delta: float) -> float:
+    """One-sided deviation of a mean of n independent variables in an interval of length `width`."""
+    return width * math.sqrt(math.log(1 / delta) / (2 * n))
+
+
+def chebyshev(variance: float, n: int, delta: float) -> float:
+    """Deviation (Frobenius norm, for matrices) of a mean of n independent terms of total variance `variance`."""
+    return math.sqrt(variance / (n * delta))
+
+
+def bernstein_second_moment(K: float, r: int, n: int, delta: float) -> float:
+    """Upper bound on |(1/n) sum T_i z_i z_i^T - E|_op for |T_i| <= K and z_i ~ N(0, I_r), T_i a function of z_i
+    and independent noise; with probability at least 1 - delta.
+
+    Bernstein with the moments E|T (v.z)^2|^k <= K^k (2k-1)!! in each direction v of a 1/4-net; the factor is
+    1/(2 (31/32)^2 - 1), because a net point within 1/4 of the top eigenvector has cosine at least 31/32 with it.
+    """
+    net_factor, log_net = (1.0, 0.0) if r == 1 else (1 / (2 * (31 / 32) ** 2 - 1), r * math.log(9))
+    tau = log_net + math.log(2 / delta)
+    return net_factor * K * (math.sqrt(6 * tau / n) + 2 * tau / n)
+
+
+def block_norm(a: float, b: float, c: float) -> float:
+    """Norm of the 2 x 2 matrix [[a, b], [b, c]] with entries >= 0: bounds |M|_op for a symmetric M whose blocks
+    have operator norms at most a, b, c. Never larger than max(a, c) + b."""
+    return (a + c) / 2 + math.hypot((a - c) / 2, b)

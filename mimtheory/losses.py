@@ -1,0 +1,201 @@
+"""The zoo of losses l(t, y), convex in the prediction t; T_y = l'(c, y) preprocesses the labels.
+
+Every loss here is a function of the error u = t - y, so one derivative in u describes it.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["LOSS_NAMES", "Loss", "Piece", "loss"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """l'(u) = sum_k coefficients[k] u**k for lower < u < upper; None stands for an infinite end."""
+
+    lower: Fraction | None
+    upper: Fraction | None
+    coefficients: tuple[Fraction, ...]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A convex loss l(t, y) of the error u = t - y.
+
+    Attributes
+    ----------
+    name, parameter
+        Its entry in the zoo and the exact parameter (None where there is none).
+    K_plus, K_minus : float
+        Suprema of max(l', 0) and max(-l', 0); infinite where l' is unbounded.
+    L2 : float
+        Lipschitz constant of l' (infinite for l1 and quantile).
+    kinks : tuple of Fraction
+        Values of u at which l' is not smooth.
+    pieces : tuple of Piece or None
+        l' as a piecewise polynomial of u, in order; None where it is not one.
+    """
+
+    name: str
+    parameter: Fraction | None
+    K_plus: float
+    K_minus: float
+    L2: float
+    kinks: tuple[Fraction, ...]
+    pieces: tuple[Piece, ...] | None
+
+    @property
+    def text(self) -> str:
+        """The text from which `loss` makes this loss again."""
+        return self.name if self.parameter is None else f"{self.name}({_number(self.parameter)})"
+
+    @property
+    def K(self) -> float:
+        """Supremum of the absolute value of l'."""
+        return max(self.K_plus, self.K_minus)
+
+    def dl(self, t: ArrayLike, y: ArrayLike) -> Floats:
+        """Derivative l'(t, y) in the prediction t; broadcasts. At a jump of l' the value is the middle one."""
+        derivative: Floats = _SHAPES[self.name][1](np.subtract(t, y, dtype=np.float64), self._scale)
+        return derivative
+
+    def value(self, t: ArrayLike, y: ArrayLike) -> Floats:
+        """The loss l(t, y) itself; broadcasts."""
+        value: Floats = _SHAPES[self.name][0](np.subtract(t, y, dtype=np.float64), self._scale)
+        return value
+
+    @property
+    def _scale(self) -> float:
+        return math.nan if self.parameter is None else float(self.parameter)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _huber_value(u: Floats, delta: float) -> Floats:
+    size = np.abs(u)
+    return np.where(size <= delta, u * u / 2, delta * (size - delta / 2))
+
+
+def _logcosh_value(u: Floats, _: float) -> Floats:
+    size = np.abs(u)  # log cosh u = |u| + log1p(exp(-2|u|)) - log 2, without overflow
+    return size + np.log1p(np.exp(-2 * size)) - math.log(2)
+
+
+def _pseudo_huber_value(u: Floats, delta: float) -> Floats:
+    # delta^2 (sqrt(1 + v^2) - 1) with v = u/delta, without cancellation at small v
+    v = u / delta
+    return delta * delta * v * v / (1 + np.hypot(1, v))
+
+
+def _quantile_derivative(u: Floats, tau: float) -> Floats:
+    return np.where(u > 0, 1 - tau, np.where(u < 0, -tau, 0.5 - tau))
+
+
+# name -> (loss, derivative), both of (u, parameter)
+_SHAPES: dict[str, tuple[Callable[[Floats, float], Floats], Callable[[Floats, float], Floats]]] = {
+    "squared": (lambda u, _: u * u / 2, lambda u, _: u),
+    "l1": (lambda u, _: np.abs(u), lambda u, _: np.sign(u)),
+    "huber": (_huber_value, lambda u, delta: np.clip(u, -delta, delta)),
+    "pseudo_huber": (_pseudo_huber_value, lambda u, delta: u / np.hypot(1, u / delta)),
+    "logcosh": (_logcosh_value, lambda u, _: np.tanh(u)),
+    "quantile": (lambda u, tau: np.where(u > 0, (1 - tau) * u, -tau * u), _quantile_derivative),
+}
+LOSS_NAMES = tuple(_SHAPES)
+_PARAMETER = {"huber": "delta", "pseudo_huber": "delta", "quantile": "tau"}
+
+
+def loss(name: "str | Loss", **parameter: "float | int | str | Fraction") -> Loss:
+    """Look a loss up by name and parameter, or by text such as ``"huber(1)"``.
+
+    Parameters
+    ----------
+    name : str or Loss
+        One of squared, l1, huber, pseudo_huber, logcosh, quantile, with or without its parameter in
+        parentheses; a Loss is returned as it is.
+    **parameter
+        ``delta`` > 0 for huber (default 1) and pseudo_huber (default 1), 0 < ``tau`` < 1 for quantile
+        (default 1/2). A float is read by its shortest decimal text, so 0.1 means exactly 1/10.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name (the closest valid one is named) or a parameter outside its range.
+    """
+    if isinstance(name, Loss):
+        return name
+    if not isinstance(name, str):
+        raise ValueError(f"loss = {name!r}: a text such as 'huber(1)' is needed, not {type(name).__name__}")
+    match = re.fullmatch(r"\s*([A-Za-z]\w*)\s*(?:\(\s*(?:(\w+)\s*=)?([^()=]*)\))?\s*", name)
+    if match is None:
+        raise ValueError(f"loss = {name[:60]!r}: write a name with its parameter, such as 'huber(1)'")
+    base, keyword, inside = match.group(1), match.group(2), match.group(3)
+    if base not in _SHAPES:
+        near = difflib.get_close_matches(base, LOSS_NAMES, n=1, cutoff=0.0)
+        raise ValueError(f"loss = {base!r} is unknown; did you mean {near[0]!r}? allowed: {', '.join(LOSS_NAMES)}")
+    given: dict[str, float | int | str | Fraction] = dict(parameter)
+    if inside is not None and inside.strip():
+        given[keyword or _PARAMETER.get(base, "parameter")] = inside.strip()
+    return _build(base, _checked_parameter(base, given))
+
+
+def _checked_parameter(base: str, given: "dict[str, float | int | str | Fraction]") -> Fraction | None:
+    allowed = _PARAMETER.get(base)
+    for key in given:
+        if key != allowed:
+            takes = f"takes {allowed}" if allowed else "takes no parameter"
+            raise ValueError(f"loss {base!r} got {key} = {given[key]!r}, but it {takes}")
+    if allowed is None:
+        return None
+    raw = given.get(allowed, Fraction(1, 2) if allowed == "tau" else 1)
+    interval = "0 < tau < 1" if allowed == "tau" else "a number > 0 (1e-100 to 1e100)"
+    try:
+        # the double comes first: Fraction("1e999999999") would try to write that integer down
+        size = float(raw) if not (isinstance(raw, str) and "/" in raw) else 1.0
+        value = Fraction(repr(raw) if isinstance(raw, float) else raw) if 0 < size < math.inf else Fraction(-1)
+    except (ValueError, ZeroDivisionError, TypeError):
+        raise ValueError(f"{allowed} = {raw!r} of loss {base!r} is not a number; allowed: {interval}") from None
+    if not 0 < value < (1 if allowed == "tau" else 10**100) or value < Fraction(1, 10**100):
+        raise ValueError(f"{allowed} = {raw} of loss {base!r} is out of range; allowed: {interval}")
+    return value
+
+
+def _build(base: str, parameter: Fraction | None) -> Loss:
+    zero, one = Fraction(0), Fraction(1)
+    if base == "squared":
+        return Loss(base, None, math.inf, math.inf, 1.0, (), (Piece(None, None, (zero, one)),))
+    if base == "l1":
+        jump = (Piece(None, zero, (-one,)), Piece(zero, None, (one,)))
+        return Loss(base, None, 1.0, 1.0, math.inf, (zero,), jump)
+    if base == "logcosh":
+        return Loss(base, None, 1.0, 1.0, 1.0, (), None)
+    assert parameter is not None
+    size = float(parameter)
+    if base == "huber":
+        clipped = (
+            Piece(None, -parameter, (-parameter,)),
+            Piece(-parameter, parameter, (zero, one)),
+            Piece(parameter, None, (parameter,)),
+        )
+        return Loss(base, parameter, size, size, 1.0, (-parameter, parameter), clipped)
+    if base == "pseudo_huber":
+        return Loss(base, parameter, size, size, 1.0, (), None)
+    jump = (Piece(None, zero, (-parameter,)), Piece(zero, None, (one - parameter,)))
+    return Loss(base, parameter, 1 - size, size, math.inf, (zero,), jump)
+
+
+def _number(value: Fraction) -> str:
+    """Shortest exact text: a decimal where there is one, else a fraction."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    decimal = repr(float(value))
+    return decimal if Fraction(decimal) == value else str(value)

@@ -1,0 +1,179 @@
+"""Declarations only: a Lemma has Claims, a Claim has Controls.
+
+A claim is two pure functions. `measured` sees the draw. `stated` sees only what its level allows, so that a bound
+cannot peek and can be evaluated without a draw:
+
+=====  ==========================  =================================================
+level  stated(...) receives        the claim is true
+=====  ==========================  =================================================
+I      the experiment              as an identity
+D      the experiment              for every draw
+G      (given, delta)              with probability >= 1 - delta over what is not given
+P      (population, delta)         with probability >= 1 - delta over the draw
+=====  ==========================  =================================================
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from mimtheory.relations import Relation, Rounded, at_most
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["Claim", "Control", "Draw", "Lemma", "Level", "Provenance"]
+
+Level = Literal["I", "D", "G", "P"]
+Provenance = Literal["title", "numbered", "ours"]
+Stated = Callable[..., "Rounded | ArrayLike"]
+
+
+class Draw(Protocol):
+    """What the registry itself asks of an experiment; each claim's functions name what else they read."""
+
+    @property
+    def population(self) -> Any: ...
+
+
+Measured = Callable[[Any], "Rounded | ArrayLike"]
+Compare = Callable[["Rounded | ArrayLike", "Rounded | ArrayLike"], Relation]
+
+
+@dataclass(frozen=True)
+class Control:
+    """A structurally false variant of a claim, with the design on which the harness must refute it."""
+
+    name: str
+    why: str
+    stated: Stated
+    design: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """One checkable statement; `label` (as in ``A.2/perp_block``) names it everywhere."""
+
+    lemma: "Lemma"
+    name: str
+    level: Level
+    statement: str
+    summary: str
+    measured: Measured
+    stated: Stated
+    compare: Compare
+    needs: tuple[str, ...]
+    controls: list[Control] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        return f"{self.lemma.label}/{self.name}"
+
+    @property
+    def probabilistic(self) -> bool:
+        return self.level in ("G", "P")
+
+    def check(self, e: Draw, delta: float, stated: Stated | None = None) -> Relation:
+        """Compare measured and stated on one draw; a control's `stated` may stand in for the claim's own."""
+        stated = stated or self.stated
+        if self.level == "P":
+            return self.compare(self.measured(e), stated(e.population, delta))
+        if self.level == "G":
+            return self.compare(self.measured(e), stated(self.lemma.given(e), delta))
+        return self.compare(self.measured(e), stated(e))
+
+    def __repr__(self) -> str:
+        return f"<claim {self.label}[{self.level}]: {self.summary}>"
+
+
+def _nothing_given(e: Draw) -> Any:
+    raise TypeError("a claim of level G needs a lemma declared with given=")
+
+
+@dataclass(frozen=True, eq=False)
+class Lemma:
+    """A statement of the paper or of this project, and the register of its claims.
+
+    Parameters
+    ----------
+    label, title : str
+        Such as "A.2" and its title.
+    provenance : {"title", "numbered", "ours"}
+        Whether the paper names the statement, has a statement of this number whose text this project does not
+        have, or has no such statement. Constants and proofs are this project's in all three cases.
+    uses : tuple of str
+        Labels of the statements it rests on.
+    given : callable
+        From an experiment, the part of the draw on which claims of level G condition.
+    """
+
+    label: str
+    title: str
+    provenance: Provenance
+    uses: tuple[str, ...] = ()
+    given: Callable[[Any], Any] = _nothing_given
+    claims: dict[str, Claim] = field(default_factory=dict)
+
+    def claim(
+        self,
+        level: Level,
+        statement: str,
+        *,
+        measured: Measured,
+        compare: Compare = at_most,
+        needs: tuple[str, ...] = (),
+    ) -> Callable[[Stated], Claim]:
+        """Register the decorated function as the stated side of a claim named after it.
+
+        Parameters
+        ----------
+        level : {"I", "D", "G", "P"}
+        statement : str
+            The claim in LaTeX.
+        measured : callable
+            From an experiment, the measured side.
+        compare : callable
+            `at_most` (default), `at_least` or `equals`.
+        needs : tuple of str
+            Assumption labels without which the claim is vacuous.
+        """
+
+        def register(stated: Stated) -> Claim:
+            name = stated.__name__
+            if name in self.claims:
+                raise ValueError(f"claim {name!r} of lemma {self.label} is declared twice; names must differ")
+            claim = Claim(self, name, level, statement, _summary(stated), measured, stated, compare, needs)
+            self.claims[name] = claim
+            return claim
+
+        return register
+
+    def control(self, claim: Claim, *, why: str, **design: Any) -> Callable[[Stated], Control]:
+        """Register the decorated function as a false variant of `claim`, refuted on `design`.
+
+        The design names fields of a Setting (link, loss, d, n, ...) and may name trials and delta.
+        """
+
+        def register(stated: Stated) -> Control:
+            control = Control(stated.__name__, why, stated, MappingProxyType(design))
+            claim.controls.append(control)
+            return control
+
+        return register
+
+    @property
+    def doc(self) -> str:
+        """The documentation of the lemma's file: statement in words, looseness, source of the proof."""
+        return inspect.cleandoc(inspect.getmodule(next(iter(self.claims.values())).stated).__doc__ or "")
+
+    def __repr__(self) -> str:
+        return f"<lemma {self.label}: {self.title}, {len(self.claims)} claims>"
+
+
+def _summary(stated: Stated) -> str:
+    text = inspect.cleandoc(stated.__doc__ or "")
+    if not text:
+        raise ValueError(f"the claim {stated.__name__!r} needs a docstring: its first paragraph is printed in reports")
+    return " ".join(text.split("\n\n")[0].split())

@@ -1,0 +1,130 @@
+"""Comparisons that know their rounding error: `at_most`, `at_least` and `equals` make a `Relation`.
+
+Two sides are compared with an allowance that is the sum of their rounding errors, each derived where the number
+was computed. A violation within the allowance does not count, and a comparison whose allowance hides more than a
+thousandth of the larger side is `undecided`: it could not have seen a violation worth the name.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["EPS", "Outcome", "Relation", "Rounded", "at_least", "at_most", "equals", "gamma"]
+
+Floats = NDArray[np.float64]
+Outcome = Literal["holds", "violated", "vacuous", "undecided", "error"]
+
+EPS = float(np.finfo(np.float64).eps)
+_RESOLUTION = 1e-3
+_DEFAULT_ULPS = 8
+
+
+def gamma(k: float) -> float:
+    """Higham's gamma_k = k u / (1 - k u), u = EPS/2: relative error of a sum or product of k roundings.
+
+    Source: N. Higham, *Accuracy and Stability of Numerical Algorithms*, section 3.1.
+    """
+    ku = k * EPS / 2
+    return ku / (1 - ku)
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A computed number or array with a bound on the absolute rounding error of each entry."""
+
+    value: ArrayLike
+    error: ArrayLike = 0.0
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Both sides of a claim, entry by entry, and what their comparison shows.
+
+    Attributes
+    ----------
+    kind : {"at_most", "at_least", "equals"}
+    measured, stated, allowance : (k,) arrays
+        Both sides, and the sum of their rounding errors.
+    """
+
+    kind: Literal["at_most", "at_least", "equals"]
+    measured: Floats
+    stated: Floats
+    allowance: Floats
+
+    @property
+    def excess(self) -> Floats:
+        """How far each entry is on the wrong side, before the allowance."""
+        difference = self.measured - self.stated
+        if self.kind == "equals":
+            return np.abs(difference)
+        return difference if self.kind == "at_most" else -difference
+
+    @property
+    def outcome(self) -> Outcome:
+        """What this one comparison shows; `error` comes first and `holds` last."""
+        if np.isnan(self.stated).any() or not np.isfinite(self.measured).all():
+            return "error"
+        with np.errstate(invalid="ignore"):
+            if (self.excess > self.allowance).any():
+                return "violated"
+        if np.isinf(self.stated).any():
+            return "vacuous"
+        scale = np.maximum(np.abs(self.measured), np.abs(self.stated))
+        if (self.allowance > _RESOLUTION * scale).any():
+            return "undecided"
+        return "holds"
+
+    @property
+    def ratio(self) -> float:
+        """Tightness: the largest measured/stated (stated/measured for a lower bound); for an identity the
+        largest discrepancy in units of its allowance. At most 1 where the claim holds, up to rounding."""
+        if self.outcome == "error":
+            return float("nan")
+        if self.kind == "equals":
+            above, below = self.excess, self.allowance
+        elif self.kind == "at_most":
+            above, below = self.measured, self.stated
+        else:
+            above, below = self.stated, self.measured
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(below == 0, np.where(above > 0, np.inf, 0.0), above / below)
+        return float(ratios.max())
+
+
+def at_most(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Relation:
+    """State that every measured entry is at most the stated one (broadcast to a common shape)."""
+    return _relation("at_most", measured, stated)
+
+
+def at_least(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Relation:
+    """State that every measured entry is at least the stated one (broadcast to a common shape)."""
+    return _relation("at_least", measured, stated)
+
+
+def equals(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Relation:
+    """State that the two sides are equal in exact arithmetic."""
+    return _relation("equals", measured, stated)
+
+
+def _relation(
+    kind: Literal["at_most", "at_least", "equals"],
+    measured: "Rounded | ArrayLike",
+    stated: "Rounded | ArrayLike",
+) -> Relation:
+    left, left_error = _sides(measured)
+    right, right_error = _sides(stated)
+    left, right, allowance = np.broadcast_arrays(left, right, left_error + right_error)
+    return Relation(kind, left, right, allowance)
+
+
+def _sides(side: "Rounded | ArrayLike") -> tuple[Floats, Floats]:
+    """Values and errors of one side; a bare number carries the few roundings of a short scalar formula."""
+    if isinstance(side, Rounded):
+        value = np.atleast_1d(np.asarray(side.value, dtype=np.float64)).ravel()
+        return value, np.broadcast_to(np.asarray(side.error, dtype=np.float64), value.shape)
+    value = np.atleast_1d(np.asarray(side, dtype=np.float64)).ravel()
+    finite = np.where(np.isfinite(value), np.abs(value), 0.0)
+    return value, gamma(_DEFAULT_ULPS) * finite
