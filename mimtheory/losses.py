@@ -65,13 +65,11 @@ class Loss:
 
     def dl(self, t: ArrayLike, y: ArrayLike) -> Floats:
         """Derivative l'(t, y) in the prediction t; broadcasts. At a jump of l' the value is the middle one."""
-        derivative: Floats = _SHAPES[self.name][1](np.subtract(t, y, dtype=np.float64), self._scale)
-        return derivative
+        return _SHAPES[self.name][1](_error(t, y), self._scale)
 
     def value(self, t: ArrayLike, y: ArrayLike) -> Floats:
         """The loss l(t, y) itself; broadcasts."""
-        value: Floats = _SHAPES[self.name][0](np.subtract(t, y, dtype=np.float64), self._scale)
-        return value
+        return _SHAPES[self.name][0](_error(t, y), self._scale)
 
     @property
     def _scale(self) -> float:
@@ -81,9 +79,14 @@ class Loss:
         return self.text
 
 
+def _error(t: ArrayLike, y: ArrayLike) -> Floats:
+    return np.asarray(t, dtype=np.float64) - np.asarray(y, dtype=np.float64)
+
+
 def _huber_value(u: Floats, delta: float) -> Floats:
     size = np.abs(u)
-    return np.where(size <= delta, u * u / 2, delta * (size - delta / 2))
+    value: Floats = np.where(size <= delta, u * u / 2, delta * (size - delta / 2))
+    return value
 
 
 def _logcosh_value(u: Floats, _: float) -> Floats:
@@ -98,7 +101,8 @@ def _pseudo_huber_value(u: Floats, delta: float) -> Floats:
 
 
 def _quantile_derivative(u: Floats, tau: float) -> Floats:
-    return np.where(u > 0, 1 - tau, np.where(u < 0, -tau, 0.5 - tau))
+    slope: Floats = np.where(u > 0, 1 - tau, np.where(u < 0, -tau, 0.5 - tau))
+    return slope
 
 
 # name -> (loss, derivative), both of (u, parameter)

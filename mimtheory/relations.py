@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["EPS", "Outcome", "Relation", "Rounded", "at_least", "at_most", "equals", "gamma"]
 
 Floats = NDArray[np.float64]
-Outcome = Literal["holds", "violated", "vacuous", "undecided", "error"]
+Outcome = Literal["holds", "violated", "vacuous", "undecided", "skipped", "error"]
 
 EPS = float(np.finfo(np.float64).eps)
 _RESOLUTION = 1e-3
@@ -30,12 +30,15 @@ def gamma(k: float) -> float:
     return ku / (1 - ku)
 
 
-@dataclass(frozen=True)
 class Rounded:
-    """A computed number or array with a bound on the absolute rounding error of each entry."""
+    """A computed number or array with one bound on the absolute rounding error of its entries."""
 
-    value: ArrayLike
-    error: ArrayLike = 0.0
+    def __init__(self, value: ArrayLike, error: float = 0.0) -> None:
+        self.value: Floats = np.asarray(value, dtype=np.float64)
+        self.error = float(error)
+
+    def __repr__(self) -> str:
+        return f"Rounded({self.value.tolist()}, error={self.error:.1e})"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,9 @@ class Relation:
 
     @property
     def outcome(self) -> Outcome:
-        """What this one comparison shows; `error` comes first and `holds` last."""
+        """What this one comparison shows; `error` comes first and `holds` last, `skipped` if there is no entry."""
+        if self.measured.size == 0:
+            return "skipped"
         if np.isnan(self.stated).any() or not np.isfinite(self.measured).all():
             return "error"
         with np.errstate(invalid="ignore"):
@@ -81,7 +86,7 @@ class Relation:
     def ratio(self) -> float:
         """Tightness: the largest measured/stated (stated/measured for a lower bound); for an identity the
         largest discrepancy in units of its allowance. At most 1 where the claim holds, up to rounding."""
-        if self.outcome == "error":
+        if self.outcome in ("error", "skipped"):
             return float("nan")
         if self.kind == "equals":
             above, below = self.excess, self.allowance
@@ -123,8 +128,8 @@ def _relation(
 def _sides(side: "Rounded | ArrayLike") -> tuple[Floats, Floats]:
     """Values and errors of one side; a bare number carries the few roundings of a short scalar formula."""
     if isinstance(side, Rounded):
-        value = np.atleast_1d(np.asarray(side.value, dtype=np.float64)).ravel()
-        return value, np.broadcast_to(np.asarray(side.error, dtype=np.float64), value.shape)
-    value = np.atleast_1d(np.asarray(side, dtype=np.float64)).ravel()
+        value = side.value.ravel()
+        return value, np.full(value.shape, side.error)
+    value = np.asarray(side, dtype=np.float64).ravel()
     finite = np.where(np.isfinite(value), np.abs(value), 0.0)
     return value, gamma(_DEFAULT_ULPS) * finite

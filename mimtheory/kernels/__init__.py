@@ -1,0 +1,9 @@
+"""Every compiled function of the project: arrays and small integer codes in, no Python callables.
+
+Sums run over a fixed partition of the rows into leaves and are added in leaf order, so that results are
+identical for any number of threads.
+"""
+
+from mimtheory.kernels.hessian_power import hessian_power
+
+__all__ = ["hessian_power"]

@@ -1,0 +1,127 @@
+"""S_hat as an operator, and the extreme eigenvalues of symmetric operators.
+
+Nothing above this module sees a matrix of data: another engine that offers `matrix` can take this one's place.
+"""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigvalsh
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from mimtheory.kernels import hessian_power
+from mimtheory.kernels.hessian_power import roundings
+from mimtheory.relations import Rounded, gamma
+
+__all__ = ["DENSE_LIMIT", "EmpiricalHessian", "extreme_eigenvalues", "perp_restriction", "spectral_norm"]
+
+Floats = NDArray[np.float64]
+
+# Up to this dimension a dense d x d matrix costs less than the matvecs of one Lanczos run.
+DENSE_LIMIT = 512
+
+
+class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
+    """S_hat = (1/n) sum_i T_i x_i x_i^T as a SciPy LinearOperator of shape (d, d).
+
+    Parameters
+    ----------
+    X : (n, d) float64
+    T : (n,) float64
+    threads : int
+        Threads of the compiled product; any number gives the same bits.
+    """
+
+    def __init__(self, X: Floats, T: Floats, threads: int = 1) -> None:
+        super().__init__(dtype=np.float64, shape=(X.shape[1], X.shape[1]))
+        self.X, self.T, self.threads = X, T, threads
+
+    def _matvec(self, v: Floats) -> Floats:
+        return hessian_power(self.X, self.T, v.reshape(1, -1), threads=self.threads)[0]
+
+    def _matmat(self, V: Floats) -> Floats:
+        return hessian_power(self.X, self.T, np.ascontiguousarray(V.T), threads=self.threads).T
+
+    def _adjoint(self) -> "EmpiricalHessian":
+        return self
+
+    @cached_property
+    def matrix(self) -> "Floats | LinearOperator":
+        """The dense symmetric matrix where d <= DENSE_LIMIT (allocates n d + d^2 doubles), else this operator."""
+        if self.X.shape[1] > DENSE_LIMIT:
+            return self
+        product = self.X.T @ (self.X * (self.T / self.X.shape[0])[:, None])
+        return (product + product.T) / 2
+
+    @cached_property
+    def roundoff(self) -> float:
+        """Bound on |computed - exact|_op of anything that uses `matrix` and one symmetric eigensolver.
+
+        Entry (j, k) has an error of at most gamma_{n+3} (1/n) sum_i |T_i x_ij x_ik| in any order of summation, so
+        the operator norm of the error is at most gamma_{n+3} tau, tau = (1/n) sum_i |T_i| |x_i|^2 the trace of
+        the matrix of absolute values. Since |S_hat|_F <= tau, an eigensolver that is backward stable, projections
+        onto at most r <= d directions and the rounding of z = U x add at most gamma_{20 d} tau.
+        """
+        n, d = self.X.shape
+        tau = float(np.abs(self.T) @ np.einsum("ij,ij->i", self.X, self.X)) / n
+        return gamma(max(n + 3, roundings(n, d)) + 20 * d) * tau
+
+
+def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
+    """Smallest and largest eigenvalue of a symmetric A: dense solver for arrays, Lanczos otherwise.
+
+    Returns
+    -------
+    Rounded
+        Values (2,) in increasing order. The error of Lanczos is the residual norm: an exact eigenvalue lies within
+        it, and the start vector is fixed so that a run can be repeated. Rounding of A itself is not included.
+    """
+    if isinstance(A, np.ndarray):
+        values = eigvalsh(A)
+        return Rounded(np.array([values[0], values[-1]]))
+    start = np.random.default_rng(0).standard_normal(A.shape[0])
+    ends: list[float] = []
+    error = 0.0
+    for which in ("SA", "LA"):
+        value, vector = eigsh(A, k=1, which=which, v0=start, tol=0, ncv=min(A.shape[0], 40))
+        ends.append(value[0])
+        error = max(error, float(np.linalg.norm(A @ vector[:, 0] - value[0] * vector[:, 0])))
+    return Rounded(np.array(ends), error)
+
+
+def spectral_norm(A: "Floats | LinearOperator") -> Rounded:
+    """|A|_op of a symmetric A from its extreme eigenvalues."""
+    ends = extreme_eigenvalues(A)
+    return Rounded(np.abs(ends.value).max(), ends.error)
+
+
+def perp_restriction(A: "Floats | LinearOperator", U: Floats) -> "Floats | LinearOperator":
+    """An operator on R^d whose extreme eigenvalues are those of A on the complement of the rows of U.
+
+    P_perp A P_perp alone would add r zeros to the spectrum, and these may be extreme. They are moved to a Rayleigh
+    quotient of the restricted operator, which lies between its extreme eigenvalues.
+
+    Parameters
+    ----------
+    A : (d, d) symmetric, array or operator
+    U : (r, d) with orthonormal rows, r < d
+    """
+    v: Floats = np.random.default_rng(1).standard_normal(A.shape[0])
+    v -= U.T @ (U @ v)
+    v -= U.T @ (U @ v)
+    v = v / float(np.linalg.norm(v))
+    fill = float(v @ (A @ v))
+    if isinstance(A, np.ndarray):
+        AU = A @ U.T
+        inner = U @ AU
+        correction = U.T @ ((inner + fill * np.eye(U.shape[0])) @ U) - AU @ U - U.T @ AU.T
+        return A + (correction + correction.T) / 2
+
+    def restricted(x: Floats) -> Floats:
+        x = x.ravel()
+        signal = U @ x
+        y = A @ (x - U.T @ signal)
+        return y - U.T @ (U @ y) + fill * (U.T @ signal)
+
+    return LinearOperator(A.shape, matvec=restricted, rmatvec=restricted, dtype=np.float64)

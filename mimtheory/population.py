@@ -1,0 +1,212 @@
+"""The population of a problem: what is known before anything is drawn."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimtheory.hessian import Moments, expected_hessian, gaussian_moments, population_centre
+from mimtheory.links import Link, link
+from mimtheory.losses import Loss, loss
+
+__all__ = ["Population", "Setting"]
+
+Floats = NDArray[np.float64]
+_LARGEST = 10**9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The parameters of a problem, validated; the names are those of docs/theory.
+
+    Attributes
+    ----------
+    link : Link
+        g, a polynomial of r hidden coordinates; may be given as text or name.
+    loss : Loss
+        l; may be given as text.
+    d, n : int
+        Input dimension (at least r) and number of samples (at least 1).
+    centre : float or "population"
+        The centring constant c, or the minimiser of E l(c, y).
+    label_noise : float
+        Standard deviation of the Gaussian noise on the labels, at least 0.
+    eta1, beta1, a_scale : float
+        Step size (None: 1/(a_scale |S|_op)), weight decay (None: 1/eta1, pure power iteration) and |a_j|.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and what is allowed.
+    """
+
+    link: Link
+    loss: Loss
+    d: int
+    n: int
+    centre: float | Literal["population"] = 0.0
+    label_noise: float = 0.0
+    eta1: float | None = None
+    beta1: float | None = None
+    a_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        # texts are accepted for link and loss; the stored fields are always the objects
+        object.__setattr__(self, "link", link(self.link))
+        object.__setattr__(self, "loss", loss(self.loss))
+        _check_integer("d", self.d, self.link.r, f"an integer from r = {self.link.r} (of link {self.link.text})")
+        _check_integer("n", self.n, 1, "an integer from 1")
+        if self.centre != "population":
+            _check_real("centre", self.centre, -math.inf, "a finite number or 'population'")
+            object.__setattr__(self, "centre", float(self.centre))
+        _check_real("label_noise", self.label_noise, 0.0, "a finite number >= 0")
+        for name in ("eta1", "beta1"):
+            if getattr(self, name) is not None:
+                _check_real(name, getattr(self, name), 0.0, "a finite number >= 0 or None")
+        _check_real("a_scale", self.a_scale, 5e-324, "a finite number > 0")
+
+    @property
+    def bytes(self) -> int:
+        """Predicted peak memory of one draw: X, one product of its size, and the dense d x d work matrices."""
+        dense = 6 * self.d * self.d if self.d <= 512 else 0
+        return 8 * (2 * self.n * self.d + self.n * (2 * self.link.r + 8) + dense + 64 * self.d)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values from which `from_dict` makes an equal Setting."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return values | {"link": self.link.text, "loss": self.loss.text}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Setting":
+        """Inverse of `to_dict`; unknown fields are refused by name."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"field {unknown[0]!r} of a setting is unknown; allowed: {', '.join(sorted(known))}")
+        if missing := sorted({"link", "loss", "d", "n"} - set(values)):
+            raise ValueError(f"field {missing[0]!r} of a setting is missing; needed: link, loss, d, n")
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """Canonical JSON: equal settings have equal texts."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Setting":
+        """Inverse of `to_json`."""
+        return cls.from_dict(json.loads(text))
+
+
+def _check_integer(name: str, value: Any, least: int, allowed: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
+        raise ValueError(f"{name} = {value!r}; allowed: {allowed} to 10^9")
+
+
+def _check_real(name: str, value: Any, least: float, allowed: str) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < least:
+        raise ValueError(f"{name} = {value!r}; allowed: {allowed}")
+
+
+class Population:
+    """Expectations and suprema that belong to a Setting; nothing here depends on a draw.
+
+    Attributes
+    ----------
+    setting : Setting
+    C, c0, radius
+        C = E[T (z z^T - I)], shape (r, r), and c0 = E T with a bound on their errors.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.d, self.n, self.r = setting.d, setting.n, setting.link.r
+        self.p = self.d - self.r
+
+    @cached_property
+    def centre(self) -> float:
+        """The centring constant c as a number."""
+        s = self.setting
+        return population_centre(s.link, s.loss, s.label_noise) if s.centre == "population" else float(s.centre)
+
+    @cached_property
+    def moments(self) -> Moments:
+        return _moments(self.setting.link, self.setting.loss, self.centre, self.setting.label_noise)
+
+    @cached_property
+    def _C_c0_radius(self) -> tuple[Floats, float, float]:
+        s = self.setting
+        if s.label_noise == 0:
+            hessian = expected_hessian(s.link, s.loss, self.centre)
+            return hessian.C, hessian.c0, hessian.radius
+        m = self.moments
+        return m.mean_Tzz - m.mean_T * np.eye(self.r), m.mean_T, 2 * m.radius
+
+    @property
+    def C(self) -> Floats:
+        return self._C_c0_radius[0]
+
+    @property
+    def c0(self) -> float:
+        return self._C_c0_radius[1]
+
+    @property
+    def radius(self) -> float:
+        return self._C_c0_radius[2]
+
+    @property
+    def S_norm(self) -> float:
+        """|S|_op of S = c0 I + U^T C U."""
+        ends = np.linalg.eigvalsh(self.C) + self.c0
+        return float(max(np.abs(ends).max(), abs(self.c0) if self.p else 0.0))
+
+    @property
+    def K(self) -> float:
+        """sup |T|; K_plus and K_minus are the suprema of max(T, 0) and max(-T, 0)."""
+        return self.setting.loss.K
+
+    @property
+    def K_plus(self) -> float:
+        return self.setting.loss.K_plus
+
+    @property
+    def K_minus(self) -> float:
+        return self.setting.loss.K_minus
+
+    @property
+    def variance_T(self) -> float:
+        """Var T, raised by the error of the moments so that a bound built on it stays a bound."""
+        return self.moments.mean_T2 - self.moments.mean_T**2 + self.moments.radius * (1 + 2 * abs(self.c0))
+
+    @property
+    def V(self) -> float:
+        """E[T^2 |z|^4] - |E T z z^T|_F^2, raised by the error of the moments."""
+        m = self.moments
+        square = float(np.sum(m.mean_Tzz**2))
+        return m.T2_z4 - square + m.radius * (1 + 2 * self.r * math.sqrt(square))
+
+    @property
+    def eta1(self) -> float:
+        """Step size: given, or 1/(a_scale |S|_op), with sqrt(E T^2) for |S|_op where S = 0."""
+        if self.setting.eta1 is not None:
+            return self.setting.eta1
+        size = self.S_norm
+        if size <= 10 * self.radius:
+            size = math.sqrt(max(self.moments.mean_T2, 0.0))
+        return 1 / (self.setting.a_scale * size) if size > 0 else 1.0
+
+    @property
+    def gamma1(self) -> float:
+        """gamma = 1 - eta1 beta1; 0 is pure power iteration."""
+        beta1 = self.setting.beta1
+        return 0.0 if beta1 is None else 1 - self.eta1 * beta1
+
+
+@lru_cache(maxsize=256)
+def _moments(link: Link, loss: Loss, centre: float, label_noise: float) -> Moments:
+    return gaussian_moments(link, loss, centre, label_noise)

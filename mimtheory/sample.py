@@ -1,0 +1,174 @@
+"""A draw: X explicit, labels, T_i, and S_hat with its blocks along and across the hidden subspace."""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from mimtheory.operators import EmpiricalHessian, extreme_eigenvalues, perp_restriction, spectral_norm
+from mimtheory.population import Population
+from mimtheory.relations import Rounded
+
+__all__ = ["Labels", "Sample", "memory_limit"]
+
+Floats = NDArray[np.float64]
+
+
+def memory_limit() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The part of a draw on which A.2 conditions: hidden coordinates and preprocessed labels, not x itself.
+
+    Attributes
+    ----------
+    population : Population
+    Z : (n, r)
+    T : (n,)
+    """
+
+    population: Population
+    Z: Floats
+    T: Floats
+
+    @property
+    def n(self) -> int:
+        return int(self.T.size)
+
+    @property
+    def p(self) -> int:
+        """Dimension d - r of the complement, in which x is an independent Gaussian."""
+        return self.population.p
+
+    @cached_property
+    def T_mean(self) -> float:
+        """Tbar, the mean of the T_i."""
+        return float(self.T.mean())
+
+    def part(self, sign: int) -> tuple[float, float]:
+        """(m, K): mean and maximum of max(sign T_i, 0)."""
+        part = np.maximum(sign * self.T, 0.0)
+        return float(part.mean()), float(part.max())
+
+    @cached_property
+    def B_norms(self) -> tuple[float, float]:
+        """(|B|_F, |B|_op) of B = diag(T) Z."""
+        gram = (self.Z * self.T[:, None]).T @ (self.Z * self.T[:, None])
+        return float(np.sqrt(np.trace(gram))), float(np.sqrt(np.linalg.eigvalsh(gram)[-1]))
+
+
+class Sample:
+    """One draw of a Population.
+
+    Parameters
+    ----------
+    population : Population
+    rng : numpy Generator
+        Consumed in the order U, X, label noise.
+    threads : int
+        Threads of compiled products; does not change a bit of any result.
+
+    Attributes
+    ----------
+    U : (r, d) orthonormal rows, uniform (Haar)
+    X : (n, d);  Z : (n, r);  y, T : (n,)
+    S_hat : EmpiricalHessian
+    """
+
+    def __init__(self, population: Population, rng: np.random.Generator, threads: int = 1) -> None:
+        s = population.setting
+        if s.bytes > memory_limit():
+            raise ValueError(
+                f"d = {s.d}, n = {s.n} needs {s.bytes:,} bytes; allowed: at most the {memory_limit():,} of this machine"
+            )
+        self.population = population
+        q, upper = np.linalg.qr(rng.standard_normal((s.d, population.r)))
+        self.U = np.ascontiguousarray((q * np.sign(np.diag(upper))).T)
+        self.X = rng.standard_normal((s.n, s.d))
+        self.Z = self.X @ self.U.T
+        self.y = s.link(self.Z)
+        if s.label_noise:
+            self.y = self.y + s.label_noise * rng.standard_normal(s.n)
+        self.T = s.loss.dl(population.centre, self.y)
+        self.S_hat = EmpiricalHessian(self.X, self.T, threads)
+
+    @cached_property
+    def labels(self) -> Labels:
+        return Labels(self.population, self.Z, self.T)
+
+    @cached_property
+    def extremes(self) -> Rounded:
+        """(lmin, lmax) of S_hat."""
+        return self._rounded(extreme_eigenvalues(self.S_hat.matrix))
+
+    def H_norm(self, gamma: float, step: float) -> Rounded:
+        """|gamma I - step S_hat|_op without the eigenvalues of S_hat: by singular values where dense."""
+        A = self.S_hat.matrix
+        if isinstance(A, np.ndarray):
+            norm = Rounded(np.linalg.norm(gamma * np.eye(A.shape[0]) - step * A, 2))
+        else:
+            norm = spectral_norm(gamma * _identity(A.shape[0]) - step * A)
+        return Rounded(norm.value, norm.error + abs(step) * self.S_hat.roundoff + self._ulps(abs(gamma)))
+
+    @cached_property
+    def perp_extremes(self) -> Rounded:
+        """(lmin, lmax) of the perp block of S_hat - Tbar I; empty where d = r."""
+        if self.population.p == 0:
+            return Rounded(np.empty(0))
+        ends = self._rounded(extreme_eigenvalues(perp_restriction(self.S_hat.matrix, self.U)))
+        return Rounded(ends.value - self.labels.T_mean, ends.error)
+
+    @cached_property
+    def _signal_columns(self) -> Floats:
+        """S_hat U^T, shape (d, r)."""
+        return np.asarray(self.S_hat @ self.U.T)
+
+    @cached_property
+    def cross_norm(self) -> Rounded:
+        """|U S_hat P_perp|_op; empty where d = r."""
+        if self.population.p == 0:
+            return Rounded(np.empty(0))
+        columns = self._signal_columns
+        across = columns - self.U.T @ (self.U @ columns)
+        return self._rounded(Rounded(np.linalg.norm(across, 2)))
+
+    @cached_property
+    def signal_deviation(self) -> Rounded:
+        """|U S_hat U^T - (C + c0 I)|_op."""
+        block = self.U @ self._signal_columns - self.population.C - self.population.c0 * np.eye(self.population.r)
+        norm = np.abs(np.linalg.eigvalsh((block + block.T) / 2)).max()
+        return self._rounded(Rounded(norm, self._radius))
+
+    @cached_property
+    def noise(self) -> Rounded:
+        """|S_hat - S|_op."""
+        A, C, c0, U = self.S_hat.matrix, self.population.C, self.population.c0, self.U
+        if isinstance(A, np.ndarray):
+            difference = A - U.T @ C @ U
+            difference[np.diag_indices_from(difference)] -= c0
+        else:
+            signal = aslinearoperator(U.T @ C) @ aslinearoperator(U)
+            difference = A - signal - c0 * _identity(A.shape[0])
+        norm = self._rounded(spectral_norm(difference))
+        return Rounded(norm.value, norm.error + self._radius)
+
+    @property
+    def _radius(self) -> float:
+        """What the error of C and c0 adds to a norm: r entries a row, and c0."""
+        return (self.population.r + 1) * self.population.radius
+
+    def _rounded(self, measured: Rounded) -> Rounded:
+        return Rounded(measured.value, measured.error + self.S_hat.roundoff)
+
+    def _ulps(self, size: float) -> float:
+        return 20 * self.population.d * float(np.finfo(np.float64).eps) * size
+
+
+def _identity(d: int) -> LinearOperator:
+    return LinearOperator((d, d), matvec=lambda x: x, rmatvec=lambda x: x, dtype=np.float64)

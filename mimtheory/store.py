@@ -1,0 +1,81 @@
+"""Rows of trials in SQLite (write-ahead log), keyed by their content: a run that stops loses nothing and resumes."""
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mimtheory.verdicts import SCHEMA
+
+__all__ = ["Store", "content_key", "fingerprint"]
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """Hash of the source that decides what a row holds: rows of other code are never taken for this code's."""
+    root = Path(__file__).parent
+    presentation = {"cli.py", "reporting", "plans", "__pycache__"}
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        relative = path.relative_to(root)
+        if relative.parts[0] not in presentation:
+            digest.update(relative.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def content_key(identity: dict[str, Any]) -> str:
+    """Key of the row that `identity` determines: what was run, on which draw, by which code, in which schema."""
+    text = json.dumps(identity | {"schema": SCHEMA, "code": fingerprint()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Store:
+    """The rows of one output folder, in ``rows.sqlite``.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it does not exist.
+
+    Raises
+    ------
+    ValueError
+        If the folder cannot be written or the file is not such a store.
+    """
+
+    def __init__(self, folder: "str | Path") -> None:
+        self.folder = Path(folder)
+        self._lock = threading.Lock()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self.folder / "rows.sqlite", check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, json TEXT NOT NULL)")
+            self._connection.commit()
+        except (OSError, sqlite3.Error) as problem:
+            raise ValueError(f"out = {str(folder)!r} cannot be used: {problem}; allowed: a writable folder") from None
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The row of that key, or None."""
+        with self._lock:
+            found = self._connection.execute("SELECT json FROM rows WHERE key = ?", (key,)).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def put(self, key: str, row: dict[str, Any]) -> None:
+        """Write a row at once, so that a killed run keeps it."""
+        with self._lock, self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (key, json.dumps(row)))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every row, in the order of its key."""
+        with self._lock:
+            texts = self._connection.execute("SELECT json FROM rows ORDER BY key").fetchall()
+        return (json.loads(text) for (text,) in texts)
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,264 @@
+"""From outcomes of trials to verdicts: exact binomial tests, the power of a design, and the sentence of advice.
+
+Levels I and D: one violation refutes. Levels G and P state "fails with probability at most delta", and trials are
+independent, so the number of failures is dominated by a binomial(N, delta): the claim is refuted when so many
+failures have probability at most alpha under that law. All tests of a run share the false-alarm rate 1e-6.
+"""
+
+import dataclasses
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scipy.optimize import brentq
+from scipy.stats import binom
+
+from mimtheory.registry import Level, Provenance
+from mimtheory.relations import Outcome
+
+__all__ = [
+    "ADVICE",
+    "FALSE_ALARM",
+    "PROVENANCE",
+    "SCHEMA",
+    "CellVerdict",
+    "ClaimVerdict",
+    "ControlVerdict",
+    "LemmaVerdict",
+    "Report",
+    "Status",
+    "Tally",
+    "cell_status",
+    "claim_status",
+    "detectable_rate",
+    "p_value",
+]
+
+Status = Literal["holds", "refuted", "vacuous", "undecided", "skipped", "error"]
+
+SCHEMA = 1
+FALSE_ALARM = 1e-6
+_POWER = 0.95
+
+ADVICE: dict[Status, str] = {
+    "holds": "Nothing to do: the design would have caught the failure rate printed beside it.",
+    "refuted": "The statement is false as implemented, or the code is: reproduce the worst row and look at both sides.",
+    "vacuous": "The bound says nothing here: raise n/d, or use a loss with bounded derivative where K is infinite.",
+    "undecided": "This design could not have refuted the claim: add trials, or look at the control that survived.",
+    "skipped": "The claim does not apply to this design (for example no perp block where d = r).",
+    "error": "A number was not finite: look at the row and the sizes of its inputs.",
+}
+
+PROVENANCE: dict[Provenance, str] = {
+    "title": "named in arXiv 2511.15120; the explicit constants and the proof are this project's",
+    "numbered": "arXiv 2511.15120 has a statement of this number, whose text this project does not have; "
+    "this is what the chain of lemmas needs there",
+    "ours": "a statement of this project",
+}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the trials of one claim in one cell showed; ratios are measured/stated, one a trial."""
+
+    outcomes: tuple[Outcome, ...]
+    ratios: tuple[float, ...]
+    delta: float
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        return Counter(self.outcomes)
+
+    @property
+    def tested(self) -> int:
+        """Trials in which the claim said something and could be compared."""
+        return self.counts["holds"] + self.counts["violated"]
+
+    @property
+    def failures(self) -> int:
+        return self.counts["violated"]
+
+
+@dataclass(frozen=True)
+class CellVerdict:
+    """One claim on one row of the plan. `ratios` are those of the trials in order; `worst_trial` indexes them."""
+
+    row: int
+    setting: dict[str, Any]
+    delta: float
+    trials: int
+    planned: int
+    failures: int
+    status: Status
+    expected: Status
+    ratios: tuple[float, ...]
+    measured: tuple[float, ...]
+    stated: tuple[float, ...]
+    worst_trial: int | None
+    command: str
+
+    @property
+    def as_expected(self) -> bool:
+        return self.status == self.expected and self.trials == self.planned
+
+
+@dataclass(frozen=True)
+class ControlVerdict:
+    """One control on its own design."""
+
+    name: str
+    why: str
+    design: tuple[dict[str, Any], ...]
+    delta: float
+    trials: int
+    failures: int
+    refuted: bool
+    p_value: float
+    ratio_worst: float
+    ratio_median: float
+
+
+@dataclass(frozen=True)
+class ClaimVerdict:
+    """One claim pooled over its cells."""
+
+    label: str
+    level: Level
+    statement: str
+    summary: str
+    status: Status
+    advice: str
+    delta: float | None
+    trials: int
+    failures: int
+    p_value: float | None
+    detectable_rate: float | None
+    ratio_worst: float
+    ratio_median: float
+    cells: tuple[CellVerdict, ...]
+    controls: tuple[ControlVerdict, ...]
+
+
+@dataclass(frozen=True)
+class LemmaVerdict:
+    label: str
+    title: str
+    provenance: Provenance
+    doc: str
+    uses: tuple[str, ...]
+    claims: tuple[ClaimVerdict, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one run of `verify` found, and everything needed to repeat it."""
+
+    command: str
+    profile: str
+    rng: int
+    started: str
+    seconds: float
+    rows_computed: int
+    rows_reused: int
+    lemmas: tuple[LemmaVerdict, ...]
+    not_run: tuple[str, ...]
+    environment: dict[str, str]
+    version: str
+    code: str
+
+    @property
+    def claims(self) -> tuple[ClaimVerdict, ...]:
+        return tuple(claim for lemma in self.lemmas for claim in lemma.claims)
+
+    @property
+    def exit_code(self) -> int:
+        """0: every row as expected and every control refuted. 1: a claim is refuted that no row expects to be.
+        3: anything else (undecided, a surviving control, an unexpected status, rows not run)."""
+        claims = self.claims
+        cells = [cell for claim in claims for cell in claim.cells]
+        if any(c.status == "refuted" for c in claims) or any(
+            cell.status == "refuted" and cell.expected != "refuted" for cell in cells
+        ):
+            return 1
+        green = all(cell.as_expected for cell in cells) and not self.not_run
+        controls = all(control.refuted for claim in claims for control in claim.controls)
+        expected = all(
+            c.status == "holds" or (c.status in ("vacuous", "skipped") and all(x.as_expected for x in c.cells))
+            for c in claims
+        )
+        return 0 if green and controls and expected else 3
+
+    def to_json(self) -> str:
+        """Strict JSON: numbers that are not finite become null."""
+        return json.dumps(_finite({"schema": SCHEMA, **dataclasses.asdict(self)}), indent=1, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def p_value(failures: int, trials: int, delta: float) -> float:
+    """P(binomial(trials, delta) >= failures): how surprising so many failures are if the claim is true."""
+    return float(binom.sf(failures - 1, trials, delta))
+
+
+def detectable_rate(trials: int, delta: float, alpha: float) -> float | None:
+    """Smallest failure rate that the exact test at `alpha` refutes with probability 0.95; None if it never can.
+
+    Parameters
+    ----------
+    trials : int
+    delta, alpha : float
+        Failure probability stated by the claim, and false-alarm rate of the test.
+    """
+    if trials == 0 or p_value(trials, trials, delta) > alpha:
+        return None
+    critical = int(binom.isf(alpha, trials, delta)) + 1
+    if p_value(critical - 1, trials, delta) <= alpha:
+        critical -= 1
+    return float(brentq(lambda rate: binom.sf(critical - 1, trials, rate) - _POWER, delta, 1.0, xtol=1e-6))
+
+
+def cell_status(tally: Tally, level: Level, alpha: float) -> Status:
+    """Status of one claim in one cell. A cell need not have power of its own: the pooled test has to."""
+    counts = tally.counts
+    if counts["error"]:
+        return "error"
+    if _refutes(tally.failures, tally.tested, level, tally.delta, alpha):
+        return "refuted"
+    if counts["undecided"]:
+        return "undecided"
+    if counts["vacuous"]:
+        return "vacuous"
+    return "holds" if tally.tested else "skipped"
+
+
+def claim_status(tallies: Sequence[Tally], level: Level, alpha: float, controls_refuted: bool) -> Status:
+    """Status of a claim pooled over its cells; a surviving control or a design without power is undecided."""
+    counts = sum((tally.counts for tally in tallies), Counter[Outcome]())
+    tested, failures = counts["holds"] + counts["violated"], counts["violated"]
+    delta = max((tally.delta for tally in tallies), default=0.0)
+    if counts["error"]:
+        return "error"
+    if _refutes(failures, tested, level, delta, alpha):
+        return "refuted"
+    if tested == 0:
+        for status in ("undecided", "vacuous"):
+            if counts[status]:
+                return status
+        return "skipped"
+    powerless = level in ("G", "P") and detectable_rate(tested, delta, alpha) is None
+    return "undecided" if powerless or counts["undecided"] or not controls_refuted else "holds"
+
+
+def _refutes(failures: int, tested: int, level: Level, delta: float, alpha: float) -> bool:
+    if level in ("I", "D"):
+        return failures > 0
+    return failures > 0 and p_value(failures, tested, delta) <= alpha
