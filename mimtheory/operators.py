@@ -35,13 +35,13 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
 
     def __init__(self, X: Floats, T: Floats, threads: int = 1) -> None:
         super().__init__(dtype=np.float64, shape=(X.shape[1], X.shape[1]))
-        self.X, self.T, self.threads = X, T, threads
+        self._data, self._weights, self._threads = X, T, threads
 
     def _matvec(self, v: Floats) -> Floats:
-        return hessian_power(self.X, self.T, v.reshape(1, -1), threads=self.threads)[0]
+        return hessian_power(self._data, self._weights, v.reshape(1, -1), threads=self._threads)[0]
 
     def _matmat(self, V: Floats) -> Floats:
-        return hessian_power(self.X, self.T, np.ascontiguousarray(V.T), threads=self.threads).T
+        return hessian_power(self._data, self._weights, np.ascontiguousarray(V.T), threads=self._threads).T
 
     def _adjoint(self) -> "EmpiricalHessian":
         return self
@@ -49,9 +49,10 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
     @cached_property
     def matrix(self) -> "Floats | LinearOperator":
         """The dense symmetric matrix where d <= DENSE_LIMIT (allocates n d + d^2 doubles), else this operator."""
-        if self.X.shape[1] > DENSE_LIMIT:
+        X, T = self._data, self._weights
+        if X.shape[1] > DENSE_LIMIT:
             return self
-        product = self.X.T @ (self.X * (self.T / self.X.shape[0])[:, None])
+        product = X.T @ (X * (T / X.shape[0])[:, None])
         return (product + product.T) / 2
 
     @cached_property
@@ -63,8 +64,8 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
         the matrix of absolute values. Since |S_hat|_F <= tau, an eigensolver that is backward stable, projections
         onto at most r <= d directions and the rounding of z = U x add at most gamma_{20 d} tau.
         """
-        n, d = self.X.shape
-        tau = float(np.abs(self.T) @ np.einsum("ij,ij->i", self.X, self.X)) / n
+        n, d = self._data.shape
+        tau = float(np.abs(self._weights) @ np.einsum("ij,ij->i", self._data, self._data)) / n
         return gamma(max(n + 3, roundings(n, d)) + 20 * d) * tau
 
 
@@ -110,7 +111,7 @@ def perp_restriction(A: "Floats | LinearOperator", U: Floats) -> "Floats | Linea
     v: Floats = np.random.default_rng(1).standard_normal(A.shape[0])
     v -= U.T @ (U @ v)
     v -= U.T @ (U @ v)
-    v = v / float(np.linalg.norm(v))
+    v = np.asarray(v / np.linalg.norm(v))
     fill = float(v @ (A @ v))
     if isinstance(A, np.ndarray):
         AU = A @ U.T

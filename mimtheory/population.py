@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.hessian import Moments, expected_hessian, gaussian_moments, population_centre
+from mimtheory.hessian import ExpectedHessian, Moments, expected_hessian, gaussian_moments, population_centre
 from mimtheory.links import Link, link
 from mimtheory.losses import Loss, loss
 
@@ -134,6 +134,10 @@ class Population:
         s = self.setting
         return population_centre(s.link, s.loss, s.label_noise) if s.centre == "population" else float(s.centre)
 
+    def prepare(self) -> None:
+        """Compute the expectations now; equal links, losses and centres share them from then on."""
+        _ = self.C, self.moments
+
     @cached_property
     def moments(self) -> Moments:
         return _moments(self.setting.link, self.setting.loss, self.centre, self.setting.label_noise)
@@ -142,7 +146,7 @@ class Population:
     def _C_c0_radius(self) -> tuple[Floats, float, float]:
         s = self.setting
         if s.label_noise == 0:
-            hessian = expected_hessian(s.link, s.loss, self.centre)
+            hessian = _hessian(s.link, s.loss, self.centre)
             return hessian.C, hessian.c0, hessian.radius
         m = self.moments
         return m.mean_Tzz - m.mean_T * np.eye(self.r), m.mean_T, 2 * m.radius
@@ -205,6 +209,11 @@ class Population:
         """gamma = 1 - eta1 beta1; 0 is pure power iteration."""
         beta1 = self.setting.beta1
         return 0.0 if beta1 is None else 1 - self.eta1 * beta1
+
+
+@lru_cache(maxsize=256)
+def _hessian(link: Link, loss: Loss, centre: float) -> ExpectedHessian:
+    return expected_hessian(link, loss, centre)
 
 
 @lru_cache(maxsize=256)

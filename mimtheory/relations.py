@@ -83,11 +83,9 @@ class Relation:
         return "holds"
 
     @property
-    def ratio(self) -> float:
-        """Tightness: the largest measured/stated (stated/measured for a lower bound); for an identity the
-        largest discrepancy in units of its allowance. At most 1 where the claim holds, up to rounding."""
-        if self.outcome in ("error", "skipped"):
-            return float("nan")
+    def ratios(self) -> Floats:
+        """Tightness of each entry: measured/stated (stated/measured for a lower bound); for an identity the
+        discrepancy in units of its allowance. At most 1 where the claim holds, up to rounding."""
         if self.kind == "equals":
             above, below = self.excess, self.allowance
         elif self.kind == "at_most":
@@ -95,8 +93,18 @@ class Relation:
         else:
             above, below = self.stated, self.measured
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(below == 0, np.where(above > 0, np.inf, 0.0), above / below)
-        return float(ratios.max())
+            ratios: Floats = np.where(below == 0, np.where(above > 0, np.inf, 0.0), above / below)
+        return ratios
+
+    @property
+    def worst(self) -> int | None:
+        """Index of the entry with the largest ratio; None where nothing could be compared."""
+        return None if self.outcome in ("error", "skipped") else int(np.argmax(self.ratios))
+
+    @property
+    def ratio(self) -> float:
+        """The largest of `ratios`, the tightness of the comparison."""
+        return float("nan") if self.worst is None else float(self.ratios[self.worst])
 
 
 def at_most(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Relation:

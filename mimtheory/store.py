@@ -1,8 +1,10 @@
 """Rows of trials in SQLite (write-ahead log), keyed by their content: a run that stops loses nothing and resumes."""
 
+import csv
 import hashlib
 import json
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
@@ -11,7 +13,9 @@ from typing import Any
 
 from mimtheory.verdicts import SCHEMA
 
-__all__ = ["Store", "content_key", "fingerprint"]
+__all__ = ["Store", "content_key", "fingerprint", "print_rows", "rows"]
+
+_SETTING_FIELDS = ("link", "loss", "d", "n", "centre", "label_noise", "eta1", "beta1", "a_scale")
 
 
 @lru_cache(maxsize=1)
@@ -79,3 +83,56 @@ class Store:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def rows(folder: "str | Path") -> list[dict[str, Any]]:
+    """Every stored trial as a flat table: one dict a claim, with the worst entry of a vector claim.
+
+    Parameters
+    ----------
+    folder : path
+        The output folder of an earlier `mimtheory verify`.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no rows.
+    """
+    if not (Path(folder) / "rows.sqlite").is_file():
+        raise ValueError(f"folder = {str(folder)!r} has no rows.sqlite; allowed: the --out folder of mimtheory verify")
+    store = Store(folder)
+    stored = list(store.rows())
+    store.close()
+    flat = [_flat(row, name, result) for row in stored for name, result in row["results"].items()]
+    return sorted(flat, key=lambda r: (r["lemma"], r["kind"], str(r["claim"]), str(r["link"]), r["d"] or 0, r["index"]))
+
+
+def _flat(row: dict[str, Any], name: str, result: dict[str, Any]) -> dict[str, Any]:
+    claim, _, control = name.partition("/")
+    setting = row["setting"] or dict.fromkeys(_SETTING_FIELDS)
+    worst = result.get("worst")
+    sides = {side: None if worst is None else result[side][worst] for side in ("measured", "stated", "allowance")}
+    return {
+        "kind": row["kind"],
+        "lemma": row["lemma"],
+        "claim": claim,
+        "control": control,
+        **setting,
+        **{key: row[key] for key in ("delta", "rng", "index")},
+        "outcome": result.get("outcome", "violated" if result.get("found") else "holds"),
+        "ratio": result["ratio"],
+        **sides,
+        **{key: row[key] for key in ("seconds", "version", "command")},
+    }
+
+
+def print_rows(folder: "str | Path", as_csv: bool) -> None:
+    """Write `rows` to standard output, as CSV or as one JSON object a line."""
+    table = rows(folder)
+    if not as_csv:
+        for row in table:
+            print(json.dumps(row))
+        return
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(table[0]) if table else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)

@@ -138,6 +138,8 @@ class ClaimVerdict:
     detectable_rate: float | None
     ratio_worst: float
     ratio_median: float
+    searched: int
+    counterexample: dict[str, Any] | None
     cells: tuple[CellVerdict, ...]
     controls: tuple[ControlVerdict, ...]
 

@@ -114,10 +114,10 @@ def block_norms(e: Experiment) -> Rounded:
 @lemma.control(
     block_norms,
     why="|Tbar - c0| dropped: the perp block is centred at Tbar, not at c0",
-    link="h4+h4",
+    link="h2",
     loss="huber(1)",
-    d=(20, 40),
-    n=4000,
+    d=(3, 5),
+    n=2000,
     trials=60,
 )
 def block_norms_without_mean(e: Experiment) -> Rounded:
@@ -192,9 +192,9 @@ def perp_edge(given: Labels, delta: float) -> Floats:
     why="w p/n halved",
     link="h4+h4",
     loss="huber(1)",
-    d=(50, 100),
-    n=2000,
-    trials=12,
+    d=(300, 400),
+    n=600,
+    trials=6,
 )
 def perp_edge_with_half_the_dimension(given: Labels, delta: float) -> Floats:
     return _perp_edge(given, delta, given.p // 2)

@@ -1,0 +1,180 @@
+"""The command line: list, explain, verify, export. Bad input is one line on stderr and exit code 2.
+
+Only light modules are imported here; a command imports what it needs, so that help is immediate.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mimtheory.plan import Plan
+    from mimtheory.verdicts import Report
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Check the theory of learning multi-index models by gradient descent against measured values.",
+)
+
+_DEFAULTS = {"link": "h4+h4", "loss": "huber(1)", "d": 100}
+_SAMPLES_PER_DIMENSION = 40
+
+
+def main() -> None:
+    """Entry point: one line and exit code 2 for bad input, never a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except ValueError as problem:
+        _fail(str(problem))
+    except Exception as problem:
+        # the parser's own errors know their message and exit code
+        if not hasattr(problem, "format_message"):
+            raise
+        _fail(problem.format_message())
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+@app.command("list")
+def list_lemmas() -> None:
+    """List every lemma with its claims, levels and controls."""
+    from mimtheory.terminal import print_registry
+
+    print_registry()
+
+
+@app.command()
+def explain(label: Annotated[str, typer.Argument(help="A lemma or a claim, such as A.2 or A.2/perp_block.")]) -> None:
+    """Print a statement in words: claims, levels, controls, provenance and where the proof is."""
+    from mimtheory.lemmas import find_claim, find_lemma
+    from mimtheory.terminal import print_claim, print_lemma
+
+    if "/" in label:
+        print_claim(find_claim(label))
+    else:
+        print_lemma(find_lemma(label))
+
+
+@app.command()
+def verify(
+    lemmas: Annotated[list[str] | None, typer.Argument(help="Labels such as A.2; all if none is given.")] = None,
+    profile: Annotated[str | None, typer.Option(help="quick (default) or full.")] = None,
+    link: Annotated[str | None, typer.Option(help="A link of your own, such as 'h4(z1) + h4(z2)'.")] = None,
+    loss: Annotated[str | None, typer.Option(help="A loss, such as 'huber(1)'.")] = None,
+    d: Annotated[int | None, typer.Option(help="Input dimension.")] = None,
+    n: Annotated[int | None, typer.Option(help="Samples; 40 d if not given.")] = None,
+    centre: Annotated[str | None, typer.Option(help="Centring constant, a number or 'population'.")] = None,
+    label_noise: Annotated[float | None, typer.Option(help="Standard deviation of the label noise.")] = None,
+    eta1: Annotated[float | None, typer.Option(help="Step size.")] = None,
+    beta1: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
+    a_scale: Annotated[float | None, typer.Option(help="Size |a_j| of the outer weights.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Failure probability of the claims at levels G and P.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Draws for each row.")] = None,
+    rng: Annotated[int, typer.Option(help="Seed.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the rows and the report; an earlier run there resumes.")] = Path(
+        "mimtheory-out"
+    ),
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print rows, predicted time and memory; run none.")
+    ] = False,
+) -> int:
+    """Check lemmas on real draws and write a report.
+
+    Exit code 0: every row as expected, every control refuted. 1: a claim is refuted. 2: bad input. 3: something is
+    undecided, a control survived, or rows were not run.
+    """
+    own = {"link": link, "loss": loss, "d": d, "n": n, "centre": _centre(centre), "label_noise": label_noise}
+    own |= {"eta1": eta1, "beta1": beta1, "a_scale": a_scale}
+    given = {name: value for name, value in own.items() if value is not None}
+    plan = _plan(list(lemmas or []), profile, given, trials, delta, rng)
+    from mimtheory.terminal import print_plan
+
+    if dry_run:
+        print_plan(plan)
+        return 0
+    return _run(plan, out, json)
+
+
+def _centre(text: str | None) -> float | str | None:
+    if text is None or text == "population":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"centre = {text!r}; allowed: a finite number or 'population'") from None
+
+
+def _plan(
+    lemmas: list[str], profile: str | None, given: dict[str, Any], trials: int | None, delta: float | None, rng: int
+) -> "Plan":
+    from mimtheory.lemmas import REGISTRY, find_lemma
+    from mimtheory.plan import Plan, PlanRow, read_plan
+    from mimtheory.population import Setting
+
+    # a zero must reach the validation of the plan, not be taken for "not given"
+    trials = 24 if trials is None and given else trials
+    delta = 0.01 if delta is None and given else delta
+    if not given:
+        return read_plan(profile or "quick").restricted(lemmas).with_overrides(trials=trials, delta=delta, rng=rng)
+    if profile is not None:
+        raise ValueError(f"profile = {profile!r} cannot be combined with {', '.join(given)}; allowed: one of the two")
+    values = _DEFAULTS | given
+    values.setdefault("n", _SAMPLES_PER_DIMENSION * values["d"])
+    setting = Setting.from_dict(values)
+    labels = [find_lemma(label).label for label in lemmas] or [lemma.label for lemma in REGISTRY]
+    assert trials is not None
+    assert delta is not None
+    return Plan("custom", tuple(PlanRow(label, setting, trials, delta) for label in labels), rng)
+
+
+def _run(plan: "Plan", out: Path, json: bool) -> int:
+    from mimtheory.harness import check_memory, run
+    from mimtheory.store import Store
+    from mimtheory.terminal import print_report, progress_bar
+
+    check_memory(plan)
+    store = Store(out)
+    command = shlex.join(["mimtheory", *sys.argv[1:]])
+    with progress_bar() as progress:
+        report = run(plan, store, command=command, progress=progress)
+    store.close()
+    (out / "report.json").write_text(report.to_json(), encoding="utf-8")
+    page = _write_page(report, out)
+    if json:
+        print(report.to_json())
+    else:
+        print_report(report, out, page)
+    return report.exit_code
+
+
+def _write_page(report: "Report", out: Path) -> str:
+    try:
+        from mimtheory.reporting import write_page
+
+        return str(write_page(report, out))
+    except ImportError as missing:
+        return f"not written: {missing}"
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="The --out folder of an earlier verify.")],
+    csv: Annotated[bool, typer.Option("--csv", help="CSV instead of one JSON object a line.")] = False,
+) -> None:
+    """Print every stored trial as a flat table, one line a claim."""
+    from mimtheory.store import print_rows
+
+    print_rows(folder, csv)

@@ -1,0 +1,105 @@
+"""Plans: which settings are checked how often, and which status each row expects."""
+
+import itertools
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from typing import Any
+
+from mimtheory.lemmas import find_lemma
+from mimtheory.population import Setting
+from mimtheory.registry import Control
+from mimtheory.verdicts import Status
+
+__all__ = ["PROFILES", "Plan", "PlanRow", "control_design", "read_plan"]
+
+PROFILES = ("quick", "full")
+_CONTROL_TRIALS, _CONTROL_DELTA = 20, 0.01
+_ROW_FIELDS = ("lemma", "trials", "delta", "expect")
+_STATUSES = ("holds", "refuted", "vacuous", "undecided", "skipped", "error")
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One setting for one lemma. `expect` maps claim names to the status they expect; the others expect `holds`.
+
+    Raises
+    ------
+    ValueError
+        For trials < 1, delta outside (0, 1), an unknown lemma, claim or status.
+    """
+
+    lemma: str
+    setting: Setting
+    trials: int
+    delta: float
+    expect: Mapping[str, Status] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.trials, bool) or not isinstance(self.trials, int) or not 1 <= self.trials <= 10**6:
+            raise ValueError(f"trials = {self.trials!r}; allowed: an integer from 1 to 10^6")
+        if not isinstance(self.delta, int | float) or not 0 < self.delta < 1:
+            raise ValueError(f"delta = {self.delta!r}; allowed: a number with 0 < delta < 1")
+        claims = find_lemma(self.lemma).claims
+        for name, status in self.expect.items():
+            if name not in claims:
+                raise ValueError(f"expect = {name!r} is no claim of {self.lemma}; allowed: {', '.join(claims)}")
+            if status not in _STATUSES:
+                raise ValueError(f"expect of {name} = {status!r}; allowed: {', '.join(_STATUSES)}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows, the seed, and how many examples a search for counterexamples of levels I and D may try."""
+
+    profile: str
+    rows: tuple[PlanRow, ...]
+    rng: int = 0
+    examples: int = 50
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rng, bool) or not isinstance(self.rng, int) or self.rng < 0:
+            raise ValueError(f"rng = {self.rng!r}; allowed: an integer from 0")
+
+    def restricted(self, lemmas: Sequence[str]) -> "Plan":
+        """The rows of these lemmas only (all rows for an empty sequence)."""
+        labels = {find_lemma(label).label for label in lemmas}
+        return replace(self, rows=tuple(row for row in self.rows if not labels or row.lemma in labels))
+
+    def with_overrides(self, *, trials: int | None, delta: float | None, rng: int) -> "Plan":
+        """Every row with these trials and delta where given."""
+        rows = (replace(row, trials=trials or row.trials, delta=delta or row.delta) for row in self.rows)
+        return replace(self, rows=tuple(rows), rng=rng)
+
+
+def read_plan(profile: str) -> Plan:
+    """The plan of that name from the package's data."""
+    if profile not in PROFILES:
+        raise ValueError(f"profile = {profile!r} is unknown; allowed: {', '.join(PROFILES)}")
+    raw = tomllib.loads((files("mimtheory") / "plans" / f"{profile}.toml").read_text(encoding="utf-8"))
+    rows = tuple(row for entry in raw["row"] for row in _expand(entry))
+    return Plan(profile, rows, examples=raw["examples"])
+
+
+def _expand(entry: dict[str, Any]) -> list[PlanRow]:
+    """The rows of one entry: the product over its fields that are lists."""
+    fixed = {key: value for key, value in entry.items() if key in _ROW_FIELDS}
+    return [PlanRow(setting=setting, **fixed) for setting in _product(entry, _ROW_FIELDS)]
+
+
+def control_design(control: Control) -> tuple[tuple[Setting, ...], int, float]:
+    """(settings, trials a setting, delta) on which a control must be refuted."""
+    settings = _product(control.design, ("trials", "delta"))
+    return (
+        tuple(settings),
+        control.design.get("trials", _CONTROL_TRIALS),
+        control.design.get("delta", _CONTROL_DELTA),
+    )
+
+
+def _product(entry: Mapping[str, Any], other: Sequence[str]) -> list[Setting]:
+    axes = {
+        key: value if isinstance(value, list | tuple) else [value] for key, value in entry.items() if key not in other
+    }
+    return [Setting.from_dict(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]

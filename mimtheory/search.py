@@ -1,0 +1,91 @@
+"""Search for a counterexample of a claim of level I or D: Hypothesis draws structure and a seed, never arrays.
+
+Levels G and P are never searched: over seeds, a statement of high probability always has a violation.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import HealthCheck, find, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+from hypothesis.strategies import SearchStrategy
+
+from mimtheory.experiment import Experiment
+from mimtheory.links import link
+from mimtheory.population import Setting
+from mimtheory.registry import Claim, Control
+
+__all__ = ["Found", "search", "settings_with_seed"]
+
+_LINKS = ("h2", "h4", "z1*z2", "h4+h4", "h2h2", "mixed", "z1 + z1*z2", "He2(z1)/2 + He3(z2)/6", "z1**3", "r3")
+_LOSSES = ("squared", "l1", "huber(1)", "huber(0.3)", "pseudo_huber(1)", "logcosh", "quantile(0.2)")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a search: how many examples it tried, the largest ratio seen, and a violation if any."""
+
+    claim: str
+    examples: int
+    ratio_worst: float
+    counterexample: dict[str, Any] | None
+
+
+def settings_with_seed() -> "SearchStrategy[tuple[Setting, int]]":
+    """Settings small enough for thousands of draws, from d = r and n = 1 on, each with a seed."""
+    return st.builds(
+        _setting,
+        st.sampled_from(_LINKS),
+        st.sampled_from(_LOSSES),
+        st.integers(0, 30),
+        st.integers(1, 200),
+        st.sampled_from((0.0, 0.5, -1.0)),
+        st.sampled_from((None, 0.0, 0.5)),
+    ).flatmap(lambda setting: st.tuples(st.just(setting), st.integers(0, 2**31 - 1)))
+
+
+def _setting(text: str, loss: str, p: int, n: int, centre: float, beta1: float | None) -> Setting:
+    return Setting(link=link(text), loss=loss, d=link(text).r + p, n=n, centre=centre, eta1=1.0, beta1=beta1)  # type: ignore[arg-type]
+
+
+def search(claim: Claim, examples: int = 200, control: Control | None = None) -> Found:
+    """Try `examples` settings and draws; a violation beyond derived roundoff is shrunk to a simple one.
+
+    Parameters
+    ----------
+    claim : Claim
+        Of level I or D.
+    examples : int
+    control : Control, optional
+        A false variant to be searched in the claim's place.
+
+    Raises
+    ------
+    ValueError
+        For a claim of level G or P.
+    """
+    if claim.probabilistic:
+        raise ValueError(f"claim = {claim.label} has level {claim.level}; allowed: I or D (a seed can always be found)")
+    stated = control.stated if control else claim.stated
+    ratios = [0.0]
+    profile = settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+    def violates(case: tuple[Setting, int]) -> bool:
+        setting, seed = case
+        relation = claim.check(Experiment(setting, seed), 0.5, stated)
+        if relation.outcome in ("holds", "violated"):
+            ratios.append(relation.ratio)
+        return relation.outcome in ("violated", "error")
+
+    try:
+        setting, seed = find(settings_with_seed(), violates, settings=profile)
+    except NoSuchExample:
+        return Found(claim.label, examples, max(ratios), None)
+    return Found(claim.label, len(ratios) - 1, max(ratios), {"setting": setting.to_dict(), "seed": seed})

@@ -1,0 +1,175 @@
+"""What the command line prints: tables that align, a progress bar with an estimate, one sentence of result."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from mimtheory.harness import check_memory, predicted_seconds, tasks_of
+from mimtheory.lemmas import REGISTRY
+from mimtheory.plan import Plan
+from mimtheory.registry import Claim, Lemma
+from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
+
+__all__ = ["print_claim", "print_lemma", "print_plan", "print_registry", "print_report", "progress_bar"]
+
+_STYLE: dict[Status, str] = {
+    "holds": "green",
+    "refuted": "bold red",
+    "vacuous": "yellow",
+    "undecided": "magenta",
+    "skipped": "dim",
+    "error": "bold red",
+}
+_LEVEL = {
+    "I": "an identity, up to derived roundoff",
+    "D": "true for every draw",
+    "G": "true with probability at least 1 - delta, given part of the draw",
+    "P": "true with probability at least 1 - delta, before any draw",
+}
+
+
+def _console() -> Console:
+    # a pipe gets plain text of a width at which no table wraps
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+
+
+def print_registry() -> None:
+    """Every lemma with its claims."""
+    console = _console()
+    for lemma in REGISTRY:
+        console.print(f"[bold]{lemma.label}[/] {lemma.title}  ({lemma.provenance})")
+        table = Table(box=None, pad_edge=True)
+        for column in ("claim", "level", "what it states", "controls"):
+            table.add_column(column)
+        for claim in lemma.claims.values():
+            table.add_row(claim.label, claim.level, claim.summary, str(len(claim.controls)))
+        console.print(table)
+
+
+def print_lemma(lemma: Lemma) -> None:
+    """A lemma in words, and each of its claims."""
+    console = _console()
+    console.print(f"[bold]{lemma.label}. {lemma.title}[/]")
+    console.print(f"Provenance: {PROVENANCE[lemma.provenance]}.\n")
+    console.print(lemma.doc + "\n", markup=False)
+    for claim in lemma.claims.values():
+        print_claim(claim)
+
+
+def print_claim(claim: Claim) -> None:
+    """A claim: statement in LaTeX, its level, its controls."""
+    console = _console()
+    console.print(Text(f"{claim.label} [{claim.level}]", style="bold"), Text(_LEVEL[claim.level], style="dim"))
+    console.print(Text(f"  {claim.summary}"))
+    console.print(Text(f"  {claim.statement}", style="cyan"))
+    for control in claim.controls:
+        console.print(Text(f"  control {control.name}: {control.why}", style="dim"))
+    console.print()
+
+
+def print_plan(plan: Plan) -> None:
+    """The rows of a plan with predicted time and memory; nothing is run."""
+    console = _console()
+    table = Table(title=f"Plan {plan.profile}, rng {plan.rng}: nothing was run", title_justify="left")
+    for column in ("lemma", "link", "loss", "d", "n", "trials", "delta", "seconds", "expects, if not holds"):
+        table.add_column(column, justify="right" if column in ("d", "n", "trials", "delta", "seconds") else "left")
+    for row in plan.rows:
+        s = row.setting
+        seconds = row.trials * predicted_seconds(s)
+        expected = ", ".join(f"{claim}: {status}" for claim, status in row.expect.items())
+        numbers = (str(s.d), str(s.n), str(row.trials), f"{row.delta:g}", f"{seconds:.1f}")
+        table.add_row(row.lemma, s.link.text, s.loss.text, *numbers, expected)
+    console.print(table)
+    tasks = tasks_of(plan)
+    console.print(
+        f"{len(tasks)} rows with controls and searches, about {sum(task.seconds for task in tasks) / 2:.0f} s "
+        f"on two cores; the largest draw needs {check_memory(plan) / 2**20:,.0f} MiB."
+    )
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[float, float], None]]:
+    """A bar on stderr with elapsed and remaining time; silent where stderr is no terminal."""
+    columns = (TextColumn("verifying"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("verifying", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_report(report: Report, folder: Path, page: str) -> None:
+    """The verdicts, the controls that survived, what was not run, and where the report is."""
+    console = _console()
+    for lemma in report.lemmas:
+        table = Table(title=f"{lemma.label}  {lemma.title}", title_justify="left")
+        for column in ("claim", "level", "status", "worst", "median", "fails/trials", "detects", "controls refuted"):
+            table.add_column(column, justify="left" if column in ("claim", "level", "status") else "right")
+        for claim in lemma.claims:
+            table.add_row(*_cells(claim))
+        console.print(table)
+        console.print(f"Provenance: {PROVENANCE[lemma.provenance]}.", style="dim")
+    console.print(
+        "worst, median: measured/stated (identities: in units of their roundoff). detects: smallest failure rate that "
+        "the exact test would have refuted with probability 0.95.",
+        style="dim",
+    )
+    for line in _remarks(report):
+        console.print(Text(line))
+    console.print(f"\n{_sentence(report)}", style="bold")
+    console.print(
+        f"{report.rows_computed} rows computed, {report.rows_reused} taken from an earlier run, "
+        f"{report.seconds:.1f} s. Report: {page}. Rows: {folder / 'rows.sqlite'}"
+    )
+
+
+def _cells(claim: ClaimVerdict) -> tuple[str | Text, ...]:
+    detects = "every one" if claim.delta is None else _number(claim.detectable_rate)
+    refuted = sum(control.refuted for control in claim.controls)
+    return (
+        claim.label,
+        claim.level,
+        Text(claim.status, style=_STYLE[claim.status]),
+        _number(claim.ratio_worst),
+        _number(claim.ratio_median),
+        f"{claim.failures}/{claim.trials}",
+        detects,
+        f"{refuted}/{len(claim.controls)}",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.3g}"
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    for claim in report.claims:
+        if claim.status != "holds":
+            yield f"{claim.label} is {claim.status}. {claim.advice}"
+        if claim.counterexample:
+            yield f"{claim.label}: counterexample {claim.counterexample}"
+        for control in claim.controls:
+            if not control.refuted:
+                yield f"{claim.label}: the control {control.name} survived ({control.failures}/{control.trials})"
+        for cell in claim.cells:
+            if cell.status != cell.expected:
+                where = f"row {cell.row} ({cell.setting['link']}, {cell.setting['loss']})"
+                yield f"{claim.label}: {where} expected {cell.expected}, is {cell.status}: {cell.command}"
+    for label in report.not_run:
+        yield f"not run: {label}"
+
+
+def _sentence(report: Report) -> str:
+    meaning = {
+        0: "Every row is as expected and every control is refuted.",
+        1: "A claim is refuted.",
+        3: "Not everything was decided as expected: see the lines above.",
+    }
+    holds = sum(claim.status == "holds" for claim in report.claims)
+    return f"{holds} of {len(report.claims)} claims hold. {meaning[report.exit_code]}"
