@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mimtheory.links import Link, link
     from mimtheory.losses import Loss, loss
     from mimtheory.population import Population, Setting
+    from mimtheory.store import rows
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ _HOME = {
     "expected_hessian": "hessian",
     "link": "links",
     "loss": "losses",
+    "rows": "store",
 }
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "expected_hessian",
     "link",
     "loss",
+    "rows",
 ]
 
 

@@ -24,7 +24,7 @@ app = typer.Typer(
     help="Check the theory of learning multi-index models by gradient descent against measured values.",
 )
 
-_DEFAULTS = {"link": "h4+h4", "loss": "huber(1)", "d": 100}
+_DEFAULTS: dict[str, Any] = {"link": "h4+h4", "loss": "huber(1)", "d": 100}
 _SAMPLES_PER_DIMENSION = 40
 
 

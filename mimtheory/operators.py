@@ -85,9 +85,10 @@ def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
     ends: list[float] = []
     error = 0.0
     for which in ("SA", "LA"):
-        value, vector = eigsh(A, k=1, which=which, v0=start, tol=0, ncv=min(A.shape[0], 40))
-        ends.append(value[0])
-        error = max(error, float(np.linalg.norm(A @ vector[:, 0] - value[0] * vector[:, 0])))
+        values, vectors = eigsh(A, k=1, which=which, v0=start, tol=0, ncv=min(A.shape[0], 40))
+        ends.append(float(values[0]))
+        residual: Floats = A @ vectors[:, 0] - values[0] * vectors[:, 0]
+        error = max(error, float(np.linalg.norm(residual)))
     return Rounded(np.array(ends), error)
 
 

@@ -1,0 +1,276 @@
+"""One variable and a piecewise polynomial T: E T and E[T (z^2 - 1)] in closed form, in balls and as expressions.
+
+For a polynomial P there are a polynomial R and a number a with P = a + R' - z R, hence, phi being the normal density,
+int_s^t P phi = a (Phi(t) - Phi(s)) + R(t) phi(t) - R(s) phi(s). The line is cut at the real roots of g = c - kink.
+The proof is in docs/theory/expected_hessian.md.
+"""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import flint
+import sympy
+
+from mimtheory.links import Link
+from mimtheory.losses import Loss, Piece
+
+__all__ = ["ClosedForm", "closed_form"]
+
+_LARGEST_NORM = 160  # degree up to which isolating the roots of the norm takes milliseconds
+_BITS = 192
+_MOST_BITS = 20_000
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """Cuts and pieces of z -> T(g(z)).
+
+    Attributes
+    ----------
+    parts : dict of int to rational polynomial
+        g as a sum of sqrt(radicand) times a polynomial over Q.
+    centre : Fraction
+        c, exactly.
+    loss : Loss
+        With pieces.
+    norm : fmpz_poly
+        Squarefree polynomial over Z that vanishes wherever g = c - kink, that is where T may change its piece.
+    """
+
+    parts: dict[int, flint.fmpq_poly]
+    centre: Fraction
+    loss: Loss
+    norm: flint.fmpz_poly
+
+    def balls(self, radius: float = 1e-18) -> tuple[flint.arb, flint.arb]:
+        """E T and E[T (z^2 - 1)], enclosed in Arb balls of at most this radius."""
+        bits = _BITS
+        while True:
+            with _precision(bits):
+                pair = self._enclosure()
+                if pair is not None and all(float(ball.rad()) <= radius for ball in pair):
+                    return pair
+            bits *= 2
+            if bits > _MOST_BITS:
+                raise ArithmeticError(f"the roots of g = c - kink are not separated at {_MOST_BITS} bits")
+
+    def _enclosure(self) -> tuple[flint.arb, flint.arb] | None:
+        """Both balls at the working precision; None if that was too low."""
+        g, cells = self._polynomial(), self._cells()
+        if cells is None:
+            return None
+        total = [flint.arb(0), flint.arb(0)]
+        for start, stop, piece in cells:
+            t = _in_balls(piece.coefficients, flint.arb_poly([_ball(self.centre)]) - g)
+            for k, factor in enumerate(([1], [-1, 0, 1])):
+                total[k] += _integral(t * flint.arb_poly(factor), start, stop)
+        return total[0], total[1]
+
+    def _polynomial(self) -> flint.arb_poly:
+        g = flint.arb_poly([0])
+        for radicand, part in self.parts.items():
+            g += flint.arb_poly(part) * flint.arb(radicand).sqrt()
+        return g
+
+    def _piece(self, y: flint.arb) -> Piece | None:
+        """The piece of T that surely contains the label y."""
+        u = _ball(self.centre) - y
+        assert self.loss.pieces is not None
+        for piece in self.loss.pieces:
+            above = piece.lower is None or u > _ball(piece.lower)
+            below = piece.upper is None or u < _ball(piece.upper)
+            if above and below:
+                return piece
+        return None
+
+    def expression(self) -> sympy.Expr:
+        """E[T (z^2 - 1)] as a SymPy expression in erf and exp at algebraic points."""
+        z = sympy.Symbol("z", real=True)
+        g = sum(sympy.sqrt(s) * _sympy_polynomial(p, z) for s, p in self.parts.items())
+        points = sorted(_real_roots(sympy.Poly(_coefficients(self.norm), z)), key=lambda x: sympy.N(x, 50))
+        pieces = self._pieces()
+        assert len(pieces) == len(points) + 1
+        total = sympy.Integer(0)
+        boundaries = [-sympy.oo, *points, sympy.oo]
+        for piece, group in itertools.groupby(range(len(pieces)), key=lambda k: pieces[k]):
+            indices = list(group)
+            start, stop = boundaries[indices[0]], boundaries[indices[-1] + 1]
+            u = sympy.Rational(self.centre.numerator, self.centre.denominator) - g
+            t = sum(sympy.Rational(c.numerator, c.denominator) * u**k for k, c in enumerate(piece.coefficients))
+            total += _exact_integral(sympy.Poly(sympy.expand(t * (z**2 - 1)), z), start, stop)
+        return total
+
+    def _cells(self) -> list[tuple[flint.arb | None, flint.arb | None, Piece]] | None:
+        """Start, end and piece of T between consecutive cuts; None if the precision is too low to tell."""
+        cuts = [flint.arb(x.real) for x, _ in self.norm.complex_roots() if x.imag == 0] if self.norm.degree() else []
+        cuts.sort(key=lambda ball: ball.mid())
+        if any(not a < b for a, b in itertools.pairwise(cuts)):
+            return None
+        g = self._polynomial()
+        cells = []
+        for start, stop in itertools.pairwise([None, *cuts, None]):
+            piece = self._piece(g(_between(start, stop)))
+            if piece is None:
+                return None
+            cells.append((start, stop, piece))
+        return cells
+
+    def _pieces(self) -> list[Piece]:
+        """The piece of T between consecutive cuts."""
+        bits = _BITS
+        while bits <= _MOST_BITS:
+            with _precision(bits):
+                cells = self._cells()
+            if cells is not None:
+                return [piece for _, _, piece in cells]
+            bits *= 2
+        raise ArithmeticError(f"the sign of g - level is not decided at {_MOST_BITS} bits")
+
+
+def closed_form(g: Link, loss: Loss, centre: float) -> ClosedForm | None:
+    """The closed form of a link of one variable; None where T has no pieces or g has too many square roots."""
+    if g.r != 1 or loss.pieces is None:
+        return None
+    parts = {}
+    for radicand, part in g.polynomial.parts.items():
+        terms = {int(exponent[0]): coefficient for exponent, coefficient in part.to_dict().items()}
+        parts[radicand] = flint.fmpq_poly([terms.get(k, 0) for k in range(max(terms, default=0) + 1)])
+    c = Fraction(centre)
+    norm = flint.fmpz_poly([1])
+    for kink in loss.kinks:
+        factor = _norm(parts, c - kink)
+        if factor is None:
+            return None
+        norm = _squarefree(flint.fmpq_poly(norm * factor))
+    return ClosedForm(parts, c, loss, norm)
+
+
+def _norm(parts: dict[int, flint.fmpq_poly], level: Fraction) -> flint.fmpz_poly | None:
+    """Squarefree integer polynomial that vanishes where g = level: the product over the signs of the square roots."""
+    shifted = {s: p for s, p in parts.items() if not p.is_zero()}
+    rational = shifted.get(1, flint.fmpq_poly([0])) - flint.fmpq(level.numerator, level.denominator)
+    shifted[1] = rational
+    shifted = {s: p for s, p in shifted.items() if not p.is_zero()}
+    if len(shifted) == 1:
+        return _squarefree(next(iter(shifted.values())))
+    primes = sorted({p for s in shifted for p, _ in flint.fmpz(s).factor()}, key=int)
+    degree = max(p.degree() for p in shifted.values())
+    for prime in primes:
+        if len(shifted) == 1:
+            break
+        degree *= 2
+        if degree > _LARGEST_NORM:
+            return None
+        shifted = _without(int(prime), shifted)
+    return _squarefree(next(iter(shifted.values())))
+
+
+def _without(prime: int, parts: dict[int, flint.fmpq_poly]) -> dict[int, flint.fmpq_poly]:
+    """(A + sqrt(prime) B)(A - sqrt(prime) B) = A^2 - prime B^2, as radicand -> polynomial; no prime in the radicands."""
+    a = {s: p for s, p in parts.items() if s % prime}
+    b = {s // prime: p for s, p in parts.items() if s % prime == 0}
+    if not a:
+        return b  # sqrt(prime) is a common factor
+    if not b:
+        return a
+    product: dict[int, flint.fmpq_poly] = {}
+    for terms, factor in ((a, 1), (b, -prime)):
+        for (s, p), (t, q) in itertools.product(terms.items(), repeat=2):
+            common = int(flint.fmpz(s).gcd(t))
+            key = s * t // common**2
+            product[key] = product.get(key, flint.fmpq_poly([0])) + p * q * common * factor
+    return {s: p for s, p in product.items() if not p.is_zero()}
+
+
+def _squarefree(p: flint.fmpq_poly) -> flint.fmpz_poly:
+    whole = p.numer()
+    return whole if whole.degree() < 1 else whole // whole.gcd(whole.derivative())
+
+
+@contextmanager
+def _precision(bits: int) -> Iterator[None]:
+    before = flint.ctx.prec
+    flint.ctx.prec = bits
+    try:
+        yield
+    finally:
+        flint.ctx.prec = before
+
+
+def _ball(x: Fraction) -> flint.arb:
+    return flint.arb(flint.fmpq(x.numerator, x.denominator))
+
+
+def _between(start: flint.arb | None, stop: flint.arb | None) -> flint.arb:
+    """A point strictly between two cuts (None: infinity)."""
+    if start is None:
+        return flint.arb(0) if stop is None else stop.mid() - 1
+    return start.mid() + 1 if stop is None else (start.mid() + stop.mid()) / 2
+
+
+def _in_balls(coefficients: tuple[Fraction, ...], u: flint.arb_poly) -> flint.arb_poly:
+    value = flint.arb_poly([0])
+    for c in reversed(coefficients):
+        value = value * u + flint.arb_poly([_ball(c)])
+    return value
+
+
+def _split(coefficients: list[Any]) -> tuple[Any, list[Any]]:
+    """(a, R) with P = a + R' - z R, from the top coefficient of P down; works for any kind of number."""
+    p = list(coefficients)
+    r: list[Any] = [0] * (len(p) + 1)
+    for k in range(len(p) - 1, 0, -1):
+        r[k - 1] = (k + 1) * r[k + 1] - p[k]
+    return p[0] - r[1], r[: max(len(p) - 1, 1)]
+
+
+def _integral(p: flint.arb_poly, start: flint.arb | None, stop: flint.arb | None) -> flint.arb:
+    a, r = _split(p.coeffs() or [flint.arb(0)])
+    root = flint.arb_poly(r)
+    two = flint.arb(2)
+
+    def at(x: flint.arb) -> flint.arb:
+        density = (-x * x / 2).exp() / (2 * flint.arb.pi()).sqrt()
+        return a * (x / two.sqrt()).erf() / 2 + root(x) * density
+
+    upper = a / 2 if stop is None else at(stop)
+    lower = -a / 2 if start is None else at(start)
+    return upper - lower
+
+
+def _coefficients(p: flint.fmpz_poly) -> list[int]:
+    """From the leading coefficient down, as SymPy wants them."""
+    return [int(c) for c in p.coeffs()][::-1]
+
+
+def _sympy_polynomial(p: flint.fmpq_poly, z: sympy.Symbol) -> sympy.Expr:
+    return sum(sympy.Rational(int(c.p), int(c.q)) * z**k for k, c in enumerate(p.coeffs()))
+
+
+def _real_roots(p: sympy.Poly) -> list[sympy.Expr]:
+    """Distinct real roots; those of an even polynomial through square roots, which keeps many of them radicals."""
+    coefficients = p.all_coeffs()
+    if p.degree() < 1:
+        return []
+    if p.degree() > 1 and p.degree() % 2 == 0 and not any(coefficients[1::2]):
+        squares = _real_roots(sympy.Poly(coefficients[::2], p.gen))
+        positive = [sympy.sqrt(s) for s in squares if s.is_positive]
+        return [-x for x in positive] + positive + [s for s in squares if s.is_zero]
+    return list(dict.fromkeys(sympy.real_roots(p)))
+
+
+def _exact_integral(p: sympy.Poly, start: sympy.Expr, stop: sympy.Expr) -> sympy.Expr:
+    a, r = _split(p.all_coeffs()[::-1])
+    root = sympy.Poly(r[::-1], p.gen)
+
+    def at(x: sympy.Expr) -> sympy.Expr:
+        if x.is_infinite:
+            return a * sympy.sign(x) / 2
+        density = sympy.exp(-sympy.expand(x**2) / 2) / sympy.sqrt(2 * sympy.pi)
+        return a * sympy.erf(x / sympy.sqrt(2)) / 2 + sympy.expand(root.eval(x)) * density
+
+    return sympy.expand(at(stop) - at(start))

@@ -1,0 +1,360 @@
+"""Link functions: polynomials g of r hidden coordinates, exact, with their Hermite expansion.
+
+`link` reads them from text without evaluating it, from SymPy, or by name from the zoo.
+"""
+
+import ast
+import difflib
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from flint import fmpq
+from numpy.typing import NDArray
+
+from mimtheory.polynomials import (
+    Polynomial,
+    hermite_polynomial,
+    squarefree_root,
+    surd_to_float,
+    surd_to_sympy,
+)
+
+if TYPE_CHECKING:
+    import sympy
+
+__all__ = ["MAX_DEGREE", "MAX_R", "ZOO", "Link", "link"]
+
+Floats = NDArray[np.float64]
+Index = tuple[int, ...]
+
+MAX_R, MAX_DEGREE = 6, 20
+_MAX_BITS = 4000
+_MAX_TEXT = 2000
+
+ZOO = {
+    "h2": "h2(z1)",
+    "h4": "h4(z1)",
+    "h6": "h6(z1)",
+    "h4+h4": "h4(z1) + h4(z2)",
+    "h2h2": "He2(z1) + 0.7*He2(z2)",
+    "mixed": "1.2*h2(z1) - 0.9*h2(z2) + 0.5*h4(z1)",
+    "r3": "0.9*He2(z1) - 0.8*He2(z2) + 0.7*He2(z3) + 0.5*z1*z2*z3",
+}
+
+
+class Link:
+    """A polynomial link function g on R^r; equal and hashed by its polynomial.
+
+    Attributes
+    ----------
+    text : str
+        From which `link` makes an equal Link.
+    polynomial : Polynomial
+        g in the monomials, exactly.
+    r, degree : int
+    """
+
+    def __init__(self, text: str, polynomial: Polynomial) -> None:
+        self.text = text
+        self.polynomial = polynomial
+        self.r = polynomial.r
+        self.degree = polynomial.degree
+
+    def __call__(self, Z: Floats) -> Floats:
+        """g at the rows of Z, shape (n, r) -> (n,)."""
+        return self.polynomial(Z)
+
+    @cached_property
+    def _hermite(self) -> dict[Index, dict[int, fmpq]]:
+        """Coefficients in the basis He_alpha: those of exp(Laplacian/2) g in the monomials."""
+        return self.polynomial.heat(1).terms
+
+    @cached_property
+    def hermite_coefficients(self) -> "dict[Index, sympy.Expr]":
+        """c_alpha of g = sum c_alpha He_alpha (plain He), exact; zero ones are left out."""
+        return {index: surd_to_sympy(surd) for index, surd in sorted(self._hermite.items())}
+
+    def hermite_tensor(self, k: int) -> "sympy.ImmutableDenseNDimArray":
+        """E of the k-th derivative tensor of g, shape (r,)*k: entries alpha! c_alpha."""
+        import sympy
+
+        if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k <= MAX_DEGREE:
+            raise ValueError(f"k = {k!r}; allowed: an integer from 0 to {MAX_DEGREE}")
+        entries = []
+        for position in itertools.product(range(self.r), repeat=k):
+            alpha = tuple(position.count(axis) for axis in range(self.r))
+            factor = math.prod(math.factorial(a) for a in alpha)
+            entries.append(factor * self.hermite_coefficients.get(alpha, sympy.Integer(0)))
+        return sympy.ImmutableDenseNDimArray(entries, (self.r,) * k)
+
+    @property
+    def mean(self) -> "sympy.Expr":
+        """E g(z), exact."""
+        return surd_to_sympy(self._hermite.get((0,) * self.r, {}))
+
+    @cached_property
+    def second_moment(self) -> "sympy.Expr":
+        """E g(z)^2 = sum alpha! c_alpha^2 (Parseval), exact."""
+        total = Polynomial(1, {})
+        for alpha, surd in self._hermite.items():
+            factor = math.prod(math.factorial(a) for a in alpha)
+            c = Polynomial.from_terms(1, {(0,): surd})
+            total = total + c * c * Polynomial.constant(1, Fraction(factor))
+        return surd_to_sympy(total.terms.get((0,), {}))
+
+    @property
+    def variance(self) -> "sympy.Expr":
+        """Var g(z), exact."""
+        import sympy
+
+        return sympy.expand(self.second_moment - self.mean**2)
+
+    @property
+    def mean_hessian(self) -> "sympy.ImmutableMatrix":
+        """E Hess g(z), exact, shape (r, r)."""
+        import sympy
+
+        return sympy.ImmutableMatrix(self.r, self.r, lambda j, k: self.hermite_tensor(2)[j, k])
+
+    @property
+    def information_exponent(self) -> int:
+        """Smallest k >= 1 such that g has a Hermite component of degree k."""
+        return min(sum(alpha) for alpha in self._hermite if any(alpha))
+
+    def rotate(self, Q: "Sequence[Sequence[Any]]") -> "Link":
+        """The link z -> g(Q^T z) for an exactly orthogonal rational matrix Q, shape (r, r).
+
+        Raises
+        ------
+        ValueError
+            If Q is not rational, not r x r or not orthogonal.
+        """
+        rows = [[_rational(entry) for entry in row] for row in Q]
+        if len(rows) != self.r or any(len(row) != self.r for row in rows):
+            raise ValueError(f"Q has shape {len(rows)} x {len(rows[0]) if rows else 0}; allowed: {self.r} x {self.r}")
+        for j, k in itertools.product(range(self.r), repeat=2):
+            if sum(a * b for a, b in zip(rows[j], rows[k], strict=True)) != (j == k):
+                raise ValueError(f"Q = {Q!r} is not orthogonal; allowed: rational with Q Q^T = I exactly")
+        z = [Polynomial.variable(self.r, k) for k in range(self.r)]
+        values = []
+        for k in range(self.r):
+            value = Polynomial(self.r, {})
+            for j in range(self.r):
+                value = value + z[j] * Polynomial.constant(self.r, rows[j][k])
+            values.append(value)
+        return _from_polynomial(self.polynomial.substitute(values))
+
+    def with_noise(self, sigma: float) -> "Link":
+        """g(z) + sigma z_{r+1} on R^{r+1}: label noise as one more Gaussian coordinate."""
+        noise = Polynomial.variable(self.r + 1, self.r) * Polynomial.constant(self.r + 1, _rational(sigma))
+        polynomial = self.polynomial.extended(self.r + 1) + noise
+        return Link(_text_of(polynomial), polynomial)
+
+    def to_sympy(self) -> "sympy.Expr":
+        """g as a SymPy expression in z1 ... zr."""
+        return self.polynomial.to_sympy()
+
+    def __eq__(self, other: object) -> bool:
+        return self.polynomial == other.polynomial if isinstance(other, Link) else NotImplemented
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.r, tuple((a, tuple(sorted((s, str(v)) for s, v in t.items()))) for a, t in self._sorted)))
+
+    @property
+    def _sorted(self) -> list[tuple[Index, dict[int, fmpq]]]:
+        return sorted(self.polynomial.terms.items())
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"link({self.text!r})"
+
+    def _repr_latex_(self) -> str:
+        import sympy
+
+        return f"${sympy.latex(self.to_sympy())}$"
+
+
+def link(source: Any) -> Link:
+    """Make a Link from text, a name of the zoo, a SymPy expression, or a Link.
+
+    Parameters
+    ----------
+    source : str, SymPy expression or Link
+        Text uses z1 ... z6, numbers (0.7 means exactly 7/10), + - * / **, sqrt of a rational, h4(...) for the
+        normalised and He4(...) for the plain Hermite polynomial. It is parsed, never evaluated.
+
+    Raises
+    ------
+    ValueError
+        For anything that is not a polynomial in z1 ... z6 of degree 1 to 20; the message names the part.
+    """
+    if isinstance(source, Link):
+        return source
+    if isinstance(source, str):
+        text = ZOO.get(source.strip(), source.strip())
+        return _checked(text, _Reader(text).read())
+    if type(source).__module__.partition(".")[0] == "sympy":
+        text = str(source)
+        return _checked(text, _Reader(text).read())
+    raise ValueError(f"link = {source!r}; allowed: a text, a SymPy expression or a Link, not {type(source).__name__}")
+
+
+def _checked(text: str, polynomial: Polynomial) -> Link:
+    if polynomial.degree < 1:
+        raise ValueError(f"link = {text!r} is constant; allowed: a polynomial of degree 1 to {MAX_DEGREE}")
+    last = max(k for index in polynomial.terms for k, exponent in enumerate(index) if exponent)
+    terms = {index[: last + 1]: surd for index, surd in polynomial.terms.items()}
+    reduced = Polynomial.from_terms(last + 1, terms)
+    if not all(math.isfinite(surd_to_float(surd)) for surd in reduced.terms.values()):
+        raise ValueError(f"link = {text[:60]!r} has a coefficient beyond 1e308; allowed: finite doubles")
+    return Link(text, reduced)
+
+
+def _from_polynomial(polynomial: Polynomial) -> Link:
+    return _checked(_text_of(polynomial), polynomial)
+
+
+def _text_of(polynomial: Polynomial) -> str:
+    """Monomial form, from which `link` reads the same polynomial."""
+    terms = []
+    for index, surd in sorted(polynomial.terms.items(), reverse=True):
+        monomial = "".join(f"*z{k + 1}**{e}" if e > 1 else f"*z{k + 1}" for k, e in enumerate(index) if e)
+        terms += [f"({value})" + (f"*sqrt({s})" if s > 1 else "") + monomial for s, value in sorted(surd.items())]
+    return " + ".join(terms)
+
+
+def _rational(value: Any) -> Fraction:
+    if isinstance(value, float):
+        return Fraction(repr(value))
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{value!r} is not rational; allowed: integers, fractions, decimals") from None
+
+
+class _Reader:
+    """Reads a polynomial from the syntax tree of a text; limits are checked before every multiplication."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def read(self) -> Polynomial:
+        if not self.text or len(self.text) > _MAX_TEXT:
+            raise ValueError(f"link has {len(self.text)} characters; allowed: 1 to {_MAX_TEXT}")
+        try:
+            tree = ast.parse(self.text, mode="eval")
+            return self._value(tree.body)
+        except (SyntaxError, MemoryError, RecursionError):
+            raise self._error(self.text, "cannot be read", "such as 'h4(z1) + h4(z2)'") from None
+
+    def _error(self, part: "str | ast.AST", problem: str, allowed: str) -> ValueError:
+        shown = part if isinstance(part, str) else (ast.get_source_segment(self.text, part) or "?")
+        return ValueError(f"link: {shown[:60]!r} {problem}; allowed: {allowed}")
+
+    def _value(self, node: ast.AST) -> Polynomial:
+        match node:
+            case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
+                return self._number(node)
+            case ast.Name():
+                return self._variable(node)
+            case ast.UnaryOp(op=ast.USub()):
+                return -self._value(node.operand)
+            case ast.UnaryOp(op=ast.UAdd()):
+                return self._value(node.operand)
+            case ast.BinOp():
+                return self._operation(node)
+            case ast.Call(func=ast.Name(), args=[argument], keywords=[]):
+                return self._call(node, argument)
+        allowed = "numbers, z1 ... z6, + - * / **, sqrt(number), h<k>(...), He<k>(...)"
+        raise self._error(node, "is not part of a polynomial", allowed)
+
+    def _number(self, node: ast.Constant) -> Polynomial:
+        shown = (ast.get_source_segment(self.text, node) or repr(node.value)).replace("_", "")
+        size = float(shown) if not shown.lower().startswith(("0x", "0o", "0b")) else math.nan
+        written_zero = not re.search(r"[1-9]", shown.lower().partition("e")[0])
+        if not ((written_zero and size == 0) or 1e-300 < size < 1e300):
+            raise self._error(node, "is out of range", "decimals, 0 or between 1e-300 and 1e300")
+        return Polynomial.constant(MAX_R, Fraction(shown))
+
+    def _variable(self, node: ast.Name) -> Polynomial:
+        names = [f"z{k}" for k in range(1, MAX_R + 1)]
+        if node.id in names:
+            return Polynomial.variable(MAX_R, names.index(node.id))
+        digits = re.sub(r"\D", "", node.id)
+        near = f"z{digits}" if f"z{digits}" in names else difflib.get_close_matches(node.id, names, 1, 0.0)[0]
+        raise self._error(node, f"is unknown; did you mean {near!r}?", f"z1 ... z{MAX_R}")
+
+    def _operation(self, node: ast.BinOp) -> Polynomial:
+        if isinstance(node.op, ast.Pow):
+            return self._power(node)
+        left, right = self._value(node.left), self._value(node.right)
+        match node.op:
+            case ast.Add():
+                return left + right
+            case ast.Sub():
+                return left - right
+            case ast.Mult():
+                return self._product(node, left, right)
+            case ast.Div():
+                return self._product(node, left, self._inverse(node, right))
+        raise self._error(node, "is not part of a polynomial", "+ - * / **")
+
+    def _product(self, node: ast.AST, left: Polynomial, right: Polynomial) -> Polynomial:
+        if left.degree + right.degree > MAX_DEGREE:
+            raise self._error(node, f"has degree {left.degree + right.degree}", f"degree up to {MAX_DEGREE}")
+        if left.height + right.height > _MAX_BITS:
+            raise self._error(node, "has too long a coefficient", f"numerators and denominators up to {_MAX_BITS} bits")
+        return left * right
+
+    def _power(self, node: ast.BinOp) -> Polynomial:
+        base, exponent = self._value(node.left), self._value(node.right)
+        value = exponent.terms.get((0,) * MAX_R, {}).get(1, fmpq(0))
+        if exponent.degree > 0 or len(exponent.parts) > 1 or int(value.q) != 1 or not 0 <= int(value.p) <= MAX_DEGREE:
+            raise self._error(node, "has an exponent out of range", f"an integer from 0 to {MAX_DEGREE}")
+        result = Polynomial.constant(MAX_R, Fraction(1))
+        for _ in range(int(value.p)):
+            result = self._product(node, result, base)
+        return result
+
+    def _inverse(self, node: ast.AST, divisor: Polynomial) -> Polynomial:
+        terms = divisor.terms.get((0,) * MAX_R, {})
+        if divisor.degree > 0:
+            raise self._error(node, "is not a polynomial", "division by a number")
+        if len(terms) != 1:
+            raise self._error(node, "divides by 0 or by a sum with square roots", "division by q or by q*sqrt(s)")
+        ((s, value),) = terms.items()
+        return Polynomial.constant(MAX_R, Fraction(int(value.q), int(value.p) * s), s)
+
+    def _call(self, node: ast.Call, argument: ast.AST) -> Polynomial:
+        name = node.func.id  # type: ignore[attr-defined]
+        hermite = re.fullmatch(r"(h|He)(\d{1,3})", name)
+        if name == "sqrt":
+            return self._root(node, self._value(argument))
+        if hermite is None:
+            near = difflib.get_close_matches(name, ["h2", "h4", "He2", "He4", "sqrt"], 1, 0.0)[0]
+            raise self._error(node, f"calls {name!r}, which is unknown; did you mean {near!r}?", "h<k>, He<k>, sqrt")
+        k = int(hermite.group(2))
+        inner = self._value(argument)
+        if k > MAX_DEGREE or k * max(inner.degree, 0) > MAX_DEGREE or k * inner.height > _MAX_BITS:
+            raise self._error(node, f"has degree {k * max(inner.degree, 1)}", f"degree up to {MAX_DEGREE}")
+        return hermite_polynomial(k, hermite.group(1) == "h").substitute([inner])
+
+    def _root(self, node: ast.AST, inner: Polynomial) -> Polynomial:
+        terms = inner.terms.get((0,) * MAX_R, {})
+        if inner.degree > 0 or set(terms) - {1}:
+            raise self._error(node, "is not a polynomial", "sqrt of a rational number")
+        value = terms.get(1, fmpq(0))
+        outside, radicand = squarefree_root(Fraction(int(value.p), int(value.q)))
+        return Polynomial.constant(MAX_R, outside, radicand)

@@ -1,0 +1,73 @@
+"""A module imports only lower floors, and within its floor only modules listed before it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "mimtheory"
+
+FLOORS = [
+    ["relations", "polynomials", "losses", "concentration", "delta_budget", "kernels.hessian_power", "kernels"],
+    ["links", "gaussian_integrals", "closed_forms", "hessian", "population", "registry"],
+    ["operators", "sample", "experiment"],
+    ["lemmas.a2_operator_norm", "lemmas"],
+    ["verdicts", "store", "plan", "search", "harness"],
+    ["reporting.mathml", "reporting.plots", "reporting.page", "reporting", "terminal", "cli", "__main__"],
+]
+ORDER = [module for floor in FLOORS for module in floor]
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imports_of(source: str) -> set[str]:
+    """Project modules that a source imports, type-checking blocks and function bodies included."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            inner = name.removeprefix("mimtheory.")
+            if name != inner and inner in ORDER:
+                found.add(inner)
+    return found
+
+
+def test_every_module_stands_on_a_floor() -> None:
+    assert set(MODULES) - {""} == set(ORDER)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_only_what_stands_before_it(module: str) -> None:
+    if module not in MODULES:
+        pytest.fail(f"{module} is on a floor but has no file")
+    before = ORDER[: ORDER.index(module)]
+    package = module.split(".")[0]
+    above = {name for name in imports_of(MODULES[module].read_text()) if name not in before and name != package}
+    assert not above, f"{module} imports {sorted(above)}, which stand above it"
+
+
+def test_the_reader_of_imports_sees_an_upward_import() -> None:
+    assert imports_of("def f():\n    from mimtheory.harness import run\n") == {"harness"}
+    assert imports_of("import mimtheory.cli") == {"cli"}
+    assert imports_of("from mimtheory import lemmas") == {"lemmas"}
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert not FORBIDDEN_NAMES & {part for module in MODULES for part in module.split(".")}
+
+
+def test_no_module_bears_the_name_of_a_public_function() -> None:
+    import mimtheory
+
+    assert not set(mimtheory.__all__) & {module.split(".")[0] for module in MODULES}

@@ -1,0 +1,145 @@
+"""The command line as a user meets it: exit codes, one-line errors, machine-readable output."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import mimtheory
+
+
+def mim(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "mimtheory", *words], capture_output=True, text=True)
+
+
+BAD = [
+    (("verify", "A.9"), ("A.9", "A.2")),
+    (("verify", "--link", "h4(x1)"), ("x1", "z1")),
+    (("verify", "--link", "h44(z1)"), ("h44",)),
+    (("verify", "--link", "sin(z1)"), ("sin",)),
+    (("verify", "--link", "z1/z2"), ("z1/z2",)),
+    (("verify", "--link", "__import__('os').system('x')"), ("link",)),
+    (("verify", "--link", "z1**99999999999"), ("20",)),
+    (("verify", "--link", "z7"), ("z7",)),
+    (("verify", "--loss", "hubr(1)"), ("hubr", "huber")),
+    (("verify", "--loss", "huber(-1)"), ("delta", "-1")),
+    (("verify", "--loss", "huber(nan)"), ("delta", "nan")),
+    (("verify", "--link", "r3", "--d", "2"), ("d = 2", "r = 3")),
+    (("verify", "--n", "0"), ("n = 0",)),
+    (("verify", "--trials", "0"), ("trials = 0",)),
+    (("verify", "--delta", "1"), ("delta = 1",)),
+    (("verify", "--delta", "0"), ("delta = 0",)),
+    (("verify", "--delta", "nan"), ("delta = nan",)),
+    (("verify", "--centre", "nan"), ("centre = nan",)),
+    (("verify", "--centre", "middle"), ("centre = 'middle'",)),
+    (("verify", "--label-noise", "-1"), ("label_noise = -1",)),
+    (("verify", "--d", "1000000", "--n", "100000000"), ("bytes", "1,600,")),
+    (("verify", "--profile", "fast"), ("profile", "quick")),
+    (("verify", "--rng", "-1"), ("rng = -1",)),
+    (("verify", "--d", "ten"), ("--d", "ten")),
+    (("verify", "--nonsense",), ("--nonsense",)),
+    (("verify", "--out", "/proc/nowhere", "--trials", "1", "--d", "3"), ("out", "/proc/nowhere")),
+    (("explain", "A.2/perpblock"), ("perpblock", "perp_block")),
+    (("export", "/nowhere"), ("/nowhere",)),
+]
+
+
+@pytest.mark.parametrize(("words", "named"), BAD, ids=[" ".join(words) for words, _ in BAD])
+def test_bad_input_is_one_line_with_exit_code_2(words: tuple[str, ...], named: tuple[str, ...]) -> None:
+    run = mim(*words)
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr.count("\n") == 1, run.stderr
+    assert run.stderr.startswith("error: ")
+    for word in named:
+        assert word in run.stderr
+
+
+def test_bad_input_is_refused_within_a_second_or_so() -> None:
+    # best of three: the machine may be busy with other tests
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        mim("verify", "--d", "1000000", "--n", "100000000")
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.5
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("small")
+    words = ("--link", "z1**2 + z1*z2/3", "--loss", "huber(1)", "--d", "20", "--trials", "20", "--out", str(folder))
+    return folder, mim("verify", "A.2", *words)
+
+
+def test_a_link_of_ones_own_is_verified(small: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, run = small
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "10 of 10 claims hold" in run.stdout
+    assert "Traceback" not in run.stderr
+    assert {"report.html", "report.json", "rows.sqlite"} <= {path.name for path in folder.iterdir()}
+
+
+def test_rows_and_export_give_every_stored_trial(small: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = small
+    table = list(csv.DictReader(io.StringIO(mim("export", str(folder), "--csv").stdout)))
+    lines = mim("export", str(folder)).stdout.splitlines()
+    assert len(table) == len(lines) == len(mimtheory.rows(folder))
+    trials = [row for row in table if row["kind"] == "trial"]
+    assert len(trials) == 20 * 10
+    assert {row["link"] for row in trials} == {mimtheory.link("z1**2 + z1*z2/3").text}
+    assert json.loads(lines[0])["lemma"] == "A.2"
+
+
+def test_the_command_of_a_row_computes_the_same_row(
+    small: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    import shlex
+
+    folder, _ = small
+    row = next(row for row in mimtheory.rows(folder) if row["kind"] == "trial" and row["index"] == 3)
+    mim(*shlex.split(row["command"])[1:], "--out", str(tmp_path))
+    again = next(
+        other
+        for other in mimtheory.rows(tmp_path)
+        if (other["kind"], other["index"], other["claim"]) == ("trial", 3, row["claim"])
+    )
+    assert {key: value for key, value in again.items() if key != "seconds"} == {
+        key: value for key, value in row.items() if key != "seconds"
+    }
+
+
+def test_json_output_is_the_report(small: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = small
+    words = ("--link", "z1**2 + z1*z2/3", "--loss", "huber(1)", "--d", "20", "--trials", "20", "--out", str(folder))
+    report = json.loads(mim("verify", "A.2", "--json", *words).stdout)
+    assert report["rows_computed"] == 0
+    assert [claim["status"] for claim in report["lemmas"][0]["claims"]] == ["holds"] * 10
+
+
+def test_the_squared_loss_leaves_the_bound_without_a_draw_vacuous(tmp_path: Path) -> None:
+    run = mim("verify", "A.2", "--link", "h2", "--loss", "squared", "--d", "10", "--out", str(tmp_path))
+    assert run.returncode == 3
+    assert "A.2/total_prior is vacuous" in run.stdout
+
+
+def test_dry_run_prints_rows_time_and_memory_and_runs_nothing(tmp_path: Path) -> None:
+    run = mim("verify", "--dry-run", "--out", str(tmp_path / "none"))
+    assert run.returncode == 0
+    assert "nothing was run" in run.stdout
+    assert "MiB" in run.stdout
+    assert not (tmp_path / "none").exists()
+
+
+def test_list_and_explain_name_every_claim_and_the_provenance() -> None:
+    listed, explained = mim("list").stdout, mim("explain", "A.2").stdout
+    for name in ("eigenvalue_form", "perp_block", "perp_edge", "cross_block", "total", "signal_block", "mean"):
+        assert f"A.2/{name}" in listed
+        assert f"A.2/{name}" in explained
+    assert "this project's" in explained
+    assert "cross_block" in mim("explain", "A.2/cross_block").stdout
