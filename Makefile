@@ -10,10 +10,10 @@ verify: venv
 	$(BIN)/mimtheory verify --profile quick --out $(OUT)
 
 test: venv
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-long: venv
-	$(BIN)/python -m pytest -n 2 -m "long or not long"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "long or not long"
 
 check: venv
 	$(BIN)/ruff format --check .

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 __all__ = [
     "bernstein_second_moment",
@@ -69,6 +68,8 @@ def edge_upper(T: Floats, p: int, tau: float) -> float:
     to the factor 2 in probability, by the weighted chi-squared sum with weight w/n on p and (w/n) T_i/(w - T_i)
     on one degree of freedom each; w is chosen from T, p and tau only. Allocates O(n).
     """
+    from scipy.optimize import minimize_scalar  # takes longer to import than all of this module's callers
+
     n = T.size
     top = max(0.0, float(T.max()))
     values, repeats = np.unique(T, return_counts=True)

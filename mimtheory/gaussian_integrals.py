@@ -24,7 +24,7 @@ Integers = NDArray[np.int64]
 
 _EPS = float(np.finfo(np.float64).eps)
 _REPLICATES = 16
-_DIRECTIONS = 4096  # of each replicate
+_DIRECTIONS = 16384  # of each replicate
 _MISS = 1e-6  # probability that the randomised radius fails, all entries together
 _PLANES_AT_ONCE = 64
 _LONGITUDE_PANELS = 60  # of 15 planes each, for r = 3
@@ -81,6 +81,11 @@ def _assemble(radial: Floats, directions: Floats, kept: int) -> Floats:
     return np.concatenate([radial[:, [0, 1, 3]], fourth[:, None], moment], axis=1)
 
 
+def _size(lines: LineIntegrals, kept: int) -> Floats:
+    """What the entries of Averages would be, at most, without cancellation."""
+    return np.maximum(_assemble(lines.size[None], np.ones((1, lines.link.r)), kept)[0], np.finfo(float).tiny)
+
+
 def _roundoff(lines: LineIntegrals, kept: int) -> Floats:
     """Rounding of the sums and of g itself, which shifts T by at most L2 |error of g| where T is Lipschitz."""
     power = int(lines.degrees.max())
@@ -101,7 +106,7 @@ def _roundoff(lines: LineIntegrals, kept: int) -> Floats:
 def _circle(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats]:
     """Average over the angle, r = 2; `shift` is where the panels begin."""
     family = _Planes(lines, kept, np.array([1.0, 0.0]), np.array([[0.0, 1.0]]), shift, 192, 50)
-    values, errors = family.averages(100 * lines.relative)
+    values, errors = family.averages(100 * lines.relative * _size(lines, kept))
     return values[0], errors[0]
 
 
@@ -120,14 +125,15 @@ def _half_sphere(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats,
         columns = []
         for start in range(0, len(w), _PLANES_AT_ONCE):
             planes = _Planes(lines, kept, frame[0], w[start : start + _PLANES_AT_ONCE], 0.0, 48, 24)
-            values, errors = planes.averages(10 * lines.relative)
+            values, errors = planes.averages(10 * lines.relative * _size(lines, kept))
             columns.append(values.T)
             inner.append(errors.max(axis=0))
         return np.concatenate(columns, axis=1).reshape(-1, *longitude.shape) / np.pi
 
+    allowed = 1000 * lines.relative * _size(lines, kept)
     edges = np.linspace(0, np.pi, 5)
-    values, errors = integrate_segments(
-        integrand, edges[:-1], edges[1:], np.zeros(4, dtype=np.int64), 1, 1000 * lines.relative, _LONGITUDE_PANELS
+    values, errors, _ = integrate_segments(
+        integrand, edges[:-1], edges[1:], np.zeros(4, dtype=np.int64), 1, allowed, _LONGITUDE_PANELS
     )
     return values[0], errors[0] + np.max(np.broadcast_arrays(*inner), axis=0)
 
@@ -149,8 +155,8 @@ class _Planes:
     grid: int
     halvings: int
 
-    def averages(self, relative: float) -> tuple[Floats, Floats]:
-        """Averages and estimated errors, (planes, q) each."""
+    def averages(self, allowed: Floats) -> tuple[Floats, Floats]:
+        """Averages and estimated errors, (planes, q) each; `allowed` (q,) is the error of a panel."""
         angle, plane = self._edges()
         same = (plane[1:] == plane[:-1]) & (np.diff(angle) > 1e-14)
         start, width, plane = angle[:-1][same], np.diff(angle)[same], plane[:-1][same]
@@ -165,8 +171,8 @@ class _Planes:
             return columns
 
         panels = len(start)
-        values, errors = integrate_segments(
-            integrand, np.zeros(panels), np.ones(panels), np.arange(panels), panels, relative
+        values, errors, _ = integrate_segments(
+            integrand, np.zeros(panels), np.ones(panels), np.arange(panels), panels, allowed
         )
         return self._by_plane(values, plane), self._by_plane(errors, plane)
 

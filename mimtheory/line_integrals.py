@@ -42,9 +42,9 @@ def integrate_segments(
     upper: Floats,
     owner: Integers,
     owners: int,
-    relative: float,
+    allowed: Floats | float,
     budget: float = math.inf,
-) -> tuple[Floats, Floats]:
+) -> tuple[Floats, Floats, Floats]:
     """Integrate a vector function over many segments, bisecting the unresolved ones all at once.
 
     Parameters
@@ -57,18 +57,19 @@ def integrate_segments(
         The integral to which a segment contributes.
     owners : int
         Number of integrals.
-    relative : float
-        Error allowed on each final segment, in units of the largest integral of the absolute value.
+    allowed : (q,) array or float
+        Error allowed on each final segment; a float is taken in units of the largest integral of the absolute value,
+        which must not be used where that vanishes up to rounding.
     budget : float
         Number of segments that may be evaluated; where it ends, the least resolved are bisected first.
 
     Returns
     -------
-    values, errors : (owners, q) arrays
-        The error of a segment is s (e/s)^1.5 with e the size of its highest Legendre coefficients and s that of the
+    values, errors, sizes : (owners, q) arrays
+        Sizes are the integrals of the absolute value at first sight. The error of a segment is s (e/s)^1.5 with e the size of its highest Legendre coefficients and s that of the
         integrand: pessimistic for analytic integrands (the rule converges like e^2), fair at a square root.
     """
-    values = errors = allowed = None
+    values = errors = sizes = limit = None
     for bisection in range(_MAX_BISECTIONS + 1):
         half = (upper - lower) / 2
         samples = integrand(lower[:, None] + half[:, None] * (1 + _NODES), owner)
@@ -76,15 +77,15 @@ def integrate_segments(
         size = half * (np.abs(samples) @ _WEIGHTS)
         roughness = half * np.sqrt(np.sum((samples @ _HIGHEST) ** 2, axis=-1))
         error = roughness * np.sqrt(np.minimum(1.0, roughness / np.maximum(size, np.finfo(float).tiny)))
-        if values is None or errors is None or allowed is None:
+        if values is None or errors is None or sizes is None or limit is None:
             values, errors = np.zeros((owners, len(part))), np.zeros((owners, len(part)))
-            total = np.stack([np.bincount(owner, row, owners).max(initial=0.0) for row in size])
-            allowed = relative * total[:, None]
+            sizes = np.stack([np.bincount(owner, row, owners) for row in size], axis=1)
+            limit = np.reshape(allowed * sizes.max(axis=0) if isinstance(allowed, float) else allowed, (-1, 1))
         # below the rounding of the sum itself no bisection helps
-        open_ = np.any(error > np.maximum(allowed, 8 * _EPS * size), axis=0)
+        open_ = np.any(error > np.maximum(limit, 8 * _EPS * size), axis=0)
         open_ &= half > 4 * _EPS * np.maximum(np.abs(lower), np.abs(upper))
         budget -= len(owner)
-        _keep_worst(open_, (error / np.maximum(allowed, np.finfo(float).tiny)).max(axis=0), budget / 2)
+        _keep_worst(open_, (error / np.maximum(limit, np.finfo(float).tiny)).max(axis=0), budget / 2)
         if bisection == _MAX_BISECTIONS:
             open_[:] = False
         done = ~open_
@@ -98,7 +99,8 @@ def integrate_segments(
         owner = np.concatenate([owner[open_], owner[open_]])
     assert values is not None
     assert errors is not None
-    return values, errors
+    assert sizes is not None
+    return values, errors, sizes
 
 
 def _keep_worst(open_: NDArray[np.bool_], badness: Floats, most: float) -> None:
@@ -124,8 +126,8 @@ class LineIntegrals:
         The lines are cut at |rho| = reach, where what is lost is below 1e-17 of an upper bound of the whole.
     truncation : (q,) array
         Bound on what is lost there, for each column.
-    worst : (q,) array
-        Largest estimated error of a line so far, for each column.
+    worst, size : (q,) arrays
+        Largest estimated error of a line so far, and largest average of an absolute value, for each column.
     """
 
     link: Link
@@ -136,6 +138,7 @@ class LineIntegrals:
     reach: float = field(init=False)
     truncation: Floats = field(init=False)
     worst: Floats = field(init=False)
+    size: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         self.exponents, self.coefficients = _monomials(self.link)
@@ -147,7 +150,9 @@ class LineIntegrals:
         self.relative = 1e-14 if self.link.r <= 2 else 1e-10
         self.levels = tuple(self.centre - float(kink) for kink in sorted(kinks))
         self._choose_reach()
-        self.worst = np.zeros_like(self.truncation)
+        self.worst = self.size = np.zeros_like(self.truncation)
+        probe = np.random.default_rng(0).standard_normal((32, self.link.r))
+        self(probe / np.linalg.norm(probe, axis=1, keepdims=True))
 
     def _choose_reach(self) -> None:
         """Bound |T| by a polynomial of rho and cut where the Gaussian tail of every column is negligible."""
@@ -191,7 +196,7 @@ class LineIntegrals:
         cuts = np.concatenate([np.broadcast_to(grid, (len(rays), len(grid))), np.clip(cuts, start, self.reach)], axis=1)
         cuts.sort(axis=1)
         row, column = np.nonzero(np.diff(cuts, axis=1) > 0)
-        values, errors = integrate_segments(
+        values, errors, sizes = integrate_segments(
             lambda x, owner: self._integrand(x, rays[owner]),
             cuts[row, column],
             cuts[row, column + 1],
@@ -202,6 +207,7 @@ class LineIntegrals:
         r = self.link.r
         whole = 2 ** (r / 2 - 1) * math.gamma(r / 2) * (1 if self.even else 2)
         self.worst = np.maximum(self.worst, errors.max(axis=0) / whole)
+        self.size = np.maximum(self.size, sizes.max(axis=0) / whole)
         return values / whole
 
     def _integrand(self, x: Floats, rays: Floats) -> Floats:

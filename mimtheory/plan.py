@@ -69,8 +69,8 @@ class Plan:
 
     def with_overrides(self, *, trials: int | None, delta: float | None, rng: int) -> "Plan":
         """Every row with these trials and delta where given."""
-        rows = (replace(row, trials=trials or row.trials, delta=delta or row.delta) for row in self.rows)
-        return replace(self, rows=tuple(rows), rng=rng)
+        given = {name: value for name, value in (("trials", trials), ("delta", delta)) if value is not None}
+        return replace(self, rows=tuple(replace(row, **given) for row in self.rows), rng=rng)
 
 
 def read_plan(profile: str) -> Plan:

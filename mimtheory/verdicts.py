@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scipy.optimize import brentq
-from scipy.stats import binom
+import numpy as np
+from scipy.special import bdtrc, betaincinv
 
 from mimtheory.registry import Level, Provenance
 from mimtheory.relations import Outcome
@@ -208,11 +208,14 @@ def _finite(value: Any) -> Any:
 
 def p_value(failures: int, trials: int, delta: float) -> float:
     """P(binomial(trials, delta) >= failures): how surprising so many failures are if the claim is true."""
-    return float(binom.sf(failures - 1, trials, delta))
+    return float(bdtrc(failures - 1, trials, delta)) if failures > 0 else 1.0
 
 
 def detectable_rate(trials: int, delta: float, alpha: float) -> float | None:
     """Smallest failure rate that the exact test at `alpha` refutes with probability 0.95; None if it never can.
+
+    With k the fewest failures that refute, P(binomial(trials, q) >= k) is the regularised incomplete beta function
+    I_q(k, trials - k + 1), which is inverted for q.
 
     Parameters
     ----------
@@ -220,12 +223,11 @@ def detectable_rate(trials: int, delta: float, alpha: float) -> float | None:
     delta, alpha : float
         Failure probability stated by the claim, and false-alarm rate of the test.
     """
-    if trials == 0 or p_value(trials, trials, delta) > alpha:
+    refuting = np.flatnonzero([p_value(k, trials, delta) <= alpha for k in range(1, trials + 1)])
+    if refuting.size == 0:
         return None
-    critical = int(binom.isf(alpha, trials, delta)) + 1
-    if p_value(critical - 1, trials, delta) <= alpha:
-        critical -= 1
-    return float(brentq(lambda rate: binom.sf(critical - 1, trials, rate) - _POWER, delta, 1.0, xtol=1e-6))
+    k = int(refuting[0]) + 1
+    return float(betaincinv(k, trials - k + 1, _POWER))
 
 
 def cell_status(tally: Tally, level: Level, alpha: float) -> Status:

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
     ["relations", "polynomials", "losses", "concentration", "delta_budget", "kernels.hessian_power", "kernels"],
-    ["links", "gaussian_integrals", "closed_forms", "hessian", "population", "registry"],
+    ["links", "line_integrals", "gaussian_integrals", "closed_forms", "hessian", "population", "registry"],
     ["operators", "sample", "experiment"],
     ["lemmas.a2_operator_norm", "lemmas"],
     ["verdicts", "store", "plan", "search", "harness"],

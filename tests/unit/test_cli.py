@@ -42,7 +42,13 @@ BAD = [
     (("verify", "--profile", "fast"), ("profile", "quick")),
     (("verify", "--rng", "-1"), ("rng = -1",)),
     (("verify", "--d", "ten"), ("--d", "ten")),
-    (("verify", "--nonsense",), ("--nonsense",)),
+    (
+        (
+            "verify",
+            "--nonsense",
+        ),
+        ("--nonsense",),
+    ),
     (("verify", "--out", "/proc/nowhere", "--trials", "1", "--d", "3"), ("out", "/proc/nowhere")),
     (("explain", "A.2/perpblock"), ("perpblock", "perp_block")),
     (("export", "/nowhere"), ("/nowhere",)),

@@ -1,0 +1,188 @@
+"""The page of a report: what the template asks for, in words."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from mimtheory.population import Setting
+from mimtheory.registry import Level
+from mimtheory.reporting.mathml import formula, number
+from mimtheory.reporting.plots import SYMBOLS, comparison, marker, overview, relation_of
+from mimtheory.verdicts import ADVICE, PROVENANCE, CellVerdict, ClaimVerdict, ControlVerdict, Report, Status
+
+__all__ = ["render", "write_page"]
+
+_LEVELS: dict[Level, str] = {
+    "I": "Identity: both sides are equal up to derived roundoff; one violation refutes.",
+    "D": "Deterministic: true for every draw, given what is measured on it; one violation refutes.",
+    "G": "Given part of the draw, true with probability at least 1 − δ over the rest.",
+    "P": "A priori: true with probability at least 1 − δ, known before anything is drawn.",
+}
+
+_MEANING: dict[Status, str] = {
+    "holds": "No violation beyond what the claim allows, and its false variants were caught.",
+    "refuted": "Violated: once at levels I and D; too often for its δ at levels G and P.",
+    "vacuous": "The bound is infinite, or an assumption that the claim names is not met.",
+    "undecided": "Neither refuted nor supported.",
+    "skipped": "There was nothing to compare.",
+    "error": "A computation failed or gave no finite number.",
+}
+
+_WORTH_SAYING = {f.name: f.default for f in fields(Setting) if f.default is not MISSING}
+
+
+def write_page(report: Report, folder: Path) -> Path:
+    """Write `report.html` into `folder` (made if it is missing) and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.html"
+    path.write_text(render(report), encoding="utf-8", newline="\n")
+    return path
+
+
+def render(report: Report) -> str:
+    """One self-contained HTML page: no script, nothing loaded from elsewhere; equal reports give equal pages."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number, "anchor": _anchor, "prose": _prose, "symbols": _symbols, "json": _json}
+    environment.globals |= {
+        "levels": _LEVELS,
+        "meaning": _MEANING,
+        "advice": ADVICE,
+        "provenance": PROVENANCE,
+        "symbol": SYMBOLS,
+        "formula": lambda latex: Markup(formula(latex)),
+        "figure": lambda claim: Markup(comparison(claim)),
+        "marker": lambda i: Markup(marker(i)),
+        "relation_of": relation_of,
+        "other_parameters": _other_parameters,
+        "median_of": _median,
+        "worst_of": lambda cell: max((x for x in cell.ratios if not math.isnan(x)), default=math.nan),
+        "worst_cell": _worst_cell,
+        "designs": _designs,
+        "refuted_controls": _refuted_controls,
+    }
+    source = files("mimtheory.reporting")
+    template = environment.from_string(source.joinpath("page.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        report=report,
+        verdict=_verdict(report),
+        sentence=_sentence(report),
+        overview=Markup(overview(report.claims)),
+        style=Markup(source.joinpath("page.css").read_text(encoding="utf-8")),
+    )
+
+
+# The truth in one sentence
+
+
+def _verdict(report: Report) -> Status:
+    """The status whose colour and symbol the headline bears."""
+    return "holds" if report.exit_code == 0 else "refuted" if report.exit_code == 1 else "undecided"
+
+
+def _sentence(report: Report) -> str:
+    claims = report.claims
+    count = Counter(claim.status for claim in claims)
+    others = [f"{count[status]} {status}" for status in SYMBOLS if status not in ("holds", "refuted") and count[status]]
+    verb = "claim holds" if count["holds"] == 1 else "claims hold"
+    parts = [f"{count['holds']} of {len(claims)} {verb}", f"{count['refuted'] or 'none'} refuted", *others]
+    return f"{', '.join(parts)}; {_controls_part(claims)}; {_rows_part(report)}."
+
+
+def _controls_part(claims: Sequence[ClaimVerdict]) -> str:
+    controls = [control for claim in claims for control in claim.controls]
+    if not controls:
+        return "no control was run"
+    refuted = sum(control.refuted for control in controls)
+    return f"{refuted} of {len(controls)} false controls caught"
+
+
+def _rows_part(report: Report) -> str:
+    unexpected = sum(not cell.as_expected for claim in report.claims for cell in claim.cells)
+    if report.not_run:
+        return "the run is incomplete: what was not run is listed below"
+    if unexpected:
+        return f"{unexpected} cells are not as the plan expects"
+    return "everything that was planned was run"
+
+
+def _refuted_controls(claim: ClaimVerdict) -> str:
+    return f"{sum(control.refuted for control in claim.controls)} of {len(claim.controls)}"
+
+
+# Cells and controls
+
+
+def _other_parameters(setting: dict[str, Any]) -> str:
+    """The parameters of a setting beside link, loss, d and n, where they differ from their defaults."""
+    named = ("link", "loss", "d", "n")
+    return ", ".join(
+        f"{name} = {value}"
+        for name, value in setting.items()
+        if name not in named and value != _WORTH_SAYING.get(name, MISSING)
+    )
+
+
+def _median(cell: CellVerdict) -> float:
+    values = sorted(x for x in cell.ratios if not math.isnan(x))
+    if not values:
+        return math.nan
+    low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
+    return low if low == high else (low + high) / 2
+
+
+def _worst_cell(claim: ClaimVerdict) -> CellVerdict | None:
+    """The cell with the largest ratio; a cell that is not as expected comes first, and one without ratios last."""
+    if not claim.cells:
+        return None
+    return max(
+        claim.cells,
+        key=lambda cell: (not cell.as_expected, max((x for x in cell.ratios if not math.isnan(x)), default=-1.0)),
+    )
+
+
+def _designs(control: ControlVerdict) -> list[str]:
+    """The settings of a control, those that differ in d only on one line."""
+    lines: dict[str, list[str]] = {}
+    for setting in control.design:
+        other = _other_parameters(setting)
+        line = f"{setting['link']}, {setting['loss']}, n = {setting['n']}{', ' if other else ''}{other}"
+        lines.setdefault(line, []).append(str(setting["d"]))
+    return [f"{line}, d = {' and '.join(ds)}" for line, ds in lines.items()]
+
+
+# Text
+
+
+def _anchor(label: str) -> str:
+    return re.sub(r"[^\w.-]", "-", label)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str)
+
+
+def _symbols(text: str) -> Markup:
+    """Escaped text in which H_l and Q^(t) have their index below and above."""
+    escaped = str(escape(text))
+    below = re.sub(r"\b([A-Za-z])_(\w)\b", r"<i>\1</i><sub>\2</sub>", escaped)
+    return Markup(re.sub(r"\b([A-Za-z])\^(\(\w\)|\w)", r"<i>\1</i><sup>\2</sup>", below))
+
+
+def _prose(text: str) -> Markup:
+    """Paragraphs of plain text; a block with a ruled or indented line keeps its lines."""
+    blocks = [block for block in re.split(r"\n\s*\n", text.strip()) if block]
+    return Markup("\n").join(
+        Markup("<pre>{}</pre>").format(block)
+        if re.search(r"^( {2,}|=={2,}|--{2,})", block, re.MULTILINE)
+        else Markup("<p>{}</p>").format(" ".join(block.split()))
+        for block in blocks
+    )

@@ -1,0 +1,281 @@
+"""Figures as inline SVG: text stays text, colours are CSS variables of the page, equal data give equal bytes."""
+
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path as Outline
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
+
+from mimtheory.reporting.mathml import number
+from mimtheory.verdicts import CellVerdict, ClaimVerdict, Status
+
+__all__ = ["SYMBOLS", "comparison", "marker", "overview", "relation_of"]
+
+Floats = NDArray[np.float64]
+
+SYMBOLS: dict[Status, str] = {
+    "holds": "✓",
+    "refuted": "✗",
+    "vacuous": "○",
+    "undecided": "?",
+    "skipped": "–",
+    "error": "!",
+}
+
+# Colours that stand for CSS variables until the figure is finished.
+_INK, _SOFT, _GRID, _BAND, _PAPER = "#000001", "#000002", "#000003", "#000004", "#000005"
+_SERIES = tuple(f"#0000{number:02x}" for number in range(0x11, 0x18))
+_VARIABLES = {
+    _INK: "ink",
+    _SOFT: "soft",
+    _GRID: "grid",
+    _BAND: "band",
+    _PAPER: "paper",
+    **{colour: f"series{i}" for i, colour in enumerate(_SERIES)},
+}
+_SHAPES = "osD^vPX*"  # one more than colours: the pairs repeat only after 56 cells
+_WIDTH = 340.0  # points; the width of a phone, so that no text shrinks there
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 10.5,
+    "font.family": "DejaVu Sans",  # for measuring; the page sets its own
+    "axes.edgecolor": _SOFT,
+    "axes.labelcolor": _INK,
+    "text.color": _INK,
+    "xtick.color": _SOFT,
+    "ytick.color": _SOFT,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def relation_of(claim: ClaimVerdict) -> Literal["at_most", "at_least", "equals"]:
+    """How the claim compares its sides, read off its ratios (measured/stated, stated/measured, or neither)."""
+    if claim.level == "I":
+        return "equals"
+    trials = [trial for cell in claim.cells for trial in zip(cell.measured, cell.stated, cell.ratios, strict=True)]
+    # exact: a ratio was computed by this same division
+    if all(stated == 0 or measured / stated == ratio for measured, stated, ratio in trials):
+        return "at_most"
+    if all(measured == 0 or stated / measured == ratio for measured, stated, ratio in trials):
+        return "at_least"
+    return "equals"
+
+
+def overview(claims: Sequence[ClaimVerdict]) -> str:
+    """Tightness of every claim on a log axis; identities, whose ratio has another unit, in a panel of their own."""
+    bounds = [claim for claim in claims if relation_of(claim) != "equals"]
+    identities = [claim for claim in claims if relation_of(claim) == "equals"]
+    panels = [panel for panel in (bounds, identities) if panel]
+    if not panels:
+        return ""
+    heights = [0.42 * len(panel) + 0.9 for panel in panels]
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH / 72, sum(heights)), layout="constrained")
+        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for ax, panel in zip(axes, panels, strict=True):
+            identity = panel is identities
+            _strips(ax, panel, "discrepancy / roundoff allowance" if identity else "measured / bound")
+        return _svg(figure, "overview", _overview_text(claims))
+
+
+def _strips(ax: Axes, claims: Sequence[ClaimVerdict], label: str) -> None:
+    ratios = [_ratios(claim.cells) for claim in claims]
+    low, high = _decades(np.concatenate([*ratios, [claim.ratio_worst for claim in claims]]))
+    _frame_strips(ax, len(claims), low, high, label)
+    for y, (claim, values) in enumerate(zip(claims, ratios, strict=True)):
+        ax.text(0, y - 0.28, claim.label, transform=ax.get_yaxis_transform(), parse_math=False, va="bottom")
+        word = f"{SYMBOLS[claim.status]} {claim.status}"
+        ax.text(1, y - 0.28, word, transform=ax.get_yaxis_transform(), va="bottom", ha="right")
+        if values.size == 0:
+            ax.text(0, y, "nothing could be compared", transform=ax.get_yaxis_transform(), va="center", color=_SOFT)
+            continue
+        start, median, worst = np.clip([np.quantile(values, 0.05), np.median(values), claim.ratio_worst], low, high)
+        ax.plot([start, worst], [y, y], color=_SERIES[0], linewidth=2, solid_capstyle="butt")
+        ax.plot(median, y, "o", color=_SERIES[0], markeredgecolor=_PAPER, markersize=7)
+        ax.plot(worst, y, ">" if math.isinf(claim.ratio_worst) else "D", color=_SERIES[1], markersize=6, clip_on=False)
+
+
+def _frame_strips(ax: Axes, rows: int, low: float, high: float, label: str) -> None:
+    """A log axis from low to high, the line at 1, and the region beyond it where a bound is broken."""
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    ax.set_ylim(rows - 0.5, -0.95)
+    ax.yaxis.set_major_locator(NullLocator())
+    ax.spines["left"].set_visible(False)
+    ax.set_xlabel(label)
+    ax.axvspan(1, high, color=_BAND, linewidth=0, zorder=0)
+    ax.axvline(1, color=_INK, linewidth=1.2)
+    _ticks(ax, "x")
+
+
+def _overview_text(claims: Sequence[ClaimVerdict]) -> str:
+    parts = [
+        f"{c.label} {c.status}, median {number(c.ratio_median)}, worst {number(c.ratio_worst)}" for c in claims
+    ]
+    return f"Tightness of each claim, measured over bound: {'; '.join(parts)}."
+
+
+def comparison(claim: ClaimVerdict) -> str:
+    """Every trial of a claim: measured against bound, or the discrepancy of an identity; empty if there is none."""
+    if not any(cell.ratios for cell in claim.cells):
+        return ""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(layout="constrained")
+        text = _discrepancies(figure, claim) if relation_of(claim) == "equals" else _scatter(figure, claim)
+        return _svg(figure, claim.label, text)
+
+
+def _scatter(figure: Figure, claim: ClaimVerdict) -> str:
+    """Log-log scatter of all trials; returns the text for those who do not see it."""
+    figure.set_size_inches(_WIDTH / 72, 0.86 * _WIDTH / 72)
+    ax = figure.subplots()
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    series = [(i, *_positive(cell)) for i, cell in enumerate(claim.cells)]
+    stated = np.concatenate([x for _, x, _ in series])
+    measured = np.concatenate([y for _, _, y in series])
+    summary = f"ratio at the median {number(claim.ratio_median)}, at worst {number(claim.ratio_worst)}."
+    if stated.size == 0:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no trial has two positive sides", transform=ax.transAxes, ha="center")
+        return f"{claim.label}: no trial has two positive sides; {summary}"
+    _limit(ax, stated, measured, relation_of(claim))
+    for i, x, y in series:
+        ax.plot(x, y, linestyle="none", **_marker_style(i, 5))  # type: ignore[arg-type]
+    ax.set_xlabel("bound (stated)")
+    ax.set_ylabel("measured")
+    cells = sum(1 for _, x, _ in series if x.size)
+    return f"{claim.label}: measured against bound, {stated.size} trials in {cells} cells; {summary}"
+
+
+def _positive(cell: CellVerdict) -> tuple[Floats, Floats]:
+    """(stated, measured) of the trials that a log-log plot can show."""
+    x, y = np.array(cell.stated, dtype=float), np.array(cell.measured, dtype=float)
+    shown = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
+    return x[shown], y[shown]
+
+
+def _limit(ax: Axes, stated: Floats, measured: Floats, relation: str) -> None:
+    """The diagonal, and the side of it that refutes, both always in view."""
+    pad = 1.25
+    left, right = stated.min() / pad, stated.max() * pad
+    bottom, top = measured.min() / pad, measured.max() * pad
+    if relation == "at_most":
+        top = max(top, right * 1.5)
+        refuted, corner, align = top, (0.03, 0.96), ("left", "top")
+    else:
+        bottom = min(bottom, left / 1.5)
+        refuted, corner, align = bottom, (0.97, 0.04), ("right", "bottom")
+    ax.set_xlim(left, right)
+    ax.set_ylim(bottom, top)
+    ends = [left, right]
+    ax.fill_between(ends, ends, [refuted, refuted], color=_BAND, linewidth=0, zorder=0)
+    ax.plot(ends, ends, color=_INK, linewidth=1.2)
+    ax.text(*corner, "refutes", transform=ax.transAxes, ha=align[0], va=align[1], style="italic")
+    for axis in ("x", "y"):
+        _ticks(ax, axis)
+
+
+def _discrepancies(figure: Figure, claim: ClaimVerdict) -> str:
+    """Discrepancy of an identity over its allowance, a line a cell; returns the text for those who do not see it."""
+    cells = [(i, np.array(cell.ratios)) for i, cell in enumerate(claim.cells) if cell.ratios]
+    figure.set_size_inches(_WIDTH / 72, 0.22 * len(cells) + 1.0)
+    ax = figure.subplots()
+    low, high = _decades(np.concatenate([values for _, values in cells]))
+    _frame_strips(ax, len(cells), low, high, "discrepancy / roundoff allowance")
+    for y, (i, values) in enumerate(cells):
+        shown = np.clip(np.nan_to_num(values, posinf=high), low, high)
+        ax.plot(shown, np.full(shown.size, y), linestyle="none", clip_on=False, **_marker_style(i, 5))  # type: ignore[arg-type]
+    ax.text(1, -0.95, "refutes ", ha="right", va="bottom", style="italic", transform=ax.get_yaxis_transform())
+    return (
+        f"{claim.label}: discrepancy in units of its roundoff allowance, {sum(v.size for _, v in cells)} trials in "
+        f"{len(cells)} cells; median {number(claim.ratio_median)}, worst {number(claim.ratio_worst)}."
+    )
+
+
+def _ratios(cells: Sequence[CellVerdict]) -> Floats:
+    values = np.array([ratio for cell in cells for ratio in cell.ratios], dtype=float)
+    return values[~np.isnan(values)]
+
+
+def _decades(values: Floats) -> tuple[float, float]:
+    """Limits of a log axis that has 1 in view with room on both sides; at most eight decades, the rest at its ends."""
+    shown = values[np.isfinite(values) & (values > 0)]
+    low, high = (shown.min(), shown.max()) if shown.size else (0.1, 1.0)
+    high = max(2.0, 1.5 * high)
+    return max(min(low / 1.5, 0.3), high * 1e-8), high
+
+
+def _ticks(ax: Axes, which: str) -> None:
+    """Plain numbers on a log axis; 2 and 5 are named as well where the axis is short."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
+    decades = math.log10(high / low)
+    subs = (1.0, 2.0, 3.0, 5.0, 7.0) if decades < 0.8 else (1.0, 2.0, 5.0) if decades < 1.6 else (1.0,)
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=7))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
+    ax.grid(True, axis=which, color=_GRID, linewidth=0.7)  # type: ignore[arg-type]
+    ax.set_axisbelow(True)
+
+
+# Markers: the same shape and colour in the figure and in the tables beside it
+
+
+def _marker_style(i: int, size: float) -> dict[str, object]:
+    colour = _SERIES[i % len(_SERIES)]
+    return {"marker": _SHAPES[i % len(_SHAPES)], "color": colour, "markersize": size, "markeredgewidth": 0}
+
+
+def marker(i: int) -> str:
+    """The marker of cell i as a small inline SVG."""
+    style = MarkerStyle(_SHAPES[i % len(_SHAPES)])
+    outline = style.get_path().transformed(style.get_transform())
+    return (
+        f'<svg class="marker" viewBox="-.8 -.8 1.6 1.6" aria-hidden="true"><path d="{"".join(_commands(outline))}" '
+        f'fill="var(--{_VARIABLES[_SERIES[i % len(_SERIES)]]})"/></svg>'
+    )
+
+
+def _commands(outline: Outline) -> Iterator[str]:
+    letters = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C"}
+    for vertices, code in outline.iter_segments():
+        yield "Z" if code == Outline.CLOSEPOLY else letters[code] + " ".join(f"{v:.3g}" for v in vertices)
+
+
+# SVG
+
+
+def _svg(figure: Figure, name: str, text: str) -> str:
+    """The figure as an svg element that can stand in a page beside others."""
+    figure.patch.set_visible(False)
+    for ax in figure.axes:
+        ax.patch.set_visible(False)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    # a style element would reach the whole page, and the page has a font of its own
+    svg = re.sub(r"<defs>\s*<style.*?</defs>|font-family: [^;\"]*;? ?", "", svg, flags=re.DOTALL)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    # names in a page are shared by all its figures
+    prefix = re.sub(r"\W", "-", name)
+    svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+    opening = f'<svg class="figure" role="img" aria-label="{escape(text)}" viewBox='
+    return re.sub(r"<svg[^>]*?viewBox=", lambda _: opening, svg, count=1).strip()
