@@ -106,7 +106,8 @@ class ClosedForm:
 
     def _cells(self) -> list[tuple[flint.arb | None, flint.arb | None, Piece]] | None:
         """Start, end and piece of T between consecutive cuts; None if the precision is too low to tell."""
-        cuts = [flint.arb(x.real) for x, _ in self.norm.complex_roots() if x.imag == 0] if self.norm.degree() else []
+        roots: list[Any] = self.norm.complex_roots() if self.norm.degree() else []
+        cuts = [flint.arb(x.real) for x, _ in roots if x.imag == 0]
         cuts.sort(key=lambda ball: ball.mid())
         if any(not a < b for a, b in itertools.pairwise(cuts)):
             return None
@@ -170,7 +171,7 @@ def _norm(parts: dict[int, flint.fmpq_poly], level: Fraction) -> flint.fmpz_poly
 
 
 def _without(prime: int, parts: dict[int, flint.fmpq_poly]) -> dict[int, flint.fmpq_poly]:
-    """(A + sqrt(prime) B)(A - sqrt(prime) B) = A^2 - prime B^2, as radicand -> polynomial; no prime in the radicands."""
+    """A^2 - prime B^2 for A + sqrt(prime) B, both as radicand -> polynomial: its radicands are free of the prime."""
     a = {s: p for s, p in parts.items() if s % prime}
     b = {s // prime: p for s, p in parts.items() if s % prime == 0}
     if not a:
@@ -235,9 +236,10 @@ def _integral(p: flint.arb_poly, start: flint.arb | None, stop: flint.arb | None
 
     def at(x: flint.arb) -> flint.arb:
         density = (-x * x / 2).exp() / (2 * flint.arb.pi()).sqrt()
-        return a * (x / two.sqrt()).erf() / 2 + root(x) * density
+        value: flint.arb = a * (x / two.sqrt()).erf() / 2 + root(x) * density
+        return value
 
-    upper = a / 2 if stop is None else at(stop)
+    upper: flint.arb = a / 2 if stop is None else at(stop)
     lower = -a / 2 if start is None else at(start)
     return upper - lower
 

@@ -7,6 +7,7 @@ quasi-Monte-Carlo on the sphere for r >= 4. The errors are estimates made with c
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,18 @@ from mimtheory import links, losses
 from mimtheory.line_integrals import LineIntegrals, integrate_segments, norm_moments, ray_roots
 from mimtheory.links import Link
 from mimtheory.losses import Loss
+from mimtheory.polynomials import Polynomial, surd_to_float
 
-__all__ = ["Averages", "Moments", "checked_centre", "gaussian_averages", "gaussian_moments", "noisy", "symmetric"]
+__all__ = [
+    "Averages",
+    "Moments",
+    "checked_centre",
+    "gaussian_averages",
+    "gaussian_moments",
+    "linear_derivative",
+    "noisy",
+    "symmetric",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -41,8 +52,8 @@ class Averages:
     errors : (q,) array
         For r <= 3 the sum of the estimated errors of all panels, the disagreement of two evaluations with different
         panels (r = 2) or axes (r = 3), the truncated tails and a roundoff allowance: an estimate, not a proof. For
-        r >= 4 a Student-t interval over independent scramblings that all entries together miss with probability 1e-6 (if
-        the replicate means are normal), plus the same inner errors.
+        r >= 4 a Student-t interval over independent scramblings that all entries together miss with probability 1e-6
+        (if the replicate means are normal), plus the same inner errors.
     method : str
         How the directions were averaged.
     """
@@ -56,7 +67,8 @@ def gaussian_averages(lines: LineIntegrals, kept: int) -> Averages:
     """Average line integrals over all directions; z z^T and |z| use the first `kept` coordinates only."""
     r = lines.link.r
     if r == 1:
-        values, errors, method = _assemble(lines(np.ones((1, 1))), np.ones((1, 1)), kept)[0], 0.0, "adaptive quadrature"
+        values, method = _assemble(lines(np.ones((1, 1))), np.ones((1, 1)), kept)[0], "adaptive quadrature"
+        errors = np.zeros_like(values)
     elif r <= 3:
         (first, first_error), (second, second_error) = (
             _circle(lines, kept, shift) if r == 2 else _half_sphere(lines, kept, shift) for shift in (0.1, 0.7)
@@ -83,7 +95,8 @@ def _assemble(radial: Floats, directions: Floats, kept: int) -> Floats:
 
 def _size(lines: LineIntegrals, kept: int) -> Floats:
     """What the entries of Averages would be, at most, without cancellation."""
-    return np.maximum(_assemble(lines.size[None], np.ones((1, lines.link.r)), kept)[0], np.finfo(float).tiny)
+    largest: Floats = np.maximum(_assemble(lines.size[None], np.ones((1, lines.link.r)), kept)[0], np.finfo(float).tiny)
+    return largest
 
 
 def _roundoff(lines: LineIntegrals, kept: int) -> Floats:
@@ -100,7 +113,8 @@ def _roundoff(lines: LineIntegrals, kept: int) -> Floats:
         square = np.convolve(bound, bound)
         columns = [columns[0], columns[0], columns[1], norm_moments(square, 0, lines.link.r, 0.0)[1]]
         columns.append(norm_moments(square, 4, lines.link.r, 0.0)[1])
-    return 4 * _EPS * _assemble(np.array([columns]), np.ones((1, lines.link.r)), kept)[0]
+    allowance: Floats = 4 * _EPS * _assemble(np.array([columns]), np.ones((1, lines.link.r)), kept)[0]
+    return allowance
 
 
 def _circle(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats]:
@@ -268,17 +282,52 @@ def gaussian_moments(link: Link | str, loss: Loss | str, centre: float = 0.0, la
     ValueError
         For a centre that is not finite or a negative label noise.
     """
-    g, r = noisy(link, label_noise), links.link(link).r
-    averages = gaussian_averages(LineIntegrals(g, losses.loss(loss), checked_centre(centre), moments=True), r)
-    (plus, minus, square, fourth), triangle = averages.values[:4], averages.values[4:]
+    g, f, preprocessing = links.link(link), noisy(link, label_noise), losses.loss(loss)
+    centre = checked_centre(centre)
+    averages = gaussian_averages(LineIntegrals(f, preprocessing, centre, moments=True), g.r)
+    values, errors = averages.values, averages.errors
+    line = linear_derivative(preprocessing)
+    if line is not None:
+        values[2:] = _moments_of_line(g, line, Fraction(centre), Fraction(label_noise))
+        errors[2:] = 4 * _EPS * np.abs(values[2:])
     return Moments(
-        mean_T=float(plus - minus),
-        mean_T_plus=float(plus),
-        mean_T_minus=float(minus),
-        mean_T2=float(square),
-        T2_z4=float(fourth),
-        mean_Tzz=symmetric(triangle, r),
-        radius=float(max(averages.errors.max(), averages.errors[:2].sum())),
+        mean_T=float(values[0] - values[1]),
+        mean_T_plus=float(values[0]),
+        mean_T_minus=float(values[1]),
+        mean_T2=float(values[2]),
+        T2_z4=float(values[3]),
+        mean_Tzz=symmetric(values[4:], g.r),
+        radius=float(max(errors.max(), errors[:2].sum())),
+    )
+
+
+def linear_derivative(loss: Loss) -> tuple[Fraction, Fraction] | None:
+    """(a, b) where l'(u) = a + b u for all u, else None."""
+    if loss.pieces is None or len(loss.pieces) != 1 or len(loss.pieces[0].coefficients) > 2:
+        return None
+    a, b = (*loss.pieces[0].coefficients, Fraction(0), Fraction(0))[:2]
+    return a, b
+
+
+def _moments_of_line(g: Link, line: tuple[Fraction, Fraction], centre: Fraction, noise: Fraction) -> Floats:
+    """E T^2, E[T^2 |z|^4] and the triangle of E[T z z^T] for T = a + b (centre - y), by Parseval and by Stein."""
+    r, (a, b) = g.r, line
+    t = Polynomial.constant(r, a + b * centre) - Polynomial.constant(r, b) * g.polynomial
+    square = sum((Polynomial.variable(r, k) ** 2 for k in range(r)), Polynomial.constant(r, Fraction(0)))
+    variance = float((b * noise) ** 2)
+    moments = [_mean_square(t) + variance, _mean_square(t * square) + variance * r * (r + 2)]
+    for i, j in zip(*np.triu_indices(r), strict=True):
+        mean = t.gaussian_mean() if i == j else {}
+        bend = t.derivative(int(i)).derivative(int(j)).gaussian_mean()
+        moments.append(surd_to_float(mean) + surd_to_float(bend))
+    return np.array(moments)
+
+
+def _mean_square(p: Polynomial) -> float:
+    """E p(z)^2, a sum without cancellation over the Hermite coefficients of p."""
+    return sum(
+        math.prod(map(math.factorial, index)) * surd_to_float(coefficient) ** 2
+        for index, coefficient in p.heat(1).terms.items()
     )
 
 

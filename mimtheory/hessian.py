@@ -21,6 +21,7 @@ from mimtheory.gaussian_integrals import (
     checked_centre,
     gaussian_averages,
     gaussian_moments,
+    linear_derivative,
     noisy,
     symmetric,
 )
@@ -118,12 +119,12 @@ def expected_hessian(
     array([[ 0., -1.],
            [-1.,  0.]])
     """
-    g, l, c = links.link(link), losses.loss(loss), checked_centre(centre)
+    g, preprocessing, c = links.link(link), losses.loss(loss), checked_centre(centre)
     f = noisy(g, label_noise)
-    exact = _linear(g, l, c)
+    exact = _linear(g, preprocessing, c)
     if exact is not None:
         return exact
-    form = closed_form(f, l, c)
+    form = closed_form(f, preprocessing, c)
     if form is not None:
         mean, second = form.balls()
         values = [float(mean.mid()), float(second.mid())]
@@ -135,7 +136,7 @@ def expected_hessian(
             "closed form in ball arithmetic",
             lambda: sympy.ImmutableMatrix([[form.expression()]]),
         )
-    averages = gaussian_averages(LineIntegrals(f, l, c, moments=False), g.r)
+    averages = gaussian_averages(LineIntegrals(f, preprocessing, c, moments=False), g.r)
     mean_T = float(averages.values[0])
     C = symmetric(averages.values[1:], g.r) - mean_T * np.eye(g.r)
     radius = float(averages.errors[0] + averages.errors[1:].max())
@@ -144,9 +145,10 @@ def expected_hessian(
 
 def _linear(g: Link, loss: Loss, centre: float) -> ExpectedHessian | None:
     """The exact answer where l'(u) = a + b u: then E T = a + b (c - E g) and, by Stein, C = -b E Hess g."""
-    if loss.pieces is None or len(loss.pieces) != 1 or len(loss.pieces[0].coefficients) > 2:
+    line = linear_derivative(loss)
+    if line is None:
         return None
-    a, b = (sympy.Rational(x.numerator, x.denominator) for x in (*loss.pieces[0].coefficients, *[0] * 2)[:2])
+    a, b = (sympy.Rational(x.numerator, x.denominator) for x in line)
     exact = sympy.ImmutableMatrix(-b * g.mean_hessian)
     mean = a + b * (sympy.Rational(centre) - g.mean)
     C = np.array([[float(sympy.N(x, 20)) for x in row] for row in exact.tolist()])
@@ -163,14 +165,19 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     loss : Loss or str
     label_noise : float
         Standard deviation of the noise on the labels.
+
+    Returns
+    -------
+    float
+        Exact up to rounding for the squared loss; else E l'(c, y) vanishes up to the radius of `expected_hessian`.
     """
-    g, l = links.link(link), losses.loss(loss)
+    g, preprocessing = links.link(link), losses.loss(loss)
     f = noisy(g, label_noise)
-    if _linear(g, l, 0.0) is not None:
+    if _linear(g, preprocessing, 0.0) is not None:
         return float(sympy.N(g.mean, 20))
 
     def mean_T(c: float) -> float:
-        return expected_hessian(f, l, c).c0
+        return expected_hessian(f, preprocessing, c).c0
 
     start, step = float(sympy.N(f.mean, 20)), math.sqrt(float(sympy.N(f.variance, 20)))
     low, high = start - step, start + step
@@ -180,4 +187,6 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     while mean_T(high) < 0:
         high += step
         step *= 2
-    return float(optimize.brentq(mean_T, low, high, xtol=1e-13 * max(1.0, abs(start)), rtol=8 * _EPS))
+    # where E l'(c, y) is known to `radius` only, more digits of its root would be noise
+    radius = expected_hessian(f, preprocessing, start).radius
+    return float(optimize.brentq(mean_T, low, high, xtol=max(radius / 2, 1e-13 * max(1.0, abs(start))), rtol=8 * _EPS))

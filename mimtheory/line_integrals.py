@@ -66,10 +66,12 @@ def integrate_segments(
     Returns
     -------
     values, errors, sizes : (owners, q) arrays
-        Sizes are the integrals of the absolute value at first sight. The error of a segment is s (e/s)^1.5 with e the size of its highest Legendre coefficients and s that of the
-        integrand: pessimistic for analytic integrands (the rule converges like e^2), fair at a square root.
+        Sizes are the integrals of the absolute value at first sight. The error of a segment is s (e/s)^1.5 with e
+        the size of its highest Legendre coefficients and s that of the integrand: pessimistic for analytic
+        integrands (the rule converges like e^2), fair at a square root.
     """
-    values = errors = sizes = limit = None
+    values: Floats | None = None
+    errors = sizes = limit = np.zeros((0, 0))
     for bisection in range(_MAX_BISECTIONS + 1):
         half = (upper - lower) / 2
         samples = integrand(lower[:, None] + half[:, None] * (1 + _NODES), owner)
@@ -77,7 +79,7 @@ def integrate_segments(
         size = half * (np.abs(samples) @ _WEIGHTS)
         roughness = half * np.sqrt(np.sum((samples @ _HIGHEST) ** 2, axis=-1))
         error = roughness * np.sqrt(np.minimum(1.0, roughness / np.maximum(size, np.finfo(float).tiny)))
-        if values is None or errors is None or sizes is None or limit is None:
+        if values is None:
             values, errors = np.zeros((owners, len(part))), np.zeros((owners, len(part)))
             sizes = np.stack([np.bincount(owner, row, owners) for row in size], axis=1)
             limit = np.reshape(allowed * sizes.max(axis=0) if isinstance(allowed, float) else allowed, (-1, 1))
@@ -98,8 +100,6 @@ def integrate_segments(
         lower, upper = np.concatenate([lower[open_], middle]), np.concatenate([middle, upper[open_]])
         owner = np.concatenate([owner[open_], owner[open_]])
     assert values is not None
-    assert errors is not None
-    assert sizes is not None
     return values, errors, sizes
 
 
@@ -260,7 +260,7 @@ def ray_roots(rays: Floats, level: float, reach: float) -> NDArray[np.complex128
 
 @lru_cache
 def _turns(degree: int) -> tuple[Floats, Floats, Floats]:
-    """Turns of the sphere: matrices (j, degree + 1, degree + 1) from coefficients in x to those in y; cosines; sines."""
+    """Turns of the sphere: matrices (j, degree + 1, degree + 1), coefficients in x to those in y; cosines; sines."""
     count = 2 * degree + 2
     angles = (np.arange(count) + 0.5) * np.pi / count
     cosines, sines = np.cos(angles), np.sin(angles)

@@ -81,7 +81,7 @@ def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
     if isinstance(A, np.ndarray):
         values = eigvalsh(A)
         return Rounded(np.array([values[0], values[-1]]))
-    start = np.random.default_rng(0).standard_normal(A.shape[0])
+    start = np.random.default_rng(0).standard_normal((A.shape[0],))
     ends: list[float] = []
     error = 0.0
     for which in ("SA", "LA"):
@@ -109,11 +109,10 @@ def perp_restriction(A: "Floats | LinearOperator", U: Floats) -> "Floats | Linea
     A : (d, d) symmetric, array or operator
     U : (r, d) with orthonormal rows, r < d
     """
-    v: Floats = np.random.default_rng(1).standard_normal(A.shape[0])
+    v: Floats = np.random.default_rng(1).standard_normal((A.shape[0],))
     v -= U.T @ (U @ v)
     v -= U.T @ (U @ v)
-    v = np.asarray(v / np.linalg.norm(v))
-    fill = float(v @ (A @ v))
+    fill = float(v @ (A @ v) / (v @ v))
     if isinstance(A, np.ndarray):
         AU = A @ U.T
         inner = U @ AU

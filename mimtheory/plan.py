@@ -69,7 +69,9 @@ class Plan:
 
     def with_overrides(self, *, trials: int | None, delta: float | None, rng: int) -> "Plan":
         """Every row with these trials and delta where given."""
-        given = {name: value for name, value in (("trials", trials), ("delta", delta)) if value is not None}
+        given: dict[str, Any] = {
+            name: value for name, value in (("trials", trials), ("delta", delta)) if value is not None
+        }
         return replace(self, rows=tuple(replace(row, **given) for row in self.rows), rng=rng)
 
 

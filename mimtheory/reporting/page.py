@@ -37,7 +37,13 @@ _MEANING: dict[Status, str] = {
     "error": "A computation failed or gave no finite number.",
 }
 
-_WORTH_SAYING = {f.name: f.default for f in fields(Setting) if f.default is not MISSING}
+_RATIO = {
+    "at_most": "measured / bound",
+    "at_least": "bound / measured",
+    "equals": "discrepancy / allowance",
+}
+
+_DEFAULTS = {f.name: f.default for f in fields(Setting) if f.default is not MISSING}
 
 
 def write_page(report: Report, folder: Path) -> Path:
@@ -62,6 +68,8 @@ def render(report: Report) -> str:
         "figure": lambda claim: Markup(comparison(claim)),
         "marker": lambda i: Markup(marker(i)),
         "relation_of": relation_of,
+        "ratio_name": _RATIO,
+        "p_value": _p_value,
         "other_parameters": _other_parameters,
         "median_of": _median,
         "worst_of": lambda cell: max((x for x in cell.ratios if not math.isnan(x)), default=math.nan),
@@ -127,7 +135,7 @@ def _other_parameters(setting: dict[str, Any]) -> str:
     return ", ".join(
         f"{name} = {value}"
         for name, value in setting.items()
-        if name not in named and value != _WORTH_SAYING.get(name, MISSING)
+        if name not in named and value != _DEFAULTS.get(name, MISSING)
     )
 
 
@@ -147,6 +155,11 @@ def _worst_cell(claim: ClaimVerdict) -> CellVerdict | None:
         claim.cells,
         key=lambda cell: (not cell.as_expected, max((x for x in cell.ratios if not math.isnan(x)), default=-1.0)),
     )
+
+
+def _p_value(control: ControlVerdict) -> str:
+    """The p-value, which underflows where a control fails in many trials."""
+    return "< 10⁻³⁰⁰" if control.p_value == 0 else number(control.p_value, 2)
 
 
 def _designs(control: ControlVerdict) -> list[str]:
