@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/quick
 
-.PHONY: verify test test-long check venv clean
+.PHONY: verify test test-long check bench venv clean
 .DELETE_ON_ERROR:
 
 verify: venv
@@ -19,6 +19,9 @@ check: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: venv
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -W default
 
 venv: .venv/.complete
 

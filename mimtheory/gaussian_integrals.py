@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from mimtheory import links, losses
-from mimtheory.line_integrals import LineIntegrals, integrate_segments, norm_moments, ray_roots
+from mimtheory.line_integrals import LineIntegrals, integrate_segments, ray_roots
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.polynomials import Polynomial, surd_to_float
@@ -78,8 +78,8 @@ def gaussian_averages(lines: LineIntegrals, kept: int) -> Averages:
     else:
         values, errors = _sphere(lines, kept)
         method = "quasi-Monte-Carlo over directions, quadrature along them"
-    inner = _assemble((lines.worst + lines.truncation)[None], np.ones((1, lines.link.r)), kept)[0]
-    return Averages(values, errors + inner + _roundoff(lines, kept), method)
+    inner = _assemble((lines.worst + lines.truncation + lines.rounding)[None], np.ones((1, lines.link.r)), kept)[0]
+    return Averages(values, errors + inner, method)
 
 
 def _assemble(radial: Floats, directions: Floats, kept: int) -> Floats:
@@ -93,34 +93,17 @@ def _assemble(radial: Floats, directions: Floats, kept: int) -> Floats:
     return np.concatenate([radial[:, [0, 1, 3]], fourth[:, None], moment], axis=1)
 
 
-def _size(lines: LineIntegrals, kept: int) -> Floats:
-    """What the entries of Averages would be, at most, without cancellation."""
-    largest: Floats = np.maximum(_assemble(lines.size[None], np.ones((1, lines.link.r)), kept)[0], np.finfo(float).tiny)
-    return largest
-
-
-def _roundoff(lines: LineIntegrals, kept: int) -> Floats:
-    """Rounding of the sums and of g itself, which shifts T by at most L2 |error of g| where T is Lipschitz."""
-    power = int(lines.degrees.max())
-    size = np.zeros(power + 1)
-    np.add.at(size, lines.degrees, np.abs(lines.coefficients))
-    size[0] += abs(lines.centre) + 1
-    bound = size * (lines.loss.L2 if math.isfinite(lines.loss.L2) else 1.0)
-    if math.isfinite(lines.loss.K):
-        bound = np.minimum(bound, max(lines.loss.K, 1.0))
-    columns = [norm_moments(bound, p, lines.link.r, 0.0)[1] for p in (0, 2)]
-    if lines.moments:
-        square = np.convolve(bound, bound)
-        columns = [columns[0], columns[0], columns[1], norm_moments(square, 0, lines.link.r, 0.0)[1]]
-        columns.append(norm_moments(square, 4, lines.link.r, 0.0)[1])
-    allowance: Floats = 4 * _EPS * _assemble(np.array([columns]), np.ones((1, lines.link.r)), kept)[0]
-    return allowance
+def _allowed(lines: LineIntegrals, kept: int, factor: float) -> Floats:
+    """Error allowed on a panel: relative to what the averages would be without cancellation, but not below rounding."""
+    columns = np.maximum(factor * lines.relative * lines.size, lines.rounding)
+    allowed: Floats = _assemble(columns[None], np.ones((1, lines.link.r)), kept)[0]
+    return allowed
 
 
 def _circle(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats]:
     """Average over the angle, r = 2; `shift` is where the panels begin."""
     family = _Planes(lines, kept, np.array([1.0, 0.0]), np.array([[0.0, 1.0]]), shift, 192, 50)
-    values, errors = family.averages(100 * lines.relative * _size(lines, kept))
+    values, errors = family.averages(_allowed(lines, kept, 100))
     return values[0], errors[0]
 
 
@@ -139,15 +122,15 @@ def _half_sphere(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats,
         columns = []
         for start in range(0, len(w), _PLANES_AT_ONCE):
             planes = _Planes(lines, kept, frame[0], w[start : start + _PLANES_AT_ONCE], 0.0, 48, 24)
-            values, errors = planes.averages(10 * lines.relative * _size(lines, kept))
+            values, errors = planes.averages(_allowed(lines, kept, 10))
             columns.append(values.T)
             inner.append(errors.max(axis=0))
         return np.concatenate(columns, axis=1).reshape(-1, *longitude.shape) / np.pi
 
-    allowed = 1000 * lines.relative * _size(lines, kept)
+    allowed = _allowed(lines, kept, 1000)
     edges = np.linspace(0, np.pi, 5)
     values, errors, _ = integrate_segments(
-        integrand, edges[:-1], edges[1:], np.zeros(4, dtype=np.int64), 1, allowed, _LONGITUDE_PANELS
+        integrand, edges[:-1], edges[1:], np.zeros(4, dtype=np.int64), 1, 0.0, allowed, _LONGITUDE_PANELS
     )
     return values[0], errors[0] + np.max(np.broadcast_arrays(*inner), axis=0)
 
@@ -186,7 +169,7 @@ class _Planes:
 
         panels = len(start)
         values, errors, _ = integrate_segments(
-            integrand, np.zeros(panels), np.ones(panels), np.arange(panels), panels, allowed
+            integrand, np.zeros(panels), np.ones(panels), np.arange(panels), panels, 0.0, allowed
         )
         return self._by_plane(values, plane), self._by_plane(errors, plane)
 

@@ -283,6 +283,13 @@ def _compute(todo: list[Task], rows: dict[Task, Row], store: Store, workers: int
     workers = max(1, min(workers, memory_limit() // (2 * largest)))
     with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as pool:
         pending, waiting = iter(todo), dict[Future[Row], Task]()
+
+        def keep(future: Future[Row]) -> float:
+            task = waiting.pop(future)
+            rows[task] = future.result()
+            store.put(content_key(task.identity), rows[task])
+            return task.seconds
+
         try:
             while True:
                 # few futures at a time: an interrupt then has little to wait for
@@ -291,13 +298,12 @@ def _compute(todo: list[Task], rows: dict[Task, Row], store: Store, workers: int
                 if not waiting:
                     break
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    task = waiting.pop(future)
-                    rows[task] = future.result()
-                    store.put(content_key(task.identity), rows[task])
-                    done += task.seconds
+                    done += keep(future)
                     report(done, total)
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
+            for future in [future for future in waiting if not future.cancelled()]:
+                keep(future)
 
 
 def _not_run(tasks: list[Task], rows: dict[Task, Row]) -> Iterable[str]:

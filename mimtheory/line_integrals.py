@@ -25,6 +25,7 @@ Integers = NDArray[np.int64]
 Integrand = Callable[[Floats, Integers], Floats]
 
 _EPS = float(np.finfo(np.float64).eps)
+_TINY = float(np.finfo(np.float64).tiny)
 _ORDER = 15
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_ORDER)
 # Coefficients of the three highest Legendre polynomials that the nodes determine: their size tells how well the
@@ -42,7 +43,8 @@ def integrate_segments(
     upper: Floats,
     owner: Integers,
     owners: int,
-    allowed: Floats | float,
+    relative: float,
+    floor: Floats | float = 0.0,
     budget: float = math.inf,
 ) -> tuple[Floats, Floats, Floats]:
     """Integrate a vector function over many segments, bisecting the unresolved ones all at once.
@@ -57,18 +59,19 @@ def integrate_segments(
         The integral to which a segment contributes.
     owners : int
         Number of integrals.
-    allowed : (q,) array or float
-        Error allowed on each final segment; a float is taken in units of the largest integral of the absolute value,
-        which must not be used where that vanishes up to rounding.
+    relative : float
+        Error allowed on each final segment, in units of the largest integral of the absolute value.
+    floor : float or (q,) array
+        Error that is allowed in any case; needed where the integrand may vanish up to rounding.
     budget : float
         Number of segments that may be evaluated; where it ends, the least resolved are bisected first.
 
     Returns
     -------
     values, errors, sizes : (owners, q) arrays
-        Sizes are the integrals of the absolute value at first sight. The error of a segment is s (e/s)^1.5 with e
+        Sizes are the integrals of the absolute value at first sight. The error of a segment is 4 s (e/s)^1.5 with e
         the size of its highest Legendre coefficients and s that of the integrand: pessimistic for analytic
-        integrands (the rule converges like e^2), fair at a square root.
+        integrands (the rule converges like e^2), fair at a square root or a logarithm.
     """
     values: Floats | None = None
     errors = sizes = limit = np.zeros((0, 0))
@@ -78,16 +81,16 @@ def integrate_segments(
         part = half * (samples @ _WEIGHTS)
         size = half * (np.abs(samples) @ _WEIGHTS)
         roughness = half * np.sqrt(np.sum((samples @ _HIGHEST) ** 2, axis=-1))
-        error = roughness * np.sqrt(np.minimum(1.0, roughness / np.maximum(size, np.finfo(float).tiny)))
+        error = 4 * roughness * np.sqrt(np.minimum(1.0, roughness / np.maximum(size, _TINY)))
         if values is None:
             values, errors = np.zeros((owners, len(part))), np.zeros((owners, len(part)))
             sizes = np.stack([np.bincount(owner, row, owners) for row in size], axis=1)
-            limit = np.reshape(allowed * sizes.max(axis=0) if isinstance(allowed, float) else allowed, (-1, 1))
+            limit = np.maximum(relative * sizes.max(axis=0), floor)[:, None]
         # below the rounding of the sum itself no bisection helps
         open_ = np.any(error > np.maximum(limit, 8 * _EPS * size), axis=0)
         open_ &= half > 4 * _EPS * np.maximum(np.abs(lower), np.abs(upper))
         budget -= len(owner)
-        _keep_worst(open_, (error / np.maximum(limit, np.finfo(float).tiny)).max(axis=0), budget / 2)
+        _keep_worst(open_, (error / np.maximum(limit, _TINY)).max(axis=0), budget / 2)
         if bisection == _MAX_BISECTIONS:
             open_[:] = False
         done = ~open_
@@ -126,6 +129,8 @@ class LineIntegrals:
         The lines are cut at |rho| = reach, where what is lost is below 1e-17 of an upper bound of the whole.
     truncation : (q,) array
         Bound on what is lost there, for each column.
+    rounding : (q,) array
+        Estimated effect of the rounding of g, of T and of the sums.
     worst, size : (q,) arrays
         Largest estimated error of a line so far, and largest average of an absolute value, for each column.
     """
@@ -137,6 +142,7 @@ class LineIntegrals:
     relative: float = field(init=False)
     reach: float = field(init=False)
     truncation: Floats = field(init=False)
+    rounding: Floats = field(init=False)
     worst: Floats = field(init=False)
     size: Floats = field(init=False)
 
@@ -150,18 +156,24 @@ class LineIntegrals:
         self.relative = 1e-14 if self.link.r <= 2 else 1e-10
         self.levels = tuple(self.centre - float(kink) for kink in sorted(kinks))
         self._choose_reach()
+        r = self.link.r
+        self.whole = 2 ** (r / 2 - 1) * math.gamma(r / 2) * (1 if self.even else 2)
+        probe = np.random.default_rng(0).standard_normal((32, r))
+        probe /= np.linalg.norm(probe, axis=1, keepdims=True)
+        self.rounding = self._rounding(self.rays(probe))
         self.worst = self.size = np.zeros_like(self.truncation)
-        probe = np.random.default_rng(0).standard_normal((32, self.link.r))
-        self(probe / np.linalg.norm(probe, axis=1, keepdims=True))
+        self(probe)
+        self.rounding += 4 * _EPS * self.size
 
     def _choose_reach(self) -> None:
         """Bound |T| by a polynomial of rho and cut where the Gaussian tail of every column is negligible."""
-        bound = np.zeros(self.link.degree + 1)
-        if math.isfinite(self.loss.K):
-            bound[0] = self.loss.K
-        else:
-            np.add.at(bound, self.degrees, self.loss.L2 * np.abs(self.coefficients))
-            bound[0] += abs(float(self.loss.dl(self.centre, 0.0)))
+        growth, constant = np.zeros(self.link.degree + 1), np.zeros(self.link.degree + 1)
+        if math.isfinite(self.loss.L2):
+            np.add.at(growth, self.degrees, self.loss.L2 * np.abs(self.coefficients))
+            growth[0] += abs(float(self.loss.dl(self.centre, 0.0)))
+        constant[0] = self.loss.K
+        bounds = [b for b, known in ((growth, self.loss.L2), (constant, self.loss.K)) if math.isfinite(known)]
+        bound = min(bounds, key=lambda b: norm_moments(b, 0, self.link.r, 0.0)[1])
         square = np.convolve(bound, bound)
         columns = [(bound, 0), (bound, 2)] if not self.moments else [(bound, 0), (bound, 0), (bound, 2), (square, 0)]
         columns += [(square, 4)] if self.moments else []
@@ -203,18 +215,14 @@ class LineIntegrals:
             row,
             len(rays),
             self.relative,
+            floor=self.rounding * self.whole / 8,
         )
-        r = self.link.r
-        whole = 2 ** (r / 2 - 1) * math.gamma(r / 2) * (1 if self.even else 2)
-        self.worst = np.maximum(self.worst, errors.max(axis=0) / whole)
-        self.size = np.maximum(self.size, sizes.max(axis=0) / whole)
-        return values / whole
+        self.worst = np.maximum(self.worst, errors.max(axis=0) / self.whole)
+        self.size = np.maximum(self.size, sizes.max(axis=0) / self.whole)
+        return values / self.whole
 
     def _integrand(self, x: Floats, rays: Floats) -> Floats:
-        y = np.broadcast_to(rays[:, -1:], x.shape)
-        for k in range(rays.shape[1] - 2, -1, -1):
-            y = y * x + rays[:, k : k + 1]
-        t = self.loss.dl(self.centre, y)
+        t = self.loss.dl(self.centre, _values(rays, x))
         square = x * x
         weight = np.exp(-square / 2)
         if self.link.r > 1:
@@ -225,6 +233,52 @@ class LineIntegrals:
         t2_weight = t * t_weight
         plus, minus = np.maximum(t_weight, 0), np.maximum(-t_weight, 0)
         return np.stack([plus, minus, t_weight * square, t2_weight, t2_weight * square * square])
+
+    def _rounding(self, rays: Floats) -> Floats:
+        """Average change of the columns along these rays when g moves by the rounding errors of its terms."""
+        x, change, t = self._shift_of_values(rays) if math.isfinite(self.loss.L2) else self._shift_of_jumps(rays)
+        weight = change * np.abs(x) ** (self.link.r - 1) * np.exp(-(x**2) / 2)
+        columns = [weight, weight * x**2]
+        if self.moments:
+            columns = [weight, weight, weight * x**2, 2 * t * weight, 2 * t * weight * x**4]
+        both_ends = 2 ** (self.link.r / 2) * math.gamma(self.link.r / 2) * len(rays)
+        return np.array([column.sum() for column in columns]) / both_ends
+
+    def _shift_of_values(self, rays: Floats) -> tuple[Floats, Floats, Floats]:
+        """Points, change of T there times their spacing, and |T|, for a Lipschitz T."""
+        x = np.linspace(-self.reach, self.reach, 801)
+        powers = x ** np.arange(rays.shape[1])[:, None]
+        y = rays @ powers
+        shift = 4 * _EPS * (np.abs(rays) @ np.abs(powers) + abs(self.centre))
+        change = np.abs(self.loss.dl(self.centre, y + shift) - self.loss.dl(self.centre, y - shift)) / 2
+        return np.broadcast_to(x, y.shape), change * (x[1] - x[0]), np.abs(self.loss.dl(self.centre, y))
+
+    def _shift_of_jumps(self, rays: Floats) -> tuple[Floats, Floats, Floats]:
+        """Jumps, the mass that T may misplace there (its jump times the uncertainty of the root), and sup |T|."""
+        x, change = [], []
+        for level in self.levels:
+            roots = ray_roots(rays, level, self.reach)
+            point = np.clip(roots.real, -self.reach, self.reach)
+            shift = 4 * _EPS * (_values(np.abs(rays), np.abs(point)) + abs(level))
+            uncertainty = np.full(point.shape, 2 * self.reach)
+            derivative, factorial = rays, 1
+            for k in range(1, rays.shape[1]):
+                derivative, factorial = derivative[:, 1:] * np.arange(1, derivative.shape[1]), factorial * k
+                slope = np.abs(_values(derivative, point)) + _TINY
+                uncertainty = np.minimum(uncertainty, (factorial * shift / slope) ** (1 / k))
+            real = np.abs(roots.imag) <= uncertainty
+            x.append(point)
+            change.append((self.loss.K_plus + self.loss.K_minus) * uncertainty * real)
+        points = np.concatenate(x, axis=1)
+        return points, np.concatenate(change, axis=1), np.full(points.shape, self.loss.K)
+
+
+def _values(polynomials: Floats, x: Floats) -> Floats:
+    """Values (n, k) of the polynomials with coefficients (n, degree + 1) at the points (n, k)."""
+    y = np.broadcast_to(polynomials[:, -1:], x.shape)
+    for k in range(polynomials.shape[1] - 2, -1, -1):
+        y = y * x + polynomials[:, k : k + 1]
+    return y
 
 
 def ray_roots(rays: Floats, level: float, reach: float) -> NDArray[np.complex128]:

@@ -1,4 +1,7 @@
-"""The population of a problem: what is known before anything is drawn."""
+"""The population of a problem: what is known before anything is drawn.
+
+The expectations are imported when first computed: a Setting can be validated without waiting for them.
+"""
 
 import dataclasses
 import json
@@ -6,14 +9,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.hessian import ExpectedHessian, Moments, expected_hessian, gaussian_moments, population_centre
 from mimtheory.links import Link, link
 from mimtheory.losses import Loss, loss
+
+if TYPE_CHECKING:
+    from mimtheory.hessian import ExpectedHessian, Moments
 
 __all__ = ["Population", "Setting"]
 
@@ -132,36 +137,31 @@ class Population:
     def centre(self) -> float:
         """The centring constant c as a number."""
         s = self.setting
-        return population_centre(s.link, s.loss, s.label_noise) if s.centre == "population" else float(s.centre)
+        return _centre(s.link, s.loss, s.label_noise) if s.centre == "population" else float(s.centre)
 
     def prepare(self) -> None:
         """Compute the expectations now; equal links, losses and centres share them from then on."""
         _ = self.C, self.moments
 
     @cached_property
-    def moments(self) -> Moments:
+    def moments(self) -> "Moments":
         return _moments(self.setting.link, self.setting.loss, self.centre, self.setting.label_noise)
 
-    @cached_property
-    def _C_c0_radius(self) -> tuple[Floats, float, float]:
-        s = self.setting
-        if s.label_noise == 0:
-            hessian = _hessian(s.link, s.loss, self.centre)
-            return hessian.C, hessian.c0, hessian.radius
-        m = self.moments
-        return m.mean_Tzz - m.mean_T * np.eye(self.r), m.mean_T, 2 * m.radius
+    @property
+    def _expected(self) -> "ExpectedHessian":
+        return _hessian(self.setting.link, self.setting.loss, self.centre, self.setting.label_noise)
 
     @property
     def C(self) -> Floats:
-        return self._C_c0_radius[0]
+        return self._expected.C
 
     @property
     def c0(self) -> float:
-        return self._C_c0_radius[1]
+        return self._expected.c0
 
     @property
     def radius(self) -> float:
-        return self._C_c0_radius[2]
+        return self._expected.radius
 
     @property
     def S_norm(self) -> float:
@@ -212,10 +212,21 @@ class Population:
 
 
 @lru_cache(maxsize=256)
-def _hessian(link: Link, loss: Loss, centre: float) -> ExpectedHessian:
-    return expected_hessian(link, loss, centre)
+def _centre(link: Link, loss: Loss, label_noise: float) -> float:
+    from mimtheory.hessian import population_centre
+
+    return population_centre(link, loss, label_noise)
 
 
 @lru_cache(maxsize=256)
-def _moments(link: Link, loss: Loss, centre: float, label_noise: float) -> Moments:
+def _hessian(link: Link, loss: Loss, centre: float, label_noise: float) -> "ExpectedHessian":
+    from mimtheory.hessian import expected_hessian
+
+    return expected_hessian(link, loss, centre, label_noise)
+
+
+@lru_cache(maxsize=256)
+def _moments(link: Link, loss: Loss, centre: float, label_noise: float) -> "Moments":
+    from mimtheory.hessian import gaussian_moments
+
     return gaussian_moments(link, loss, centre, label_noise)

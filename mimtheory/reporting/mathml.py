@@ -13,12 +13,12 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number to `digits` significant digits: – for what is not a number, ∞ for infinity, 3·10⁻⁶ for the very small."""
+    """A number to `digits` significant digits: – where there is none, ∞ for infinity, 3·10⁻⁶ for the small."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if value == 0 or 1e-4 <= abs(value) < 1e5:
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
         # g switches to an exponent at 10^digits already
         plain = f"{value:.{digits}g}"
         return (f"{value:.0f}" if "e" in plain else plain).replace("-", "−")
@@ -52,6 +52,10 @@ def _set_spaces(tree: ElementTree.Element) -> None:
                 continue
             if child.text in "|‖":
                 space = "0"
+            elif child.text in "()" and any(sibling.tag == "mtable" for sibling in parent):
+                # brackets of a matrix grow only where MathML knows them for the ends of a group
+                child.attrib |= {"form": "prefix" if child.text == "(" else "postfix", "stretchy": "true"}
+                continue
             elif child.text.isalpha() and len(child.text) > 1:
                 space = "0" if len(parent) == 1 else "0.12em"
             else:

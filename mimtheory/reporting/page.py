@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from mimtheory.population import Setting
 from mimtheory.registry import Level
 from mimtheory.reporting.mathml import formula, number
-from mimtheory.reporting.plots import SYMBOLS, comparison, marker, overview, relation_of
+from mimtheory.reporting.plots import SYMBOLS, comparison, marker, not_drawn, overview, relation_of
 from mimtheory.verdicts import ADVICE, PROVENANCE, CellVerdict, ClaimVerdict, ControlVerdict, Report, Status
 
 __all__ = ["render", "write_page"]
@@ -57,7 +57,8 @@ def write_page(report: Report, folder: Path) -> Path:
 def render(report: Report) -> str:
     """One self-contained HTML page: no script, nothing loaded from elsewhere; equal reports give equal pages."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "anchor": _anchor, "prose": _prose, "symbols": _symbols, "json": _json}
+    environment.filters |= {"number": number, "anchor": _anchor, "json": _json, "moment": _moment}
+    environment.filters |= {"prose": _prose, "symbols": _symbols}
     environment.globals |= {
         "levels": _LEVELS,
         "meaning": _MEANING,
@@ -68,6 +69,7 @@ def render(report: Report) -> str:
         "figure": lambda claim: Markup(comparison(claim)),
         "marker": lambda i: Markup(marker(i)),
         "relation_of": relation_of,
+        "not_drawn": not_drawn,
         "ratio_name": _RATIO,
         "p_value": _p_value,
         "other_parameters": _other_parameters,
@@ -110,7 +112,7 @@ def _controls_part(claims: Sequence[ClaimVerdict]) -> str:
     if not controls:
         return "no control was run"
     refuted = sum(control.refuted for control in controls)
-    return f"{refuted} of {len(controls)} false controls caught"
+    return f"{refuted} of {len(controls)} controls, false on purpose, were refuted"
 
 
 def _rows_part(report: Report) -> str:
@@ -183,11 +185,24 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, default=str)
 
 
+def _moment(started: str) -> str:
+    return re.sub(r"(\d)T(\d\d:\d\d)", r"\1 \2", started).replace("+00:00", " UTC")
+
+
 def _symbols(text: str) -> Markup:
-    """Escaped text in which H_l and Q^(t) have their index below and above."""
-    escaped = str(escape(text))
-    below = re.sub(r"\b([A-Za-z])_(\w)\b", r"<i>\1</i><sub>\2</sub>", escaped)
-    return Markup(re.sub(r"\b([A-Za-z])\^(\(\w\)|\w)", r"<i>\1</i><sup>\2</sup>", below))
+    """Escaped text in which S_hat has its hat, and H_j, Q^(t) and x_i^T have their indices below and above."""
+    return Markup(re.sub(r"\b([A-Za-z])(?:_(hat|\w)\b)?(?:\^(\(\w\)|\w\b))?", _symbol, str(escape(text))))
+
+
+def _symbol(found: re.Match[str]) -> str:
+    letter, below, above = found.groups()
+    if not (below or above):
+        return letter
+    hat = below == "hat"
+    return (
+        f"{letter}{chr(0x302) if hat else ''}"
+        f"{f'<sub>{below}</sub>' if below and not hat else ''}{f'<sup>{above}</sup>' if above else ''}"
+    )
 
 
 def _prose(text: str) -> Markup:
@@ -196,6 +211,6 @@ def _prose(text: str) -> Markup:
     return Markup("\n").join(
         Markup("<pre>{}</pre>").format(block)
         if re.search(r"^( {2,}|=={2,}|--{2,})", block, re.MULTILINE)
-        else Markup("<p>{}</p>").format(" ".join(block.split()))
+        else Markup("<p>{}</p>").format(_symbols(" ".join(block.split())))
         for block in blocks
     )

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mimtheory.reporting.mathml import number
 from mimtheory.verdicts import CellVerdict, ClaimVerdict, Status
 
-__all__ = ["SYMBOLS", "comparison", "marker", "overview", "relation_of"]
+__all__ = ["SYMBOLS", "comparison", "marker", "not_drawn", "overview", "relation_of"]
 
 Floats = NDArray[np.float64]
 
@@ -46,9 +46,9 @@ _VARIABLES = {
 _SHAPES = "osD^vPX*"  # one more than colours: the pairs repeat only after 56 cells
 _WIDTH = 340.0  # points; the width of a phone, so that no text shrinks there
 
-_STYLE = {
+_STYLE: dict[Any, object] = {
     "svg.fonttype": "none",
-    "font.size": 10.5,
+    "font.size": 11.5,
     "font.family": "DejaVu Sans",  # for measuring; the page sets its own
     "axes.edgecolor": _SOFT,
     "axes.labelcolor": _INK,
@@ -82,7 +82,7 @@ def overview(claims: Sequence[ClaimVerdict]) -> str:
     panels = [panel for panel in (bounds, identities) if panel]
     if not panels:
         return ""
-    heights = [0.42 * len(panel) + 0.9 for panel in panels]
+    heights = [0.44 * len(panel) + 0.9 for panel in panels]
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH / 72, sum(heights)), layout="constrained")
         axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -94,19 +94,25 @@ def overview(claims: Sequence[ClaimVerdict]) -> str:
 
 def _strips(ax: Axes, claims: Sequence[ClaimVerdict], label: str) -> None:
     ratios = [_ratios(claim.cells) for claim in claims]
-    low, high = _decades(np.concatenate([*ratios, [claim.ratio_worst for claim in claims]]))
+    starts = [_start(values) for values in ratios if values.size]
+    marks = [ratio for claim in claims for ratio in (claim.ratio_median, claim.ratio_worst)]
+    low, high = _decades(np.array([*starts, *marks]))
     _frame_strips(ax, len(claims), low, high, label)
     for y, (claim, values) in enumerate(zip(claims, ratios, strict=True)):
-        ax.text(0, y - 0.28, claim.label, transform=ax.get_yaxis_transform(), parse_math=False, va="bottom")
-        word = f"{SYMBOLS[claim.status]} {claim.status}"
-        ax.text(1, y - 0.28, word, transform=ax.get_yaxis_transform(), va="bottom", ha="right")
+        words = f"{SYMBOLS[claim.status]} {claim.status}: {claim.label}"
+        ax.text(0, y - 0.28, words, transform=ax.get_yaxis_transform(), parse_math=False, va="bottom")
         if values.size == 0:
             ax.text(0, y, "nothing could be compared", transform=ax.get_yaxis_transform(), va="center", color=_SOFT)
             continue
-        start, median, worst = np.clip([np.quantile(values, 0.05), np.median(values), claim.ratio_worst], low, high)
+        start, median, worst = np.clip([_start(values), claim.ratio_median, claim.ratio_worst], low, high)
         ax.plot([start, worst], [y, y], color=_SERIES[0], linewidth=2, solid_capstyle="butt")
         ax.plot(median, y, "o", color=_SERIES[0], markeredgecolor=_PAPER, markersize=7)
         ax.plot(worst, y, ">" if math.isinf(claim.ratio_worst) else "D", color=_SERIES[1], markersize=6, clip_on=False)
+
+
+def _start(values: Floats) -> float:
+    """Where the line of a claim begins: a value that occurs, since infinite ratios have nothing between them."""
+    return float(np.quantile(values, 0.05, method="lower"))
 
 
 def _frame_strips(ax: Axes, rows: int, low: float, high: float, label: str) -> None:
@@ -123,20 +129,26 @@ def _frame_strips(ax: Axes, rows: int, low: float, high: float, label: str) -> N
 
 
 def _overview_text(claims: Sequence[ClaimVerdict]) -> str:
-    parts = [
-        f"{c.label} {c.status}, median {number(c.ratio_median)}, worst {number(c.ratio_worst)}" for c in claims
-    ]
+    parts = [f"{c.label} {c.status}, median {number(c.ratio_median)}, worst {number(c.ratio_worst)}" for c in claims]
     return f"Tightness of each claim, measured over bound: {'; '.join(parts)}."
 
 
 def comparison(claim: ClaimVerdict) -> str:
-    """Every trial of a claim: measured against bound, or the discrepancy of an identity; empty if there is none."""
-    if not any(cell.ratios for cell in claim.cells):
+    """Every trial of a claim: measured against bound, or the discrepancy of an identity; empty if none can be drawn."""
+    trials = sum(len(cell.ratios) for cell in claim.cells)
+    if trials == not_drawn(claim):
         return ""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(layout="constrained")
         text = _discrepancies(figure, claim) if relation_of(claim) == "equals" else _scatter(figure, claim)
         return _svg(figure, claim.label, text)
+
+
+def not_drawn(claim: ClaimVerdict) -> int:
+    """The number of trials that a log-log plot has no place for, since a side is not positive or not finite."""
+    if relation_of(claim) == "equals":
+        return 0
+    return sum(len(cell.ratios) - _positive(cell)[0].size for cell in claim.cells)
 
 
 def _scatter(figure: Figure, claim: ClaimVerdict) -> str:
@@ -149,11 +161,7 @@ def _scatter(figure: Figure, claim: ClaimVerdict) -> str:
     stated = np.concatenate([x for _, x, _ in series])
     measured = np.concatenate([y for _, _, y in series])
     summary = f"ratio at the median {number(claim.ratio_median)}, at worst {number(claim.ratio_worst)}."
-    if stated.size == 0:
-        ax.set_axis_off()
-        ax.text(0.5, 0.5, "no trial has two positive sides", transform=ax.transAxes, ha="center")
-        return f"{claim.label}: no trial has two positive sides; {summary}"
-    _limit(ax, stated, measured, relation_of(claim))
+    _limit(ax, stated, measured, claim)
     for i, x, y in series:
         ax.plot(x, y, linestyle="none", **_marker_style(i, 5))  # type: ignore[arg-type]
     ax.set_xlabel("bound (stated)")
@@ -169,12 +177,12 @@ def _positive(cell: CellVerdict) -> tuple[Floats, Floats]:
     return x[shown], y[shown]
 
 
-def _limit(ax: Axes, stated: Floats, measured: Floats, relation: str) -> None:
-    """The diagonal, and the side of it that refutes, both always in view."""
+def _limit(ax: Axes, stated: Floats, measured: Floats, claim: ClaimVerdict) -> None:
+    """The diagonal, and the side of it where a trial violates the claim, both always in view."""
     pad = 1.25
     left, right = stated.min() / pad, stated.max() * pad
     bottom, top = measured.min() / pad, measured.max() * pad
-    if relation == "at_most":
+    if relation_of(claim) == "at_most":
         top = max(top, right * 1.5)
         refuted, corner, align = top, (0.03, 0.96), ("left", "top")
     else:
@@ -185,7 +193,9 @@ def _limit(ax: Axes, stated: Floats, measured: Floats, relation: str) -> None:
     ends = [left, right]
     ax.fill_between(ends, ends, [refuted, refuted], color=_BAND, linewidth=0, zorder=0)
     ax.plot(ends, ends, color=_INK, linewidth=1.2)
-    ax.text(*corner, "refutes", transform=ax.transAxes, ha=align[0], va=align[1], style="italic")
+    # one violation refutes a deterministic claim; at levels G and P it is a failure to be counted
+    word = "refutes" if claim.delta is None else "failure"
+    ax.text(*corner, word, transform=ax.transAxes, ha=align[0], va=align[1], style="italic")
     for axis in ("x", "y"):
         _ticks(ax, axis)
 
@@ -225,7 +235,7 @@ def _ticks(ax: Axes, which: str) -> None:
     axis = ax.xaxis if which == "x" else ax.yaxis
     low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
     decades = math.log10(high / low)
-    subs = (1.0, 2.0, 3.0, 5.0, 7.0) if decades < 0.8 else (1.0, 2.0, 5.0) if decades < 1.6 else (1.0,)
+    subs = ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))[np.digitize(decades, (0.7, 1.5, 3.0))]
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=7))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))

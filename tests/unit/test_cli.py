@@ -41,7 +41,7 @@ BAD = [
     (("verify", "--d", "1000000", "--n", "100000000"), ("bytes", "1,600,")),
     (("verify", "--profile", "fast"), ("profile", "quick")),
     (("verify", "--rng", "-1"), ("rng = -1",)),
-    (("verify", "--d", "ten"), ("--d", "ten")),
+    (("verify", "--d", "ten"), ("--d", "integer")),
     (
         (
             "verify",
@@ -66,14 +66,14 @@ def test_bad_input_is_one_line_with_exit_code_2(words: tuple[str, ...], named: t
         assert word in run.stderr
 
 
-def test_bad_input_is_refused_within_a_second_or_so() -> None:
-    # best of three: the machine may be busy with other tests
+def test_bad_input_is_refused_within_a_second() -> None:
+    # best of five: the machine may be busy with other tests
     times = []
-    for _ in range(3):
+    for _ in range(5):
         start = time.perf_counter()
         mim("verify", "--d", "1000000", "--n", "100000000")
         times.append(time.perf_counter() - start)
-    assert min(times) < 1.5
+    assert min(times) < 1
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,20 @@
+"""The Hessian-power kernel against NumPy's best orientation, in one run: `make bench` prints the ratios."""
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from mimtheory.kernels import hessian_power
+
+
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize("engine", ["ours", "numpy"])
+def test_hessian_power(benchmark: BenchmarkFixture, engine: str, k: int) -> None:
+    rng = np.random.default_rng(0)
+    n, d = 20000, 500
+    X, T, V = rng.standard_normal((n, d)), rng.standard_normal(n), rng.standard_normal((k, d))
+    benchmark.group = f"n={n}, d={d}, k={k}, one thread each"
+    if engine == "ours":
+        benchmark(lambda: hessian_power(X, T, V))
+    else:
+        benchmark(lambda: ((V @ X.T) * T) @ X / n)
