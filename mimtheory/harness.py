@@ -359,6 +359,7 @@ def _judge_claim(
     return ClaimVerdict(
         label=claim.label,
         level=claim.level,
+        kind=claim.kind,
         statement=claim.statement,
         summary=claim.summary,
         status=status,

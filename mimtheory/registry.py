@@ -19,14 +19,20 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from mimtheory.relations import Relation, Rounded, at_most
+from mimtheory.relations import Kind, Relation, Rounded, at_most
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Claim", "Control", "Draw", "Lemma", "Level", "Provenance"]
+__all__ = ["LEVELS", "Claim", "Control", "Draw", "Lemma", "Level", "Provenance"]
 
 Level = Literal["I", "D", "G", "P"]
+LEVELS: dict[Level, str] = {
+    "I": "Identity: both sides are equal up to derived roundoff; one violation refutes.",
+    "D": "Deterministic: true for every draw, given what is measured on it; one violation refutes.",
+    "G": "Given part of the draw, true with probability at least 1 − δ over the rest.",
+    "P": "A priori: true with probability at least 1 − δ, known before anything is drawn.",
+}
 Provenance = Literal["title", "numbered", "ours"]
 Stated = Callable[..., "Rounded | ArrayLike"]
 
@@ -70,6 +76,11 @@ class Claim:
     @property
     def label(self) -> str:
         return f"{self.lemma.label}/{self.name}"
+
+    @property
+    def kind(self) -> Kind:
+        """How the two sides are compared."""
+        return self.compare(0.0, 0.0).kind
 
     @property
     def probabilistic(self) -> bool:

@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["EPS", "Outcome", "Relation", "Rounded", "at_least", "at_most", "equals", "gamma"]
+__all__ = ["EPS", "Kind", "Outcome", "Relation", "Rounded", "at_least", "at_most", "equals", "gamma"]
 
 Floats = NDArray[np.float64]
+Kind = Literal["at_most", "at_least", "equals"]
 Outcome = Literal["holds", "violated", "vacuous", "undecided", "skipped", "error"]
 
 EPS = float(np.finfo(np.float64).eps)
@@ -52,7 +53,7 @@ class Relation:
         Both sides, and the sum of their rounding errors.
     """
 
-    kind: Literal["at_most", "at_least", "equals"]
+    kind: Kind
     measured: Floats
     stated: Floats
     allowance: Floats
@@ -123,7 +124,7 @@ def equals(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Re
 
 
 def _relation(
-    kind: Literal["at_most", "at_least", "equals"],
+    kind: Kind,
     measured: "Rounded | ArrayLike",
     stated: "Rounded | ArrayLike",
 ) -> Relation:

@@ -14,7 +14,7 @@ from rich.text import Text
 from mimtheory.harness import check_memory, predicted_seconds, tasks_of
 from mimtheory.lemmas import REGISTRY
 from mimtheory.plan import Plan
-from mimtheory.registry import Claim, Lemma
+from mimtheory.registry import LEVELS, Claim, Lemma
 from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
 
 __all__ = ["print_claim", "print_lemma", "print_plan", "print_registry", "print_report", "progress_bar"]
@@ -26,12 +26,6 @@ _STYLE: dict[Status, str] = {
     "undecided": "magenta",
     "skipped": "dim",
     "error": "bold red",
-}
-_LEVEL = {
-    "I": "an identity, up to derived roundoff",
-    "D": "true for every draw",
-    "G": "true with probability at least 1 - delta, given part of the draw",
-    "P": "true with probability at least 1 - delta, before any draw",
 }
 
 
@@ -66,7 +60,7 @@ def print_lemma(lemma: Lemma) -> None:
 def print_claim(claim: Claim) -> None:
     """A claim: statement in LaTeX, its level, its controls."""
     console = _console()
-    console.print(Text(f"{claim.label} [{claim.level}]", style="bold"), Text(_LEVEL[claim.level], style="dim"))
+    console.print(Text(f"{claim.label} [{claim.level}]", style="bold"), Text(LEVELS[claim.level], style="dim"))
     console.print(Text(f"  {claim.summary}"))
     console.print(Text(f"  {claim.statement}", style="cyan"))
     for control in claim.controls:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import bdtrc, betaincinv
 
 from mimtheory.registry import Level, Provenance
-from mimtheory.relations import Outcome
+from mimtheory.relations import Kind, Outcome
 
 __all__ = [
     "ADVICE",
@@ -84,7 +84,11 @@ class Tally:
 
 @dataclass(frozen=True)
 class CellVerdict:
-    """One claim on one row of the plan. `ratios` are those of the trials in order; `worst_trial` indexes them."""
+    """One claim on one row of the plan.
+
+    `ratios`, `measured` and `stated` hold the trials that could be compared, in order, with the worst entry of a vector
+    claim; `worst_trial` is the index of the trial (among all) with the largest ratio.
+    """
 
     row: int
     setting: dict[str, Any]
@@ -127,6 +131,7 @@ class ClaimVerdict:
 
     label: str
     level: Level
+    kind: Kind
     statement: str
     summary: str
     status: Status

@@ -14,19 +14,12 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from mimtheory.population import Setting
-from mimtheory.registry import Level
+from mimtheory.registry import LEVELS
 from mimtheory.reporting.mathml import formula, number
-from mimtheory.reporting.plots import SYMBOLS, comparison, marker, not_drawn, overview, relation_of
+from mimtheory.reporting.plots import SYMBOLS, comparison, marker, not_drawn, overview
 from mimtheory.verdicts import ADVICE, PROVENANCE, CellVerdict, ClaimVerdict, ControlVerdict, Report, Status
 
 __all__ = ["render", "write_page"]
-
-_LEVELS: dict[Level, str] = {
-    "I": "Identity: both sides are equal up to derived roundoff; one violation refutes.",
-    "D": "Deterministic: true for every draw, given what is measured on it; one violation refutes.",
-    "G": "Given part of the draw, true with probability at least 1 − δ over the rest.",
-    "P": "A priori: true with probability at least 1 − δ, known before anything is drawn.",
-}
 
 _MEANING: dict[Status, str] = {
     "holds": "No violation beyond what the claim allows, and its false variants were caught.",
@@ -60,7 +53,7 @@ def render(report: Report) -> str:
     environment.filters |= {"number": number, "anchor": _anchor, "json": _json, "moment": _moment}
     environment.filters |= {"prose": _prose, "symbols": _symbols}
     environment.globals |= {
-        "levels": _LEVELS,
+        "levels": LEVELS,
         "meaning": _MEANING,
         "advice": ADVICE,
         "provenance": PROVENANCE,
@@ -68,7 +61,6 @@ def render(report: Report) -> str:
         "formula": lambda latex: Markup(formula(latex)),
         "figure": lambda claim: Markup(comparison(claim)),
         "marker": lambda i: Markup(marker(i)),
-        "relation_of": relation_of,
         "not_drawn": not_drawn,
         "ratio_name": _RATIO,
         "p_value": _p_value,

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mimtheory.reporting.mathml import number
 from mimtheory.verdicts import CellVerdict, ClaimVerdict, Status
 
-__all__ = ["SYMBOLS", "comparison", "marker", "not_drawn", "overview", "relation_of"]
+__all__ = ["SYMBOLS", "comparison", "marker", "not_drawn", "overview"]
 
 Floats = NDArray[np.float64]
 
@@ -62,23 +62,10 @@ _STYLE: dict[Any, object] = {
 }
 
 
-def relation_of(claim: ClaimVerdict) -> Literal["at_most", "at_least", "equals"]:
-    """How the claim compares its sides, read off its ratios (measured/stated, stated/measured, or neither)."""
-    if claim.level == "I":
-        return "equals"
-    trials = [trial for cell in claim.cells for trial in zip(cell.measured, cell.stated, cell.ratios, strict=True)]
-    # exact: a ratio was computed by this same division
-    if all(stated == 0 or measured / stated == ratio for measured, stated, ratio in trials):
-        return "at_most"
-    if all(measured == 0 or stated / measured == ratio for measured, stated, ratio in trials):
-        return "at_least"
-    return "equals"
-
-
 def overview(claims: Sequence[ClaimVerdict]) -> str:
     """Tightness of every claim on a log axis; identities, whose ratio has another unit, in a panel of their own."""
-    bounds = [claim for claim in claims if relation_of(claim) != "equals"]
-    identities = [claim for claim in claims if relation_of(claim) == "equals"]
+    bounds = [claim for claim in claims if claim.kind != "equals"]
+    identities = [claim for claim in claims if claim.kind == "equals"]
     panels = [panel for panel in (bounds, identities) if panel]
     if not panels:
         return ""
@@ -140,13 +127,13 @@ def comparison(claim: ClaimVerdict) -> str:
         return ""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(layout="constrained")
-        text = _discrepancies(figure, claim) if relation_of(claim) == "equals" else _scatter(figure, claim)
+        text = _discrepancies(figure, claim) if claim.kind == "equals" else _scatter(figure, claim)
         return _svg(figure, claim.label, text)
 
 
 def not_drawn(claim: ClaimVerdict) -> int:
     """The number of trials that a log-log plot has no place for, since a side is not positive or not finite."""
-    if relation_of(claim) == "equals":
+    if claim.kind == "equals":
         return 0
     return sum(len(cell.ratios) - _positive(cell)[0].size for cell in claim.cells)
 
@@ -182,7 +169,7 @@ def _limit(ax: Axes, stated: Floats, measured: Floats, claim: ClaimVerdict) -> N
     pad = 1.25
     left, right = stated.min() / pad, stated.max() * pad
     bottom, top = measured.min() / pad, measured.max() * pad
-    if relation_of(claim) == "at_most":
+    if claim.kind == "at_most":
         top = max(top, right * 1.5)
         refuted, corner, align = top, (0.03, 0.96), ("left", "top")
     else:

@@ -20,7 +20,6 @@ CASES = [
     ("h2(z1)", "huber(1)", 0.5),
     ("h3(z1) + h2(z1)", "quantile(0.3)", 0.25),
     ("h4(z1) + h6(z1)", "huber(0.3)", 0.1),
-    ("(z1**2 - 1)**2", "l1", 0.0),  # double roots
     ("z1**2*(z1 - 1)", "l1", 0.0),
     ("z1**2 + 1", "l1", 0.0),  # no real root at all
     ("sqrt(2)*z1 + sqrt(3)*z1**3", "huber(2)", 1.0),
@@ -82,7 +81,20 @@ def test_the_closed_form_agrees_with_the_engine(text, name, centre):
     assert averages.errors.max() < 1e-12
 
 
-@pytest.mark.parametrize(("text", "name", "centre"), [CASES[0], CASES[2], CASES[4], CASES[7], CASES[8]])
+def test_double_roots_change_nothing():
+    # g = (z^2 - 1)^2 >= 0, so T = sign(0 - g) = -1 almost everywhere: E T = -1 and E[T (z^2 - 1)] = 0
+    g = link("(z1**2 - 1)**2")
+    form = closed_form(g, loss("l1"), 0.0)
+    assert form is not None
+    assert [float(ball) for ball in form.balls()] == [-1.0, 0.0]
+    assert form.expression() == 0
+    # in floating point g is noise next to its double roots, and the engine says so
+    averages = gaussian_averages(LineIntegrals(g, loss("l1"), 0.0, moments=False), 1)
+    assert np.all(np.abs(averages.values + 1) <= averages.errors)
+    assert averages.errors.max() < 1e-6
+
+
+@pytest.mark.parametrize(("text", "name", "centre"), [CASES[0], CASES[2], CASES[4], CASES[6], CASES[7]])
 def test_the_expression_has_the_value_of_the_ball(text, name, centre):
     form = closed_form(link(text), loss(name), centre)
     assert form is not None

@@ -1,0 +1,186 @@
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+from mimtheory.gaussian_integrals import (
+    Averages,
+    checked_centre,
+    gaussian_averages,
+    gaussian_moments,
+    linear_derivative,
+    noisy,
+    symmetric,
+)
+from mimtheory.line_integrals import LineIntegrals
+from mimtheory.links import link
+from mimtheory.losses import loss
+
+SAMPLES = 400_000
+SIGMAS = 5.5  # two-sided 4e-8 for one comparison; some 200 comparisons with fixed seeds
+
+
+def averages(text: str, name: str, centre: float = 0.0) -> Averages:
+    g = link(text)
+    return gaussian_averages(LineIntegrals(g, loss(name), centre, moments=False), g.r)
+
+
+def covers(result: Averages, exact: list[float]) -> bool:
+    return bool(np.all(np.abs(result.values - exact) <= result.errors))
+
+
+@pytest.mark.parametrize("centre", [0.7, 1e-3, 1e-6, -0.2])
+def test_the_error_covers_a_product_of_two_gaussians(centre):
+    # z1 z2 has the density K0(|x|)/pi, and E[z1^2 | z1 z2 = x] = |x| K1(|x|)/K0(|x|) (from exp(-(u + x^2/u)/2)/u)
+    def expectation(f):
+        half = mpmath.quad(lambda x: mpmath.sign(centre - x) * f(x), [0, *([centre] if centre > 0 else []), 1, 50])
+        other = mpmath.quad(lambda x: mpmath.sign(centre + x) * f(x), [0, *([-centre] if centre < 0 else []), 1, 50])
+        return half, other
+
+    plus, minus = expectation(lambda x: mpmath.besselk(0, x) / mpmath.pi)
+    second = sum(expectation(lambda x: x * mpmath.besselk(1, x) / mpmath.pi))
+    first_plus, first_minus = expectation(lambda x: x * mpmath.besselk(0, x) / mpmath.pi)
+    exact = [float(plus + minus), float(second), float(first_plus - first_minus), float(second)]
+    result = averages("z1*z2", "l1", centre)
+    assert covers(result, exact)
+    assert result.errors.max() < 1e-8 if abs(centre) < 1e-5 else result.errors.max() < 1e-10
+
+
+@pytest.mark.parametrize(("r", "centre"), [(2, 2.0), (3, 2.0), (3, 0.1), (4, 3.0)])
+def test_the_error_covers_links_of_the_norm_alone(r, centre):
+    # T = sign(c - R), R chi-squared: E[T z1^2] = E[T R]/r, and E[R; R > c] = r P(chi2(r + 2) > c)
+    above = stats.chi2(r).sf(centre)
+    diagonal = 1 - 2 * stats.chi2(r + 2).sf(centre)
+    exact = [1 - 2 * above, *(diagonal * np.eye(r))[np.triu_indices(r)]]
+    result = averages("+".join(f"z{k}**2" for k in range(1, r + 1)), "l1", centre)
+    assert covers(result, exact)
+
+
+@pytest.mark.parametrize(("centre", "sigma"), [(0.0, 1.0), (0.5, 0.7)])
+def test_the_error_covers_a_link_of_three_variables(centre, sigma):
+    # Given z1, z2 the third variable of z1 z2 + sigma z3 integrates to error functions: a smooth double integral,
+    # for which 80 Gauss-Hermite nodes an axis leave no error above 1e-9 (100 nodes give the same numbers)
+    def tensor(nodes):
+        x, w = np.polynomial.hermite_e.hermegauss(nodes)
+        z1, z2 = np.meshgrid(x, x, indexing="ij")
+        weight = np.outer(w, w) / (2 * math.pi)
+        s = (centre - z1 * z2) / sigma
+        t = special.erf(s / math.sqrt(2))
+        phi = np.exp(-s * s / 2) / math.sqrt(2 * math.pi)
+        # int sign(s - z) phi(z) (1, z, z^2) dz = erf, -2 phi(s), erf - 2 s phi(s)
+        columns = [t, t * z1**2, t * z1 * z2, -2 * phi * z1, t * z2**2, -2 * phi * z2, t - 2 * s * phi]
+        return np.array([np.sum(weight * c) for c in columns])
+
+    exact = tensor(80)
+    assert np.abs(exact - tensor(100)).max() < 1e-9
+    result = averages(f"z1*z2 + {sigma}*z3", "l1", centre)
+    assert np.all(np.abs(result.values - exact) <= result.errors + 1e-9)
+    assert result.errors.max() < 1e-5
+
+
+def test_the_randomised_error_covers_two_products():
+    # z1 z2 + z3 z4 has the Laplace density exp(-|x|)/2; by exchange E[T z1 z2] = E[T g]/2 = -(c + 1) exp(-c)/2
+    centre = 0.4
+    result = averages("z1*z2 + z3*z4", "l1", centre)
+    values = symmetric(result.values[1:], 4)
+    errors = symmetric(result.errors[1:], 4)
+    assert abs(result.values[0] - (1 - math.exp(-centre))) <= result.errors[0]
+    for i, j in ((0, 1), (2, 3)):
+        assert abs(values[i, j] + (centre + 1) * math.exp(-centre) / 2) <= errors[i, j]
+    for i, j in ((0, 2), (0, 3), (1, 2), (1, 3)):
+        assert abs(values[i, j]) <= errors[i, j]
+    assert errors.max() < 1e-2
+
+
+def monte_carlo(text, name, centre, noise, rng):
+    g = link(text)
+    z = rng.standard_normal((SAMPLES, g.r))
+    t = loss(name).dl(centre, g(z) + noise * rng.standard_normal(SAMPLES))
+    return z, t
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "centre", "noise"),
+    [
+        ("h4(z1)", "l1", 0.3, 0.5),
+        ("h3(z1) + h2(z1)", "pseudo_huber(1/2)", -0.2, 0.0),
+        ("h4(z1)", "squared", 0.3, 0.5),
+        ("h4+h4", "huber(1)", 0.0, 0.0),
+        ("mixed", "quantile(0.3)", 0.2, 0.0),
+        ("z1*z2 + h3(z1)", "logcosh", 0.1, 0.0),
+        ("h2h2", "squared", 0.5, 0.3),
+        ("h2h2", "huber(1)", 0.0, 0.4),
+        ("r3", "l1", 0.0, 0.0),
+    ],
+)
+def test_moments_agree_with_monte_carlo(text, name, centre, noise):
+    m = gaussian_moments(text, name, centre, noise)
+    z, t = monte_carlo(text, name, centre, noise, np.random.default_rng(7))
+    square = np.sum(z * z, axis=1)
+
+    def agrees(exact, sample):
+        return abs(sample.mean() - exact) <= SIGMAS * sample.std() / math.sqrt(SAMPLES) + m.radius
+
+    assert agrees(m.mean_T, t)
+    assert agrees(m.mean_T_plus, np.maximum(t, 0))
+    assert agrees(m.mean_T_minus, np.maximum(-t, 0))
+    assert agrees(m.mean_T2, t * t)
+    assert agrees(m.T2_z4, t * t * square**2)
+    for i in range(z.shape[1]):
+        for j in range(z.shape[1]):
+            assert agrees(m.mean_Tzz[i, j], t * z[:, i] * z[:, j])
+
+
+def test_label_noise_of_one_variable_is_a_double_integral():
+    # E over the noise of sign(c - g - s xi) is erf((c - g)/(s sqrt 2)): smooth in z, quad's error is below 1e-9
+    g, centre, noise = link("h4(z1)"), 0.3, 0.5
+
+    def mean(weight):
+        def integrand(z):
+            gap = centre - float(g(np.array([[z]]))[0])
+            return weight(z) * math.erf(gap / (noise * math.sqrt(2))) * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+        return 2 * integrate.quad(integrand, 0, 12, epsabs=1e-11, limit=200)[0]
+
+    m = gaussian_moments(g, "l1", centre, noise)
+    assert m.mean_T == pytest.approx(mean(lambda z: 1.0), abs=1e-9)
+    assert m.mean_Tzz[0, 0] == pytest.approx(mean(lambda z: z * z), abs=1e-9)
+    assert m.T2_z4 == pytest.approx(3.0, abs=1e-9)  # T^2 = 1: E z^4, and the noise is no part of |z|
+    assert m.radius < 1e-9
+
+
+def test_moments_of_the_squared_loss_are_those_of_a_polynomial():
+    # T = c - z1 z2 - s xi: E T^2 = c^2 + 1 + s^2, E[T^2 |z|^4] = (c^2 + s^2) 8 + E[z1^2 z2^2 (z1^2 + z2^2)^2]
+    # and the last is 2*15*1 (z1^6 z2^2) + 2*3*3 (z1^4 z2^4) = 48
+    c, s = 0.5, 0.25
+    m = gaussian_moments("z1*z2", "squared", c, s)
+    assert m.mean_T2 == pytest.approx(c * c + 1 + s * s, abs=1e-14)
+    assert m.T2_z4 == pytest.approx(8 * (c * c + s * s) + 48, abs=1e-12)
+    assert np.allclose(m.mean_Tzz, [[c, -1], [-1, c]], rtol=0, atol=1e-14)
+    assert m.mean_T == pytest.approx(c, abs=m.radius)
+
+
+def test_only_linear_derivatives_are_linear():
+    assert linear_derivative(loss("squared")) == (0, 1)
+    assert linear_derivative(loss("huber(1)")) is None
+    assert linear_derivative(loss("logcosh")) is None
+
+
+def test_an_upper_triangle_makes_a_symmetric_matrix():
+    assert symmetric(np.array([1.0, 2, 3, 4, 5, 6]), 3).tolist() == [[1, 2, 3], [2, 4, 5], [3, 5, 6]]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, "middle", None])
+def test_a_bad_centre_is_refused(bad):
+    with pytest.raises(ValueError, match="centre = .* finite number"):
+        checked_centre(bad)
+
+
+@pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
+def test_a_bad_label_noise_is_refused(bad):
+    with pytest.raises(ValueError, match="label_noise = .* at least 0"):
+        noisy("h4", bad)
+    with pytest.raises(ValueError, match="label_noise"):
+        gaussian_moments("h4", "l1", 0.0, bad)
