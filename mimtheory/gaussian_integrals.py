@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from mimtheory import links, losses
-from mimtheory.line_integrals import LineIntegrals, integrate_segments, ray_roots
+from mimtheory.line_integrals import LineIntegrals, above_level, integrate_segments, ray_roots
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.polynomials import Polynomial, surd_to_float
@@ -50,10 +50,10 @@ class Averages:
     values : (q,) array
         E T, then the upper triangle of E[T z z^T]; with moments E T_+, E T_-, E T^2, E[T^2 |z|^4], then the triangle.
     errors : (q,) array
-        For r <= 3 the sum of the estimated errors of all panels, the disagreement of two evaluations with different
-        panels (r = 2) or axes (r = 3), the truncated tails and a roundoff allowance: an estimate, not a proof. For
-        r >= 4 a Student-t interval over independent scramblings that all entries together miss with probability 1e-6
-        (if the replicate means are normal), plus the same inner errors.
+        For r <= 3 the sum of twice the estimated errors of all panels, twice the disagreement of two evaluations
+        with different panels (r = 2) or axes (r = 3), the truncated tails and a roundoff allowance: an estimate, not
+        a proof. For r >= 4 a Student-t interval over independent scramblings that all entries together miss with
+        probability 1e-6 (if the replicate means are normal), plus the same inner errors.
     method : str
         How the directions were averaged.
     """
@@ -74,7 +74,7 @@ def gaussian_averages(lines: LineIntegrals, kept: int) -> Averages:
             _circle(lines, kept, shift) if r == 2 else _half_sphere(lines, kept, shift) for shift in (0.1, 0.7)
         )
         values, method = (first + second) / 2, "adaptive quadrature in polar coordinates"
-        errors = np.maximum(first_error, second_error) + np.abs(first - second)
+        errors = 2 * (np.maximum(first_error, second_error) + np.abs(first - second))
     else:
         values, errors = _sphere(lines, kept)
         method = "quasi-Monte-Carlo over directions, quadrature along them"
@@ -152,6 +152,9 @@ class _Planes:
     grid: int
     halvings: int
 
+    def __post_init__(self) -> None:
+        self.doubt = np.zeros(len(self.w))  # angle within which a jump of the integrand may be misplaced
+
     def averages(self, allowed: Floats) -> tuple[Floats, Floats]:
         """Averages and estimated errors, (planes, q) each; `allowed` (q,) is the error of a panel."""
         angle, plane = self._edges()
@@ -171,7 +174,9 @@ class _Planes:
         values, errors, _ = integrate_segments(
             integrand, np.zeros(panels), np.ones(panels), np.arange(panels), panels, 0.0, allowed
         )
-        return self._by_plane(values, plane), self._by_plane(errors, plane)
+        size = _assemble(self.lines.size[None], np.ones((1, r)), self.kept)
+        misplaced = 4 * self.doubt[:, None] / whole * size
+        return self._by_plane(values, plane), self._by_plane(errors, plane) + misplaced
 
     def _by_plane(self, panels: Floats, plane: Integers) -> Floats:
         return np.stack([np.bincount(plane, column, len(self.w)) for column in panels.T], axis=1)
@@ -187,27 +192,43 @@ class _Planes:
         grid = np.tile(self.shift + np.linspace(0, np.pi, self.grid + 1), (count, 1))
         every = np.broadcast_to(np.arange(count)[:, None], grid.shape)
         for level in self.lines.levels:
-            marks = self._signature(grid.ravel(), every.ravel(), level).reshape(*grid.shape, 2)
-            plane, k = np.nonzero(np.any(marks[:, 1:] != marks[:, :-1], axis=2))
-            low, high, mark = grid[plane, k], grid[plane, k + 1], marks[plane, k]
-            for _ in range(self.halvings if len(low) else 0):
-                middle = (low + high) / 2
-                same = np.all(self._signature(middle, plane, level) == mark, axis=1)
-                low, high = np.where(same, middle, low), np.where(same, high, middle)
-            angles.append(high)
-            planes.append(plane)
+            marks = self._marks(grid.ravel(), every.ravel(), level).reshape(2, *grid.shape)
+            for kind in range(2):  # each by itself: noise in one must not lead the search for the other astray
+                plane, k = np.nonzero(marks[kind, :, 1:] != marks[kind, :, :-1])
+                low, high, mark = grid[plane, k], grid[plane, k + 1], marks[kind, plane, k]
+                for _ in range(self.halvings if len(low) else 0):
+                    middle = (low + high) / 2
+                    same = self._marks(middle, plane, level)[kind] == mark
+                    low, high = np.where(same, middle, low), np.where(same, high, middle)
+                angles.append(high)
+                planes.append(plane)
+                if kind == 1 and not math.isfinite(self.lines.loss.L2):
+                    np.maximum.at(self.doubt, plane, self._doubt(high, plane, level))
         angle, plane = np.concatenate(angles), np.concatenate(planes)
         order = np.lexsort((angle, plane))
         return angle[order], plane[order]
 
-    def _signature(self, angle: Floats, plane: Integers, level: float) -> Integers:
-        """(n, 2): the number of real roots of g(rho u) = level, and the sign of g - level near the origin."""
+    def _doubt(self, angle: Floats, plane: Integers, level: float) -> Floats:
+        """How far from a change of sign the sign is still noise, looking no farther than 1e-5.
+
+        Where the homogeneous part that decides has a multiple root, rounding makes the sign random near by.
+        """
+        away = 1e-5 * 0.5 ** np.arange(36)
+        doubt = np.zeros(len(angle))
+        for side in (-1, 1):
+            beside = (angle[:, None] + side * away).ravel()
+            sign = self._marks(beside, np.repeat(plane, len(away)), level)[1].reshape(len(angle), len(away))
+            doubt = np.maximum(doubt, ((sign != sign[:, :1]) * away).max(axis=1, initial=0.0))
+        return doubt
+
+    def _marks(self, angle: Floats, plane: Integers, level: float) -> Integers:
+        """(2, n): the number of real roots of g(rho u) = level, and the sign of g - level near the origin."""
         rays = self.lines.rays(self._directions(angle, plane))
         roots = ray_roots(rays, level, self.lines.reach)
         real = (np.abs(roots.imag) <= 1e-8 * np.abs(roots)) & (np.abs(roots.real) < self.lines.reach)
-        rays[:, 0] -= level
-        lowest = int(np.argmax(np.abs(rays).max(axis=0) > 1e-13 * np.abs(rays).max()))
-        return np.stack([real.sum(axis=1), np.sign(rays[:, lowest]).astype(np.int64)], axis=1)
+        near = above_level(rays, level)
+        lowest = int(np.argmax(near.any(axis=0)))
+        return np.stack([real.sum(axis=1), np.sign(near[:, lowest]).astype(np.int64)])
 
 
 def _sphere(lines: LineIntegrals, kept: int) -> tuple[Floats, Floats]:

@@ -18,7 +18,7 @@ from scipy import special
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 
-__all__ = ["LineIntegrals", "integrate_segments", "norm_moments", "ray_roots"]
+__all__ = ["LineIntegrals", "above_level", "integrate_segments", "norm_moments", "ray_roots"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -288,9 +288,24 @@ def ray_roots(rays: Floats, level: float, reach: float) -> NDArray[np.complex128
     So the Riemann sphere is turned, x = (c y + s)/(c - s y), such that the leading coefficient is large. An even
     polynomial is solved in x^2. What comes out at infinity is replaced by 2 reach.
     """
-    scaled = rays * reach ** np.arange(rays.shape[1])
-    scaled[:, 0] -= level
-    even = rays.shape[1] > 2 and not rays[:, 1::2].any()
+    scaled = above_level(rays, level) * reach ** np.arange(rays.shape[1])
+    zeros = int(np.argmax(scaled.any(axis=0)))  # roots at the origin in every direction would come out as noise
+    origin = np.zeros((len(rays), zeros), dtype=np.complex128)
+    return np.concatenate([origin, _roots(scaled[:, zeros:]) * reach], axis=1)
+
+
+def above_level(rays: Floats, level: float) -> Floats:
+    """Coefficients of the polynomials minus the level, a constant term that is only rounding being replaced by 0."""
+    shifted = rays.copy()
+    shifted[:, 0] -= level
+    shifted[np.abs(shifted[:, 0]) <= 8 * _EPS * abs(level), 0] = 0.0
+    return shifted
+
+
+def _roots(scaled: Floats) -> NDArray[np.complex128]:
+    if scaled.shape[1] == 1:
+        return np.zeros((len(scaled), 0), dtype=np.complex128)
+    even = scaled.shape[1] > 2 and not scaled[:, 1::2].any()
     p = scaled[:, ::2] if even else scaled
     degree = p.shape[1] - 1
     turns, cosines, sines = _turns(degree)
@@ -309,7 +324,7 @@ def ray_roots(rays: Floats, level: float, reach: float) -> NDArray[np.complex128
     if even:
         roots = np.sqrt(roots)
         roots = np.concatenate([roots, -roots], axis=1)
-    return roots * reach
+    return roots
 
 
 @lru_cache

@@ -68,6 +68,16 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
         tau = float(np.abs(self._weights) @ np.einsum("ij,ij->i", self._data, self._data)) / n
         return gamma(max(n + 3, roundings(n, d)) + 20 * d) * tau
 
+    @property
+    def solver_roundoff(self) -> float:
+        """Bound on the part of `roundoff` that two computations with the same `matrix` do not share.
+
+        For a dense matrix A only the backward stable eigensolvers differ: gamma_{20 d} |A|_F. Operator products round
+        anew for every vector.
+        """
+        A = self.matrix
+        return gamma(20 * A.shape[0]) * float(np.linalg.norm(A)) if isinstance(A, np.ndarray) else self.roundoff
+
 
 def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
     """Smallest and largest eigenvalue of a symmetric A: dense solver for arrays, Lanczos otherwise.

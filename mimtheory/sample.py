@@ -104,17 +104,21 @@ class Sample:
 
     @cached_property
     def extremes(self) -> Rounded:
-        """(lmin, lmax) of S_hat."""
-        return self._rounded(extreme_eigenvalues(self.S_hat.matrix))
+        """(lmin, lmax) of S_hat as computed; the error is that of the eigensolver."""
+        ends = extreme_eigenvalues(self.S_hat.matrix)
+        return Rounded(ends.value, ends.error + self.S_hat.solver_roundoff)
 
     def H_norm(self, gamma: float, step: float) -> Rounded:
-        """|gamma I - step S_hat|_op without the eigenvalues of S_hat: by singular values where dense."""
+        """|gamma I - step S_hat|_op without the eigenvalues of S_hat: by singular values where dense.
+
+        The error is that of the solver, as for `extremes`: both work on the same computed S_hat.
+        """
         A = self.S_hat.matrix
         if isinstance(A, np.ndarray):
             norm = Rounded(np.linalg.norm(gamma * np.eye(A.shape[0]) - step * A, 2))
         else:
             norm = spectral_norm(gamma * _identity(A.shape[0]) - step * A)
-        return Rounded(norm.value, norm.error + abs(step) * self.S_hat.roundoff + self._ulps(abs(gamma)))
+        return Rounded(norm.value, norm.error + abs(step) * self.S_hat.solver_roundoff + self._ulps(abs(gamma)))
 
     @cached_property
     def perp_extremes(self) -> Rounded:

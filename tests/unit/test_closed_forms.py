@@ -1,6 +1,7 @@
 import itertools
 import math
 from fractions import Fraction
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -26,14 +27,16 @@ CASES = [
 ]
 
 
-def by_mpmath(g, name, centre):
+def by_mpmath(g: Any, name: str, centre: float) -> Any:
     """E T and E[T (z^2 - 1)] at 30 digits, the line cut at the sign changes of g - level on a fine grid."""
     coefficients = sympy.Poly(g.to_sympy(), *g.to_sympy().free_symbols).all_coeffs()
     shape = loss(name)
+    assert shape.pieces is not None
+    pieces = shape.pieces
     with mpmath.workdps(40):
         p = [mpmath.mpf(str(sympy.N(c, 45))) for c in coefficients]
 
-        def y(z):
+        def y(z: float) -> Any:
             return mpmath.polyval(p, z)
 
         cuts = {mpmath.mpf(k) for k in range(-14, 15, 2)}
@@ -45,9 +48,9 @@ def by_mpmath(g, name, centre):
                 if abs(mpmath.im(root)) < 1e-9:
                     cuts.add(mpmath.re(root))
 
-        def t(z):
+        def t(z: float) -> Any:
             u = centre - y(z)
-            for piece in shape.pieces:
+            for piece in pieces:
                 if piece.upper is None or u < mpmath.mpf(piece.upper.numerator) / piece.upper.denominator:
                     return sum(mpmath.mpf(c.numerator) / c.denominator * u**k for k, c in enumerate(piece.coefficients))
             raise AssertionError
@@ -58,7 +61,7 @@ def by_mpmath(g, name, centre):
 
 
 @pytest.mark.parametrize(("text", "name", "centre"), CASES)
-def test_the_balls_agree_with_thirty_digit_quadrature(text, name, centre):
+def test_the_balls_agree_with_thirty_digit_quadrature(text: str, name: str, centre: float) -> None:
     g = link(text)
     form = closed_form(g, loss(name), centre)
     assert form is not None
@@ -70,7 +73,7 @@ def test_the_balls_agree_with_thirty_digit_quadrature(text, name, centre):
 
 
 @pytest.mark.parametrize(("text", "name", "centre"), CASES)
-def test_the_closed_form_agrees_with_the_engine(text, name, centre):
+def test_the_closed_form_agrees_with_the_engine(text: str, name: str, centre: float) -> None:
     g = link(text)
     form = closed_form(g, loss(name), centre)
     assert form is not None
@@ -81,7 +84,7 @@ def test_the_closed_form_agrees_with_the_engine(text, name, centre):
     assert averages.errors.max() < 1e-12
 
 
-def test_double_roots_change_nothing():
+def test_double_roots_change_nothing() -> None:
     # g = (z^2 - 1)^2 >= 0, so T = sign(0 - g) = -1 almost everywhere: E T = -1 and E[T (z^2 - 1)] = 0
     g = link("(z1**2 - 1)**2")
     form = closed_form(g, loss("l1"), 0.0)
@@ -95,14 +98,14 @@ def test_double_roots_change_nothing():
 
 
 @pytest.mark.parametrize(("text", "name", "centre"), [CASES[0], CASES[2], CASES[4], CASES[6], CASES[7]])
-def test_the_expression_has_the_value_of_the_ball(text, name, centre):
+def test_the_expression_has_the_value_of_the_ball(text: str, name: str, centre: float) -> None:
     form = closed_form(link(text), loss(name), centre)
     assert form is not None
     value = form.balls()[1]
     assert abs(float(sympy.N(form.expression(), 25)) - float(value)) < 1e-15
 
 
-def test_the_expression_of_h2_and_l1_is_minus_four_phi_of_one():
+def test_the_expression_of_h2_and_l1_is_minus_four_phi_of_one() -> None:
     form = closed_form(link("h2(z1)"), loss("l1"), 0.0)
     assert form is not None
     z = sympy.Symbol("z", real=True)
@@ -112,7 +115,7 @@ def test_the_expression_of_h2_and_l1_is_minus_four_phi_of_one():
     assert sympy.simplify(form.expression() + 4 * density.subs(z, 1)) == 0
 
 
-def test_l1_is_a_signed_sum_over_the_roots():
+def test_l1_is_a_signed_sum_over_the_roots() -> None:
     # -2 sum over sign changes of +-x phi(x), + where g crosses upwards: here for He_4, roots in radicals
     small, large = math.sqrt(3 - math.sqrt(6)), math.sqrt(3 + math.sqrt(6))
     phi = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in (small, large)]
@@ -121,20 +124,20 @@ def test_l1_is_a_signed_sum_over_the_roots():
     assert float(form.balls()[1]) == pytest.approx(4 * (small * phi[0] - large * phi[1]), abs=1e-15)
 
 
-def test_odd_links_with_odd_derivatives_give_exactly_zero():
+def test_odd_links_with_odd_derivatives_give_exactly_zero() -> None:
     form = closed_form(link("z1**3 + z1"), loss("l1"), 0.0)
     assert form is not None
     assert form.expression() == 0
 
 
-def test_many_square_roots_and_smooth_losses_are_left_to_the_engine():
+def test_many_square_roots_and_smooth_losses_are_left_to_the_engine() -> None:
     many = "+".join(f"h{k}(z1)" for k in (3, 5, 7, 11, 13))
     assert closed_form(link(many), loss("huber(1)"), 0.0) is None
     assert closed_form(link("h4(z1)"), loss("logcosh"), 0.0) is None
     assert closed_form(link("z1*z2"), loss("l1"), 0.0) is None
 
 
-def test_the_working_precision_is_restored():
+def test_the_working_precision_is_restored() -> None:
     import flint
 
     before = flint.ctx.prec
@@ -144,7 +147,7 @@ def test_the_working_precision_is_restored():
     assert flint.ctx.prec == before
 
 
-def test_two_hundred_digits_agree_with_one_hundred():
+def test_two_hundred_digits_agree_with_one_hundred() -> None:
     form = closed_form(link("h4(z1)"), loss("huber(1)"), 0.0)
     assert form is not None
     for short, long in zip(form.balls(1e-100), form.balls(1e-200), strict=True):
@@ -152,12 +155,13 @@ def test_two_hundred_digits_agree_with_one_hundred():
         assert float(long.rad()) <= 1e-200
 
 
-def test_pieces_change_only_at_the_cuts():
+def test_pieces_change_only_at_the_cuts() -> None:
     # between consecutive real roots of the norm the label stays in one piece: sampled on a fine grid
     g, shape, centre = link("h4(z1) + h6(z1)"), loss("huber(0.3)"), 0.1
     form = closed_form(g, shape, centre)
     assert form is not None
-    roots = sorted(float(x.real) for x, _ in form.norm.complex_roots() if x.imag == 0)
+    found: list[Any] = form.norm.complex_roots()
+    roots = sorted(float(x.real) for x, _ in found if x.imag == 0)
     for a, b in itertools.pairwise(roots):
         u = centre - g(np.linspace(a, b, 102)[1:-1, None])
         pieces = {int(np.sum(value > np.array([-0.3, 0.3]))) for value in u}

@@ -1,4 +1,6 @@
 import math
+from fractions import Fraction
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -31,10 +33,10 @@ def covers(result: Averages, exact: list[float]) -> bool:
     return bool(np.all(np.abs(result.values - exact) <= result.errors))
 
 
-@pytest.mark.parametrize("centre", [0.7, 1e-3, 1e-6, -0.2])
-def test_the_error_covers_a_product_of_two_gaussians(centre):
+@pytest.mark.parametrize("centre", [0.7, 1e-6, -0.2])
+def test_the_error_covers_a_product_of_two_gaussians(centre: float) -> None:
     # z1 z2 has the density K0(|x|)/pi, and E[z1^2 | z1 z2 = x] = |x| K1(|x|)/K0(|x|) (from exp(-(u + x^2/u)/2)/u)
-    def expectation(f):
+    def expectation(f: Any) -> Any:
         half = mpmath.quad(lambda x: mpmath.sign(centre - x) * f(x), [0, *([centre] if centre > 0 else []), 1, 50])
         other = mpmath.quad(lambda x: mpmath.sign(centre + x) * f(x), [0, *([-centre] if centre < 0 else []), 1, 50])
         return half, other
@@ -49,7 +51,7 @@ def test_the_error_covers_a_product_of_two_gaussians(centre):
 
 
 @pytest.mark.parametrize(("r", "centre"), [(2, 2.0), (3, 2.0), (3, 0.1), (4, 3.0)])
-def test_the_error_covers_links_of_the_norm_alone(r, centre):
+def test_the_error_covers_links_of_the_norm_alone(r: int, centre: float) -> None:
     # T = sign(c - R), R chi-squared: E[T z1^2] = E[T R]/r, and E[R; R > c] = r P(chi2(r + 2) > c)
     above = stats.chi2(r).sf(centre)
     diagonal = 1 - 2 * stats.chi2(r + 2).sf(centre)
@@ -59,11 +61,13 @@ def test_the_error_covers_links_of_the_norm_alone(r, centre):
 
 
 @pytest.mark.parametrize(("centre", "sigma"), [(0.0, 1.0), (0.5, 0.7)])
-def test_the_error_covers_a_link_of_three_variables(centre, sigma):
-    # Given z1, z2 the third variable of z1 z2 + sigma z3 integrates to error functions: a smooth double integral,
-    # for which 80 Gauss-Hermite nodes an axis leave no error above 1e-9 (100 nodes give the same numbers)
-    def tensor(nodes):
-        x, w = np.polynomial.hermite_e.hermegauss(nodes)
+def test_the_error_covers_a_link_of_three_variables(centre: float, sigma: float) -> None:
+    # given z1, z2 the third variable of z1 z2 + sigma z3 integrates to error functions: a smooth double integral
+    def tensor(nodes: int) -> Any:
+        x, w = np.polynomial.legendre.leggauss(nodes)
+        cells = np.linspace(-9, 9, 31)
+        x = (cells[:-1, None] + 0.3 * (x + 1)).ravel()
+        w = np.tile(0.3 * w, 30) * np.exp(-x * x / 2)
         z1, z2 = np.meshgrid(x, x, indexing="ij")
         weight = np.outer(w, w) / (2 * math.pi)
         s = (centre - z1 * z2) / sigma
@@ -73,14 +77,29 @@ def test_the_error_covers_a_link_of_three_variables(centre, sigma):
         columns = [t, t * z1**2, t * z1 * z2, -2 * phi * z1, t * z2**2, -2 * phi * z2, t - 2 * s * phi]
         return np.array([np.sum(weight * c) for c in columns])
 
-    exact = tensor(80)
-    assert np.abs(exact - tensor(100)).max() < 1e-9
+    exact = tensor(16)
+    assert np.abs(exact - tensor(20)).max() < 1e-12
     result = averages(f"z1*z2 + {sigma}*z3", "l1", centre)
-    assert np.all(np.abs(result.values - exact) <= result.errors + 1e-9)
+    assert np.all(np.abs(result.values - exact) <= result.errors + 1e-12)
     assert result.errors.max() < 1e-5
 
 
-def test_the_randomised_error_covers_two_products():
+def test_the_errors_of_a_link_and_a_turned_link_cover_their_difference() -> None:
+    # the sign of a triple zero of the lowest part is noise within 2e-6 in the turned coordinates
+    g = link("z2**6 - 7*z2**3 - 2/7*z1**5*z2 + 1/2")
+    q = np.array([[0.6, -0.8], [0.8, 0.6]])
+    exact_q = [[Fraction(3, 5), Fraction(-4, 5)], [Fraction(4, 5), Fraction(3, 5)]]
+    one, two = (
+        gaussian_averages(LineIntegrals(f, loss("quantile(0.3)"), 0.5, moments=False), 2)
+        for f in (g, g.rotate(exact_q))
+    )
+    difference = symmetric(two.values[1:], 2) - q @ symmetric(one.values[1:], 2) @ q.T
+    # turning back multiplies an entry's error by at most 2
+    assert np.abs(difference).max() <= two.errors.max() + 2 * one.errors.max()
+    assert np.abs(difference).max() > 10 * one.errors.max()  # the case is one where rounding matters
+
+
+def test_the_randomised_error_covers_two_products() -> None:
     # z1 z2 + z3 z4 has the Laplace density exp(-|x|)/2; by exchange E[T z1 z2] = E[T g]/2 = -(c + 1) exp(-c)/2
     centre = 0.4
     result = averages("z1*z2 + z3*z4", "l1", centre)
@@ -94,7 +113,7 @@ def test_the_randomised_error_covers_two_products():
     assert errors.max() < 1e-2
 
 
-def monte_carlo(text, name, centre, noise, rng):
+def monte_carlo(text: str, name: str, centre: float, noise: float, rng: np.random.Generator) -> Any:
     g = link(text)
     z = rng.standard_normal((SAMPLES, g.r))
     t = loss(name).dl(centre, g(z) + noise * rng.standard_normal(SAMPLES))
@@ -112,15 +131,15 @@ def monte_carlo(text, name, centre, noise, rng):
         ("z1*z2 + h3(z1)", "logcosh", 0.1, 0.0),
         ("h2h2", "squared", 0.5, 0.3),
         ("h2h2", "huber(1)", 0.0, 0.4),
-        ("r3", "l1", 0.0, 0.0),
+        ("z1*z2 + He2(z3)/2", "huber(1)", 0.1, 0.0),
     ],
 )
-def test_moments_agree_with_monte_carlo(text, name, centre, noise):
+def test_moments_agree_with_monte_carlo(text: str, name: str, centre: float, noise: float) -> None:
     m = gaussian_moments(text, name, centre, noise)
     z, t = monte_carlo(text, name, centre, noise, np.random.default_rng(7))
     square = np.sum(z * z, axis=1)
 
-    def agrees(exact, sample):
+    def agrees(exact: float, sample: Any) -> Any:
         return abs(sample.mean() - exact) <= SIGMAS * sample.std() / math.sqrt(SAMPLES) + m.radius
 
     assert agrees(m.mean_T, t)
@@ -133,12 +152,12 @@ def test_moments_agree_with_monte_carlo(text, name, centre, noise):
             assert agrees(m.mean_Tzz[i, j], t * z[:, i] * z[:, j])
 
 
-def test_label_noise_of_one_variable_is_a_double_integral():
+def test_label_noise_of_one_variable_is_a_double_integral() -> None:
     # E over the noise of sign(c - g - s xi) is erf((c - g)/(s sqrt 2)): smooth in z, quad's error is below 1e-9
     g, centre, noise = link("h4(z1)"), 0.3, 0.5
 
-    def mean(weight):
-        def integrand(z):
+    def mean(weight: Any) -> Any:
+        def integrand(z: float) -> Any:
             gap = centre - float(g(np.array([[z]]))[0])
             return weight(z) * math.erf(gap / (noise * math.sqrt(2))) * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
@@ -151,7 +170,7 @@ def test_label_noise_of_one_variable_is_a_double_integral():
     assert m.radius < 1e-9
 
 
-def test_moments_of_the_squared_loss_are_those_of_a_polynomial():
+def test_moments_of_the_squared_loss_are_those_of_a_polynomial() -> None:
     # T = c - z1 z2 - s xi: E T^2 = c^2 + 1 + s^2, E[T^2 |z|^4] = (c^2 + s^2) 8 + E[z1^2 z2^2 (z1^2 + z2^2)^2]
     # and the last is 2*15*1 (z1^6 z2^2) + 2*3*3 (z1^4 z2^4) = 48
     c, s = 0.5, 0.25
@@ -162,25 +181,25 @@ def test_moments_of_the_squared_loss_are_those_of_a_polynomial():
     assert m.mean_T == pytest.approx(c, abs=m.radius)
 
 
-def test_only_linear_derivatives_are_linear():
-    assert linear_derivative(loss("squared")) == (0, 1)
+def test_only_linear_derivatives_are_linear() -> None:
+    assert linear_derivative(loss("squared")) == (Fraction(0), Fraction(1))
     assert linear_derivative(loss("huber(1)")) is None
     assert linear_derivative(loss("logcosh")) is None
 
 
-def test_an_upper_triangle_makes_a_symmetric_matrix():
+def test_an_upper_triangle_makes_a_symmetric_matrix() -> None:
     assert symmetric(np.array([1.0, 2, 3, 4, 5, 6]), 3).tolist() == [[1, 2, 3], [2, 4, 5], [3, 5, 6]]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, "middle", None])
-def test_a_bad_centre_is_refused(bad):
-    with pytest.raises(ValueError, match="centre = .* finite number"):
+def test_a_bad_centre_is_refused(bad: Any) -> None:
+    with pytest.raises(ValueError, match=r"centre = .* finite number"):
         checked_centre(bad)
 
 
 @pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
-def test_a_bad_label_noise_is_refused(bad):
-    with pytest.raises(ValueError, match="label_noise = .* at least 0"):
+def test_a_bad_label_noise_is_refused(bad: Any) -> None:
+    with pytest.raises(ValueError, match=r"label_noise = .* at least 0"):
         noisy("h4", bad)
     with pytest.raises(ValueError, match="label_noise"):
         gaussian_moments("h4", "l1", 0.0, bad)

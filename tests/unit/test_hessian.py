@@ -1,3 +1,4 @@
+import itertools
 import math
 from fractions import Fraction
 
@@ -23,7 +24,7 @@ def one_dimensional(text: str, name: str, centre: float = 0.0) -> tuple[float, f
         return float(shape.dl(centre, g(np.array([[z]]))[0])) * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
     grid = np.linspace(-12, 12, 193)
-    cells = list(zip(grid[:-1], grid[1:], strict=True))
+    cells = list(itertools.pairwise(grid))
     options = {"epsabs": 1e-13, "epsrel": 0, "limit": 200}
     mean = math.fsum(integrate.quad(t, a, b, **options)[0] for a, b in cells)
     second = math.fsum(integrate.quad(lambda z: t(z) * (z * z - 1), a, b, **options)[0] for a, b in cells)
@@ -39,7 +40,7 @@ def one_dimensional(text: str, name: str, centre: float = 0.0) -> tuple[float, f
     ],
 )
 @pytest.mark.filterwarnings("ignore::scipy.integrate.IntegrationWarning")
-def test_reference_values_of_one_variable(text, name, reference):
+def test_reference_values_of_one_variable(text: str, name: str, reference: float) -> None:
     H = expected_hessian(text, name)
     mean, second = one_dimensional(text, name)
     assert H.C[0, 0] == pytest.approx(second, abs=1e-10)
@@ -48,7 +49,7 @@ def test_reference_values_of_one_variable(text, name, reference):
     assert H.radius < 1e-15
 
 
-def test_h2_and_l1_exactly():
+def test_h2_and_l1_exactly() -> None:
     H = expected_hessian("h2", "l1")
     density = sympy.exp(-(Z**2) / 2) / sympy.sqrt(2 * sympy.pi)
     inside = sympy.integrate((Z**2 - 1) * density, (Z, -1, 1))
@@ -57,9 +58,8 @@ def test_h2_and_l1_exactly():
     assert sympy.simplify(H.C_exact[0, 0] + 4 * density.subs(Z, 1)) == 0
 
 
-def test_h4_plus_h4_with_huber():
-    # one of the two variables is integrated with 2,000 Gauss-Legendre nodes on 40 panels; the inner integral is smooth
-    # but for square-root-like kinks, which leaves 1e-7
+def test_h4_plus_h4_with_huber() -> None:
+    # 2,000 Gauss-Legendre nodes an axis, 0.009 apart: the kinks of a clip leave errors of second order, below 1e-5
     H = expected_hessian("h4+h4", "huber(1)")
     x, w = np.polynomial.legendre.leggauss(50)
     cells = np.linspace(-9, 9, 41)
@@ -68,12 +68,12 @@ def test_h4_plus_h4_with_huber():
     g = link("h4")(nodes[:, None])
     t = np.clip(-(g[:, None] + g[None, :]), -1, 1)
     direct = weights @ t @ (weights * (nodes**2 - 1))
-    assert H.C[0, 0] == pytest.approx(direct, abs=1e-6)
+    assert H.C[0, 0] == pytest.approx(direct, abs=1e-5)
     assert np.allclose(H.C, 0.32556431493749 * np.eye(2), rtol=0, atol=H.radius + 1e-14)
     assert H.radius < 1e-10
 
 
-def test_product_with_l1():
+def test_product_with_l1() -> None:
     # C12 = -E|z1 z2| = -(E|z|)^2 = -2/pi and the diagonal vanishes, since T is odd in z1
     H = expected_hessian("z1*z2", "l1")
     absolute = 2 * sympy.integrate(Z * sympy.exp(-(Z**2) / 2) / sympy.sqrt(2 * sympy.pi), (Z, 0, sympy.oo))
@@ -82,7 +82,7 @@ def test_product_with_l1():
     assert H.radius < 1e-10
 
 
-def test_circle_with_l1():
+def test_circle_with_l1() -> None:
     # R = z1^2 + z2^2 is exponential of mean 2: C11 = E[sign(2 - R)(R - 2)]/2 = -E|R - 2|/2 = -2/e
     H = expected_hessian("z1**2 + z2**2 - 2", "l1")
     R = sympy.Symbol("R", positive=True)
@@ -91,7 +91,7 @@ def test_circle_with_l1():
     assert np.allclose(H.C, -2 / math.e * np.eye(2), rtol=0, atol=H.radius)
 
 
-def test_the_squared_loss_is_exact():
+def test_the_squared_loss_is_exact() -> None:
     H = expected_hessian("h4", "squared", centre=0.25)
     assert H.C_exact == sympy.ImmutableMatrix([[0]])
     assert (H.c0, H.method) == (0.25, "exact")
@@ -105,14 +105,14 @@ def test_the_squared_loss_is_exact():
 
 @pytest.mark.parametrize("name", ["squared", "l1", "huber(1)", "logcosh", "pseudo_huber(2)"])
 @pytest.mark.parametrize("text", ["h3(z1)", "z1**3 + z1*z2**2 - z2", "z1 + z1*z2*z3"])
-def test_odd_links_with_odd_derivatives_have_no_C(text, name):
+def test_odd_links_with_odd_derivatives_have_no_C(text: str, name: str) -> None:
     H = expected_hessian(text, name)
     assert np.all(np.abs(H.C) <= H.radius)
     assert abs(H.c0) <= H.radius
     assert H.radius < 1e-5
 
 
-def test_quantiles_are_not_odd():
+def test_quantiles_are_not_odd() -> None:
     H = expected_hessian("h3(z1)", "quantile(0.3)")
     assert H.c0 == pytest.approx(0.2, abs=1e-15)  # (1 - tau - tau)/2
 
@@ -126,7 +126,7 @@ def test_quantiles_are_not_odd():
         ("z1*z2 + He2(z3)", REFLECTION, "huber(1)"),
     ],
 )
-def test_C_turns_with_the_link(text, Q, name):
+def test_C_turns_with_the_link(text: str, Q: "list[list[Fraction]]", name: str) -> None:
     g = link(text)
     H, turned = expected_hessian(g, name, 0.1), expected_hessian(g.rotate(Q), name, 0.1)
     q = np.array(Q, dtype=float)
@@ -137,7 +137,7 @@ def test_C_turns_with_the_link(text, Q, name):
 
 @pytest.mark.parametrize("name", ["l1", "huber(1/2)", "pseudo_huber(1/2)", "logcosh", "quantile(0.3)", "squared"])
 @pytest.mark.parametrize("text", ["h4(z1) + h3(z1)", "mixed", "z1*z2 + h4(z1)", "z1*z2 + He2(z3)/2"])
-def test_C_agrees_with_monte_carlo(text, name):
+def test_C_agrees_with_monte_carlo(text: str, name: str) -> None:
     samples, centre = 200_000, 0.2
     g = link(text)
     H = expected_hessian(g, name, centre)
@@ -155,8 +155,8 @@ def test_C_agrees_with_monte_carlo(text, name):
 
 
 @pytest.mark.parametrize(("text", "name"), [("h4(z1)", "logcosh"), ("h2(z1) + z1", "pseudo_huber(1/2)")])
-def test_smooth_losses_by_stein(text, name):
-    # C = E[d^2/dz^2 T(g)] with central differences of T(g(z)), Gauss-Hermite cannot be used: quad on short pieces
+def test_smooth_losses_by_stein(text: str, name: str) -> None:
+    # C = E[d^2/dz^2 T(g(z))], by central differences and 20 Gauss-Legendre nodes on each of 160 panels
     g, shape = link(text), loss(name)
     H = expected_hessian(text, name, 0.3)
     h = 1e-3
@@ -169,13 +169,13 @@ def test_smooth_losses_by_stein(text, name):
     z = (grid[:-1, None] + np.diff(grid)[:, None] * (np.polynomial.legendre.leggauss(20)[0] + 1) / 2).ravel()
     weights = np.tile(np.polynomial.legendre.leggauss(20)[1] / 2 * (grid[1] - grid[0]), 160)
     value = math.fsum(w * curvature(x) for w, x in zip(weights, z, strict=True))
-    # differences: h^2/12 E|T''''| is some 1e-5, rounding eps/h^2 is 1e-10
+    # h^2/12 times the fourth derivative of T(g), which is below 1e3 on average; rounding, eps/h^2, is 1e-10
     assert H.C[0, 0] == pytest.approx(value, abs=1e-4)
 
 
-def test_label_noise_enters_T_but_not_C_of_the_squared_loss():
+def test_label_noise_enters_T_but_not_C_of_the_squared_loss() -> None:
     assert np.array_equal(expected_hessian("h2h2", "squared", 0.0, 0.5).C, expected_hessian("h2h2", "squared").C)
-    # g = z1, T = sign(c - z1 - s xi): E[T (z1^2 - 1)] = 2 * d^2/dm^2 P(m + z + s xi < c) / ... = -2 (c/v) phi(c/sqrt v)/v^(1/2)
+    # g = z1: E[T (z1^2 - 1)] is the second derivative in m of E sign(c - m - z1 - s xi) = 2 Phi((c - m)/sqrt v) - 1
     c, s = 0.6, 0.8
     v = 1 + s * s
     H = expected_hessian("z1", "l1", c, s)
@@ -186,22 +186,22 @@ def test_label_noise_enters_T_but_not_C_of_the_squared_loss():
 
 
 @pytest.mark.parametrize(("name", "noise"), [("l1", 0.0), ("huber(1)", 0.0), ("quantile(0.3)", 0.0), ("l1", 0.5)])
-def test_the_population_centre_is_a_root(name, noise):
+def test_the_population_centre_is_a_root(name: str, noise: float) -> None:
     c = population_centre("h4+h4" if noise == 0 else "h4", name, noise)
     g = "h4+h4" if noise == 0 else "h4"
     below, above = (expected_hessian(g, name, c + step, noise).c0 for step in (-1e-8, 1e-8))
     assert below < 0 < above
 
 
-def test_population_centres_that_are_known():
-    assert population_centre("h4 + 0" if False else "z1**2 + z2/3 + 5", "squared") == 6.0
+def test_population_centres_that_are_known() -> None:
+    assert population_centre("z1**2 + z2/3 + 5", "squared") == 6.0
     # the tau-quantile of z1^2, a chi-squared variable: E l' = (1 - tau) P(y < c) - tau P(y > c) = 0
     assert population_centre("z1**2", "quantile(0.3)") == pytest.approx(stats.chi2(1).ppf(0.3), abs=1e-12)
     assert population_centre("z1**2", "l1") == pytest.approx(stats.chi2(1).median(), abs=1e-12)
     assert population_centre("z1**3 + 2", "huber(1)") == pytest.approx(2.0, abs=1e-12)
 
 
-def test_only_supported_digits_are_shown():
+def test_only_supported_digits_are_shown() -> None:
     H = expected_hessian("z1*z2 + He2(z3)/2", "huber(1)", 0.1)
     shown = f"{H.C[0, 1]:.{H.digits}f}"
     assert 10.0**-H.digits >= 2 * H.radius > 10.0 ** -(H.digits + 1)
@@ -213,12 +213,12 @@ def test_only_supported_digits_are_shown():
     assert "pmatrix" in H._repr_latex_()
 
 
-def test_numerical_results_have_no_exact_form():
+def test_numerical_results_have_no_exact_form() -> None:
     assert expected_hessian("z1*z2", "l1").C_exact is None
     assert expected_hessian("h4", "logcosh").C_exact is None
 
 
-def test_bad_arguments_are_refused_by_name():
+def test_bad_arguments_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="centre"):
         expected_hessian("h4", "l1", math.inf)
     with pytest.raises(ValueError, match="label_noise"):

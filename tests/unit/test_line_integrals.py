@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from mimtheory.links import link
 from mimtheory.losses import loss
 
 
-def one_segment(f, lower, upper):
+def one_segment(f: Any, lower: float, upper: float) -> Any:
     values, errors, _ = integrate_segments(
         lambda x, _: f(x)[None], np.array([lower]), np.array([upper]), np.array([0]), 1, 1e-13
     )
@@ -28,13 +29,13 @@ def one_segment(f, lower, upper):
         (lambda x: np.tanh(1e4 * (x - 0.123)), 0.0, 1.0, 1 - 2 * 0.123),  # by log cosh, which is linear to e^-2000
     ],
 )
-def test_the_error_of_a_segment_covers_the_true_error(f, lower, upper, exact):
+def test_the_error_of_a_segment_covers_the_true_error(f: Any, lower: float, upper: float, exact: float) -> None:
     value, error = one_segment(f, lower, upper)
     assert abs(value - exact) <= error + 4e-16
     assert error <= 1e-11
 
 
-def test_segments_of_one_owner_are_added_and_owners_kept_apart():
+def test_segments_of_one_owner_are_added_and_owners_kept_apart() -> None:
     values, _, sizes = integrate_segments(
         lambda x, owner: np.stack([x + owner[:, None], -x]),
         np.array([0.0, 1.0, 0.0]),
@@ -47,8 +48,8 @@ def test_segments_of_one_owner_are_added_and_owners_kept_apart():
     assert np.allclose(sizes, [[2.0, 2.0], [1.5, 0.5]], rtol=0, atol=1e-15)
 
 
-def test_a_spent_budget_shows_in_the_error():
-    def jump(x, _):
+def test_a_spent_budget_shows_in_the_error() -> None:
+    def jump(x: Any, _: Any) -> Any:
         return np.sign(x - 0.3)[None]
 
     start, stop, owner = np.zeros(1), np.ones(1), np.zeros(1, dtype=np.int64)
@@ -58,15 +59,15 @@ def test_a_spent_budget_shows_in_the_error():
 
 
 @pytest.mark.parametrize("tiny", [0.0, 1e-300, 1e-16, 1e-9])
-def test_roots_are_found_where_the_leading_coefficient_vanishes(tiny):
+def test_roots_are_found_where_the_leading_coefficient_vanishes(tiny: float) -> None:
     # (x - 1/2)(x + 3/4)(1 - tiny x)(1 + tiny x): two roots near or at infinity must not spoil the other two
     polynomial = np.polynomial.polynomial.polymul([-0.375, 0.25, 1.0], [1.0, 0.0, -(tiny**2)])
-    roots = ray_roots(polynomial[None], 0.0, 4.0)[0]
+    roots = ray_roots(np.array([polynomial], dtype=np.float64), 0.0, 4.0)[0]
     near = np.sort(roots[np.abs(roots) < 4].real)
     assert np.allclose(near, [-0.75, 0.5], rtol=0, atol=1e-14)
 
 
-def test_roots_of_even_polynomials_and_levels():
+def test_roots_of_even_polynomials_and_levels() -> None:
     roots = np.sort(ray_roots(np.array([[3.0, 0.0, -6.0, 0.0, 1.0]]), 0.0, 8.0)[0].real)
     exact = math.sqrt(3 - math.sqrt(6)), math.sqrt(3 + math.sqrt(6))  # He_4
     assert np.allclose(roots, [-exact[1], -exact[0], exact[0], exact[1]], rtol=0, atol=1e-14)
@@ -75,10 +76,10 @@ def test_roots_of_even_polynomials_and_levels():
 
 
 @pytest.mark.parametrize("r", [1, 2, 5])
-def test_moments_of_the_norm(r):
+def test_moments_of_the_norm(r: int) -> None:
     above, whole = norm_moments(np.array([1.0, 0.0, 2.0]), 1, r, 1.7)
 
-    def density(x):
+    def density(x: float) -> Any:
         return (x + 2 * x**3) * stats.chi(r).pdf(x)
 
     # quad's own error is about 1e-13 here
@@ -87,22 +88,21 @@ def test_moments_of_the_norm(r):
 
 
 @pytest.mark.parametrize("name", ["l1", "huber(1/2)", "logcosh", "quantile(0.3)", "squared"])
-def test_columns_along_one_line(name):
+def test_columns_along_one_line(name: str) -> None:
     g, centre = link("h3(z1)+z1*z2"), 0.2
     lines = LineIntegrals(g, loss(name), centre, moments=True)
     u = np.array([0.6, 0.8])
     values = lines(u[None])[0]
 
-    def along(weight):
+    def along(weight: Any) -> Any:
         # both directions of the line, with the density of the norm of N(0, I_2); kinks are left to the subdivision
-        def integrand(x):
+        def integrand(x: float) -> Any:
             t = float(loss(name).dl(centre, g(x * u[None])[0]))
             return weight(t, x) * abs(x) * math.exp(-x * x / 2) / 2
 
         cuts = np.linspace(-9, 9, 73)
         return sum(
-            integrate.quad(integrand, a, b, epsabs=1e-9, epsrel=0, limit=400)[0]
-            for a, b in itertools.pairwise(cuts)
+            integrate.quad(integrand, a, b, epsabs=1e-9, epsrel=0, limit=400)[0] for a, b in itertools.pairwise(cuts)
         )
 
     expected = [
@@ -116,13 +116,13 @@ def test_columns_along_one_line(name):
     assert np.allclose(values, expected, rtol=0, atol=2e-7)
 
 
-def test_directions_without_the_link_are_harmless():
+def test_directions_without_the_link_are_harmless() -> None:
     lines = LineIntegrals(link("z2**3 + 0*z1"), loss("l1"), 0.5, moments=False)
     # along z1 the link is 0, so T = sign(1/2) = 1 there and the averages are those of 1 and rho^2
     assert np.allclose(lines(np.array([[1.0, 0.0]])), [[1.0, 2.0]], rtol=0, atol=1e-13)
 
 
-def test_the_tail_bound_follows_the_smaller_growth():
+def test_the_tail_bound_follows_the_smaller_growth() -> None:
     huge, plain = (LineIntegrals(link("h4+h4"), loss(name), 0.0, moments=False) for name in ("huber(1e50)", "squared"))
     assert np.all(huge.truncation <= 1e-10)
     assert huge.reach == plain.reach
