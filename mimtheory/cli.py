@@ -75,10 +75,15 @@ def verify(
     loss: Annotated[str | None, typer.Option(help="A loss, such as 'huber(1)'.")] = None,
     d: Annotated[int | None, typer.Option(help="Input dimension.")] = None,
     n: Annotated[int | None, typer.Option(help="Samples; 40 d if not given.")] = None,
-    centre: Annotated[str | None, typer.Option(help="Centring constant, a number or 'population'.")] = None,
+    activation: Annotated[str | None, typer.Option(help="An activation, such as '1-cos'.")] = None,
+    m: Annotated[int | None, typer.Option(help="Neurons, an even number.")] = None,
+    T1: Annotated[int | None, typer.Option("--T1", help="Steps of stage one.")] = None,
+    eps0: Annotated[float | None, typer.Option(help="Norm of a neuron at the start.")] = None,
+    centre: Annotated[str | None, typer.Option(help="Centring constant: a number, 'population' or 'fitted'.")] = None,
     label_noise: Annotated[float | None, typer.Option(help="Standard deviation of the label noise.")] = None,
     eta1: Annotated[float | None, typer.Option(help="Step size.")] = None,
     beta1: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
+    eta_last: Annotated[float | None, typer.Option(help="Step size of the last step.")] = None,
     a_scale: Annotated[float | None, typer.Option(help="Size |a_j| of the outer weights.")] = None,
     delta: Annotated[float | None, typer.Option(help="Failure probability of the claims at levels G and P.")] = None,
     trials: Annotated[int | None, typer.Option(help="Draws for each row.")] = None,
@@ -97,7 +102,8 @@ def verify(
     undecided, a control survived, or rows were not run.
     """
     own = {"link": link, "loss": loss, "d": d, "n": n, "centre": _centre(centre), "label_noise": label_noise}
-    own |= {"eta1": eta1, "beta1": beta1, "a_scale": a_scale}
+    own |= {"activation": activation, "m": m, "T1": T1, "eps0": eps0}
+    own |= {"eta1": eta1, "beta1": beta1, "eta_last": eta_last, "a_scale": a_scale}
     given = {name: value for name, value in own.items() if value is not None}
     plan = _plan(list(lemmas or []), profile, given, trials, delta, rng)
     from mimtheory.terminal import print_plan
@@ -109,12 +115,12 @@ def verify(
 
 
 def _centre(text: str | None) -> float | str | None:
-    if text is None or text == "population":
+    if text is None or text in ("population", "fitted"):
         return text
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"centre = {text!r}; allowed: a finite number or 'population'") from None
+        raise ValueError(f"centre = {text!r}; allowed: a finite number, 'population' or 'fitted'") from None
 
 
 def _plan(
@@ -141,8 +147,9 @@ def _plan(
 
 
 def _run(plan: "Plan", out: Path, json: bool) -> int:
-    from mimtheory.harness import check_memory, run
+    from mimtheory.harness import run
     from mimtheory.store import Store
+    from mimtheory.tasks import check_memory
     from mimtheory.terminal import print_report, progress_bar
 
     check_memory(plan)

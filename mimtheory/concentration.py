@@ -10,15 +10,22 @@ from numpy.typing import NDArray
 
 __all__ = [
     "bernstein_second_moment",
+    "beta_lower",
     "block_norm",
     "chebyshev",
+    "chernoff_quantile",
     "chevet_excess",
     "chi_squared_upper",
     "edge_upper",
+    "gaussian_matrix_norm",
+    "gaussian_norms_upper",
     "gaussian_product_norm",
     "gaussian_t",
     "gordon_deficit",
     "hoeffding",
+    "sphere_spread",
+    "spherical_condition",
+    "two_to_four_norm",
     "weighted_chi_squared_upper",
 ]
 
@@ -93,6 +100,88 @@ def gaussian_product_norm(fro: float, op: float, p: int, t: float) -> float:
     Holds with probability at least 1 - exp(-t^2/2) (Chevet's inequality and Gaussian concentration).
     """
     return fro + op * (math.sqrt(p) + t)
+
+
+def gaussian_matrix_norm(n: int, p: int, t: float) -> float:
+    """Upper bound on |G|_op, G (n, p), with probability at least 1 - exp(-t^2/2)."""
+    return math.sqrt(n) + math.sqrt(p) + t
+
+
+def two_to_four_norm(n: int, p: int, t: float) -> float:
+    """Upper bound on max_{|v|=1} |G v|_4, G (n, p), with probability at least 1 - exp(-t^2/2) (Chevet)."""
+    return (3 * n) ** 0.25 + math.sqrt(p) + t
+
+
+def gaussian_norms_upper(d: int, n: int, delta: float) -> float:
+    """Upper bound on the largest of n norms of Gaussian vectors in R^d, with probability at least 1 - delta."""
+    return math.sqrt(d) + gaussian_t(delta / n)
+
+
+def sphere_spread(count: int, delta: float) -> float:
+    """s with |<w, v>| <= s |v|/sqrt(d) for `count` pairs of a uniform unit vector w and a v independent of it,
+    with probability at least 1 - delta: a spherical cap of height e has measure at most exp(-d e^2/2)."""
+    return gaussian_t(delta / (2 * count))
+
+
+def beta_lower(k: int, d: int, delta: float) -> float:
+    """The delta-quantile of |P w|^2 for w uniform on the unit sphere of R^d and P a projector of rank k: that of
+    Beta(k/2, (d-k)/2); 1 where k = d."""
+    from scipy.special import betaincinv
+
+    return 1.0 if k >= d else float(betaincinv(k / 2, (d - k) / 2, delta))
+
+
+def spherical_condition(m: int, r: int, d: int, delta: float) -> float:
+    """Upper bound on the condition number of an r x m block of m uniform unit vectors of R^d, projected on R^r.
+
+    Holds with probability at least 1 - delta; infinite where sqrt(m) - sqrt(r) does not exceed the deviation t. Half of
+    delta goes to the Gaussian block, half to the norms by which its columns are divided.
+    """
+    t, s = gaussian_t(delta / 4), gaussian_t(delta / (4 * m))
+    low, shortest = math.sqrt(m) - math.sqrt(r) - t, math.sqrt(max(d - 1, 0)) - s
+    if low <= 0 or shortest <= 0:
+        return math.inf
+    return (math.sqrt(m) + math.sqrt(r) + t) / low * (math.sqrt(d) + s) / shortest
+
+
+def chernoff_quantile(top: Floats, below: Floats, delta: float) -> float:
+    """Largest x found with P(sum top_i g_i^2 <= x sum below_i g_i^2) <= delta, g_i independent N(0, 1).
+
+    Markov's inequality for exp(-s sum c_i g_i^2), c = top - x below, gives the bound inf_s prod (1 + 2 s c_i)^{-1/2};
+    x is found by bisection of its logarithm and s by a bounded search, where any value found gives a valid bound.
+
+    Parameters
+    ----------
+    top, below : (k,)
+        Weights >= 0, `below` not all zero. Scaled by their largest entries before use.
+    """
+    scale_top, scale_below = float(top.max()), float(below.max())
+    if scale_top == 0:
+        return 0.0
+    a, b = top / scale_top, below / scale_below
+    low, high = math.log(1e-18), math.log(1e18)
+    if _log_chernoff(a - math.exp(low) * b) > math.log(delta):
+        return 0.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _log_chernoff(a - math.exp(middle) * b) <= math.log(delta) else (low, middle)
+    return math.exp(low) * scale_top / scale_below
+
+
+def _log_chernoff(c: Floats) -> float:
+    """log inf_{s>0} prod (1 + 2 s c_i)^{-1/2}, the Chernoff bound on P(sum c_i g_i^2 <= 0)."""
+    from scipy.optimize import minimize_scalar  # takes longer to import than all of this module's callers
+
+    lowest = float(c.min())
+    if lowest >= 0:
+        return -math.inf
+    largest = -1 / (2 * lowest)  # log s runs up to the pole at which the expectation stops being finite
+
+    def exponent(log_share: float) -> float:
+        return -0.5 * float(np.log1p(2 * largest * math.exp(log_share) * c).sum())
+
+    best = minimize_scalar(exponent, bounds=(math.log(1e-12), math.log1p(-1e-12)), method="bounded")
+    return min(0.0, float(best.fun))
 
 
 def chi_squared_upper(k: int, tau: float) -> float:

@@ -11,6 +11,10 @@ __all__ = ["BUDGET", "share"]
 
 _F = Fraction
 
+# The events of the recursion of `growth`: the spectrum of S_hat, |X|_op, max |x_i|, and the spread of the start.
+_GROWTH = {event: _F(1, 4) for event in ("S_hat", "s_X", "R", "spread")}
+_GROWN = ("A.1/recursion", "A.4/prior", "A.5/step_size")
+
 # claim -> event -> part of delta. The perp events cost a bound far more than the others where n/d is large, but
 # every event enters through log(1/delta): equal parts lose little and are easy to check.
 BUDGET: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
@@ -32,6 +36,18 @@ BUDGET: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
             "B_op": _F(1, 12),
             "B_F": _F(1, 12),
         },
+        "A.3/prior": {"total": _F(1)},
+        **dict.fromkeys(_GROWN, _GROWTH),
+        "A.4/given_labels": {"total": _F(1, 4), "s_X": _F(1, 4), "R": _F(1, 4), "spread": _F(1, 4)},
+        "A.4/two_to_four": {"S_hat": _F(1, 2), "X": _F(1, 2)},
+        "A.5/even_step_size": {"S_hat": _F(1, 2), "X": _F(1, 2)},
+        "A.6/chernoff": {"start": _F(1, 2), "spread": _F(1, 2)},
+        "A.6/prior": {"start": _F(1, 5), **{event: _F(1, 5) for event in _GROWTH}},
+        "A.7/initial_overlap": {"start": _F(1)},
+        "A.7/late": {"ratio": _F(1, 3), "start": _F(1, 3), "spread": _F(1, 3)},
+        "A.7/too_early": {"ratio": _F(1, 3), "start": _F(1, 3), "spread": _F(1, 3)},
+        "A.7/prior": {"start": _F(1, 5), **{event: _F(1, 5) for event in _GROWTH}},
+        "A.8/start": {"condition": _F(1)},
     }
 )
 

@@ -1,4 +1,5 @@
-"""Experiment: a Population and one draw of it, under the symbols of the theory. It computes nothing itself."""
+"""Experiment: a Population, one draw of it and stage one on that, under the symbols of the theory. It computes
+nothing."""
 
 from functools import cached_property
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from mimtheory.operators import EmpiricalHessian
 from mimtheory.population import Population, Setting
 from mimtheory.sample import Labels, Sample
+from mimtheory.stage_one import Run
 
 __all__ = ["Experiment"]
 
@@ -24,6 +26,13 @@ class Experiment:
         As for `numpy.random.default_rng`.
     threads : int
         Threads of compiled products; does not change a bit of any result.
+
+    Attributes
+    ----------
+    X : (n, d);  U : (r, d);  Z : (n, r);  y, T : (n,);  S_hat : operator
+    a : (m,)
+    trajectory : (T1+1, m, d)
+    alignments : (T1+1, m)
     """
 
     def __init__(
@@ -34,12 +43,17 @@ class Experiment:
     ) -> None:
         self.setting = setting
         self.population = Population(setting)
-        self._rng = rng
+        self._rng = np.random.default_rng(rng)
         self._threads = threads
 
     @cached_property
     def sample(self) -> Sample:
-        return Sample(self.population, np.random.default_rng(self._rng), self._threads)
+        return Sample(self.population, self._rng, self._threads)
+
+    @cached_property
+    def run(self) -> Run:
+        # the sample first: the start is drawn after it from the same generator
+        return Run(self.sample, self._rng, self._threads)
 
     @property
     def X(self) -> Floats:
@@ -68,6 +82,18 @@ class Experiment:
     @property
     def labels(self) -> Labels:
         return self.sample.labels
+
+    @property
+    def a(self) -> Floats:
+        return self.run.a
+
+    @property
+    def trajectory(self) -> Floats:
+        return self.run.trajectory
+
+    @property
+    def alignments(self) -> Floats:
+        return self.run.alignments
 
     def __repr__(self) -> str:
         s = self.setting

@@ -123,6 +123,11 @@ class Link:
         return sympy.ImmutableMatrix(self.r, self.r, lambda j, k: self.hermite_tensor(2)[j, k])
 
     @property
+    def odd(self) -> bool:
+        """Whether g(-z) = -g(z)."""
+        return all(sum(alpha) % 2 for alpha in self.hermite_coefficients)
+
+    @property
     def information_exponent(self) -> int:
         """Smallest k >= 1 such that g has a Hermite component of degree k."""
         return min(sum(alpha) for alpha in self._hermite if any(alpha))

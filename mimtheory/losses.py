@@ -7,15 +7,23 @@ import difflib
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mimtheory.expressions import canonical_text, read_expression, supremum, vectorised
+
+if TYPE_CHECKING:
+    import sympy
+
 __all__ = ["LOSS_NAMES", "Loss", "Piece", "loss"]
 
 Floats = NDArray[np.float64]
+Function = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -52,11 +60,22 @@ class Loss:
     L2: float
     kinks: tuple[Fraction, ...]
     pieces: tuple[Piece, ...] | None
+    _functions: tuple[Function, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def text(self) -> str:
-        """The text from which `loss` makes this loss again."""
+        """The text from which `loss` makes this loss again; the formula itself for a user-defined one."""
         return self.name if self.parameter is None else f"{self.name}({_number(self.parameter)})"
+
+    @property
+    def code(self) -> int:
+        """Number of the loss in compiled code; -1 for a user-defined one."""
+        return LOSS_NAMES.index(self.name) if self.name in _SHAPES else -1
+
+    @property
+    def odd(self) -> bool:
+        """Whether l' is known to be an odd function of the error."""
+        return self.name in ("squared", "l1", "huber", "pseudo_huber", "logcosh") or self.text == "quantile(0.5)"
 
     @property
     def K(self) -> float:
@@ -65,11 +84,26 @@ class Loss:
 
     def dl(self, t: ArrayLike, y: ArrayLike) -> Floats:
         """Derivative l'(t, y) in the prediction t; broadcasts. At a jump of l' the value is the middle one."""
+        if self._functions:
+            return self._functions[1](_error(t, y))
         return _SHAPES[self.name][1](_error(t, y), self._scale)
 
     def value(self, t: ArrayLike, y: ArrayLike) -> Floats:
         """The loss l(t, y) itself; broadcasts."""
+        if self._functions:
+            return self._functions[0](_error(t, y))
         return _SHAPES[self.name][0](_error(t, y), self._scale)
+
+    @classmethod
+    def from_sympy(cls, expression: "sympy.Expr | str") -> "Loss":
+        """A smooth convex loss from an expression of one variable, the error u = t - y.
+
+        Raises
+        ------
+        ValueError
+            If it has more or less than one variable, is not finite on the line, has a kink, or is not convex.
+        """
+        return _from_text(canonical_text(expression, "loss"))
 
     @property
     def _scale(self) -> float:
@@ -125,7 +159,7 @@ def loss(name: "str | Loss", **parameter: "float | int | str | Fraction") -> Los
     ----------
     name : str or Loss
         One of squared, l1, huber, pseudo_huber, logcosh, quantile, with or without its parameter in
-        parentheses; a Loss is returned as it is.
+        parentheses, or a smooth convex formula in the error u; a Loss is returned as it is.
     **parameter
         ``delta`` > 0 for huber (default 1) and pseudo_huber (default 1), 0 < ``tau`` < 1 for quantile
         (default 1/2). A float is read by its shortest decimal text, so 0.1 means exactly 1/10.
@@ -133,12 +167,17 @@ def loss(name: "str | Loss", **parameter: "float | int | str | Fraction") -> Los
     Raises
     ------
     ValueError
-        For an unknown name (the closest valid one is named) or a parameter outside its range.
+        For an unknown name (the closest valid one is named), a parameter outside its range, or a formula that is not
+        convex.
     """
     if isinstance(name, Loss):
         return name
+    if hasattr(name, "free_symbols"):
+        return Loss.from_sympy(name)
     if not isinstance(name, str):
         raise ValueError(f"loss = {name!r}: a text such as 'huber(1)' is needed, not {type(name).__name__}")
+    if re.search(r"\bu\b", name):
+        return Loss.from_sympy(name)
     match = re.fullmatch(r"\s*([A-Za-z]\w*)\s*(?:\(\s*(?:(\w+)\s*=)?([^()=]*)\))?\s*", name)
     if match is None:
         raise ValueError(f"loss = {name[:60]!r}: write a name with its parameter, such as 'huber(1)'")
@@ -203,3 +242,35 @@ def _number(value: Fraction) -> str:
         return str(value.numerator)
     decimal = repr(float(value))
     return decimal if Fraction(decimal) == value else str(value)
+
+
+@lru_cache(maxsize=64)
+def _from_text(text: str) -> Loss:
+    import sympy
+
+    u = sympy.Symbol("u", real=True)
+    expression = read_expression(text, "u")
+    if expression.has(sympy.Abs, sympy.Max):
+        raise ValueError(
+            f"loss = {text!r} has a kink; allowed: smooth formulas in u, or one of {', '.join(LOSS_NAMES)}"
+        )
+    value, slope, curvature = (vectorised(expression.diff(u, k), "loss", text) for k in range(3))
+    line = np.linspace(-30, 30, 6001)
+    bends = curvature(line)
+    if not bends.min() >= -1e-12 * np.abs(bends).max():
+        where = float(line[int(np.argmin(bends))])
+        raise ValueError(f"loss = {text!r} is not convex at u = {where:g}; allowed: l''(u) >= 0")
+    unbounded = math.isinf(supremum(slope))
+    K_plus, K_minus = (math.inf if unbounded else _farthest(slope, sign) for sign in (1, -1))
+    pieces = None
+    if expression.is_polynomial(u):
+        coefficients = sympy.Poly(expression.diff(u), u).all_coeffs()[::-1]
+        pieces = (Piece(None, None, tuple(Fraction(int(c.p), int(c.q)) for c in coefficients)),)
+    return Loss(text, None, K_plus, K_minus, supremum(curvature), (), pieces, (value, slope))
+
+
+def _farthest(slope: Function, sign: int) -> float:
+    """sup max(sign l', 0) of a convex loss, which is approached far out: the largest finite value up to |u| = 10^4,
+    raised by 1e-6."""
+    values = np.nan_to_num(sign * slope(sign * np.geomspace(1, 1e4, 400)), nan=0.0)
+    return float(max(0.0, values.max())) * (1 + 1e-6)

@@ -14,7 +14,14 @@ from mimtheory.kernels import hessian_power
 from mimtheory.kernels.hessian_power import roundings
 from mimtheory.relations import Rounded, gamma
 
-__all__ = ["DENSE_LIMIT", "EmpiricalHessian", "extreme_eigenvalues", "perp_restriction", "spectral_norm"]
+__all__ = [
+    "DENSE_LIMIT",
+    "EmpiricalHessian",
+    "extreme_eigenvalues",
+    "outer_eigenpairs",
+    "perp_restriction",
+    "spectral_norm",
+]
 
 Floats = NDArray[np.float64]
 
@@ -100,6 +107,13 @@ def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
         residual: Floats = A @ vectors[:, 0] - values[0] * vectors[:, 0]
         error = max(error, float(np.linalg.norm(residual)))
     return Rounded(np.array(ends), error)
+
+
+def outer_eigenpairs(A: LinearOperator, k: int) -> tuple[Floats, Floats]:
+    """The k smallest and the k largest eigenvalues (2 k,) of a symmetric operator, and their eigenvectors (d, 2 k)."""
+    start = np.random.default_rng(0).standard_normal((A.shape[0],))
+    ends = [eigsh(A, k=k, which=which, v0=start, tol=0, ncv=min(A.shape[0], 40 + 2 * k)) for which in ("SA", "LA")]
+    return np.concatenate([end[0] for end in ends]), np.concatenate([end[1] for end in ends], axis=1)
 
 
 def spectral_norm(A: "Floats | LinearOperator") -> Rounded:

@@ -85,9 +85,26 @@ def read_plan(profile: str) -> Plan:
 
 
 def _expand(entry: dict[str, Any]) -> list[PlanRow]:
-    """The rows of one entry: the product over its fields that are lists."""
-    fixed = {key: value for key, value in entry.items() if key in _ROW_FIELDS}
-    return [PlanRow(setting=setting, **fixed) for setting in _product(entry, _ROW_FIELDS)]
+    """The rows of one entry: the product over its fields that are lists, for each of its lemmas.
+
+    `expect` has labels such as "A.2/total" as keys; "A.2" alone is every claim of that lemma.
+    """
+    lemmas = [entry["lemma"]] if isinstance(entry["lemma"], str) else entry["lemma"]
+    expect = {label: _expected(entry.get("expect", {}), label) for label in lemmas}
+    return [
+        PlanRow(label, setting, entry["trials"], entry["delta"], expect[label])
+        for setting in _product(entry, _ROW_FIELDS)
+        for label in lemmas
+    ]
+
+
+def _expected(expect: Mapping[str, Status], lemma: str) -> dict[str, Status]:
+    claims: dict[str, Status] = {}
+    for key, status in expect.items():
+        label, _, name = key.partition("/")
+        if label == lemma:
+            claims |= {name: status} if name else dict.fromkeys(find_lemma(lemma).claims, status)
+    return claims
 
 
 def control_design(control: Control) -> tuple[tuple[Setting, ...], int, float]:

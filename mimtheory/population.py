@@ -7,13 +7,14 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimtheory.activations import Activation, activation
 from mimtheory.links import Link, link
 from mimtheory.losses import Loss, loss
 
@@ -38,12 +39,20 @@ class Setting:
         l; may be given as text.
     d, n : int
         Input dimension (at least r) and number of samples (at least 1).
-    centre : float or "population"
-        The centring constant c, or the minimiser of E l(c, y).
+    activation : Activation
+        sigma; may be given as text.
+    m, T1 : int
+        Number of neurons, even, and of steps of stage one (None: ceil(2 sqrt(log d)), at least 2).
+    eta1, beta1 : float
+        Step size (None: 1/(a_scale |S|_op)) and weight decay (None: 1/eta1, pure power iteration).
+    eta_last : float
+        Step size of the last step, whose weight decay is 1/eta_last (None: such that rms |w_j| = 1).
+    eps0, a_scale : float
+        Norm of the neurons at the start, and |a_j|.
+    centre : float, "population" or "fitted"
+        The centring constant c, the minimiser of E l(c, y), or that of the mean of l(c, y_i).
     label_noise : float
         Standard deviation of the Gaussian noise on the labels, at least 0.
-    eta1, beta1, a_scale : float
-        Step size (None: 1/(a_scale |S|_op)), weight decay (None: 1/eta1, pure power iteration) and |a_j|.
 
     Raises
     ------
@@ -55,37 +64,56 @@ class Setting:
     loss: Loss
     d: int
     n: int
-    centre: float | Literal["population"] = 0.0
-    label_noise: float = 0.0
+    activation: Activation = field(default_factory=lambda: activation("1-cos"))
+    m: int = 64
+    T1: int | None = None
     eta1: float | None = None
     beta1: float | None = None
+    eta_last: float | None = None
+    eps0: float = 0.01
     a_scale: float = 1.0
+    centre: float | Literal["population", "fitted"] = 0.0
+    label_noise: float = 0.0
 
     def __post_init__(self) -> None:
         # texts are accepted for link and loss; the stored fields are always the objects
         object.__setattr__(self, "link", link(self.link))
         object.__setattr__(self, "loss", loss(self.loss))
+        object.__setattr__(self, "activation", activation(self.activation))
         _check_integer("d", self.d, self.link.r, f"an integer from r = {self.link.r} (of link {self.link.text})")
         _check_integer("n", self.n, 1, "an integer from 1")
-        if self.centre != "population":
-            _check_real("centre", self.centre, -math.inf, "a finite number or 'population'")
+        _check_integer("m", self.m, 2, "an even integer from 2")
+        if self.m % 2:
+            raise ValueError(f"m = {self.m}; allowed: an even integer, for the symmetric start")
+        if self.T1 is not None:
+            _check_integer("T1", self.T1, 1, "None or an integer from 1")
+        if self.centre not in ("population", "fitted"):
+            _check_real("centre", self.centre, -math.inf, "a finite number, 'population' or 'fitted'")
             object.__setattr__(self, "centre", float(self.centre))
         _check_real("label_noise", self.label_noise, 0.0, "a finite number >= 0")
-        for name in ("eta1", "beta1"):
+        for name, least, allowed in (("eta1", 5e-324, "> 0"), ("eta_last", 5e-324, "> 0"), ("beta1", 0.0, ">= 0")):
             if getattr(self, name) is not None:
-                _check_real(name, getattr(self, name), 0.0, "a finite number >= 0 or None")
-        _check_real("a_scale", self.a_scale, 5e-324, "a finite number > 0")
+                _check_real(name, getattr(self, name), least, f"None or a finite number {allowed}")
+        for name in ("eps0", "a_scale"):
+            _check_real(name, getattr(self, name), 1e-100, "a finite number >= 1e-100")
+
+    @property
+    def steps(self) -> int:
+        """T1 as a number."""
+        return max(2, math.ceil(2 * math.sqrt(math.log(self.d)))) if self.T1 is None else self.T1
 
     @property
     def bytes(self) -> int:
-        """Predicted peak memory of one draw: X, one product of its size, and the dense d x d work matrices."""
+        """Predicted peak memory of one draw and its run: X, one product of its size, the dense d x d work matrices,
+        the accumulators of the kernels and three trajectories."""
         dense = 6 * self.d * self.d if self.d <= 512 else 0
-        return 8 * (2 * self.n * self.d + self.n * (2 * self.link.r + 8) + dense + 64 * self.d)
+        run = (16 + 3 * (self.steps + 1)) * self.m * self.d + self.n * (3 * self.m + self.steps)
+        return 8 * (2 * self.n * self.d + self.n * (2 * self.link.r + 8) + dense + 64 * self.d + run)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values from which `from_dict` makes an equal Setting."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return values | {"link": self.link.text, "loss": self.loss.text}
+        return values | {"link": self.link.text, "loss": self.loss.text, "activation": self.activation.text}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Setting":
@@ -135,9 +163,9 @@ class Population:
 
     @cached_property
     def centre(self) -> float:
-        """The centring constant c as a number."""
+        """The centring constant c as a number; the minimiser of E l(c, y) also where c is fitted to a draw."""
         s = self.setting
-        return _centre(s.link, s.loss, s.label_noise) if s.centre == "population" else float(s.centre)
+        return _centre(s.link, s.loss, s.label_noise) if isinstance(s.centre, str) else float(s.centre)
 
     def prepare(self) -> None:
         """Compute the expectations now; equal links, losses and centres share them from then on."""
@@ -166,8 +194,7 @@ class Population:
     @property
     def S_norm(self) -> float:
         """|S|_op of S = c0 I + U^T C U."""
-        ends = np.linalg.eigvalsh(self.C) + self.c0
-        return float(max(np.abs(ends).max(), abs(self.c0) if self.p else 0.0))
+        return float(np.abs(self.S_ends).max())
 
     @property
     def K(self) -> float:
@@ -205,10 +232,36 @@ class Population:
         return 1 / (self.setting.a_scale * size) if size > 0 else 1.0
 
     @property
+    def T1(self) -> int:
+        return self.setting.steps
+
+    @property
+    def T(self) -> int:
+        """Number of equal steps: T1 where gamma = 0 (the last step then only has another scale), else T1 - 1."""
+        return self.T1 if self.gamma1 == 0 else self.T1 - 1
+
+    @property
     def gamma1(self) -> float:
         """gamma = 1 - eta1 beta1; 0 is pure power iteration."""
         beta1 = self.setting.beta1
         return 0.0 if beta1 is None else 1 - self.eta1 * beta1
+
+    @property
+    def f_stays_zero(self) -> bool:
+        """Whether the network is 0 throughout stage one: without memory (gamma = 0) and with an even activation the
+        neurons j and m+1-j stay equal up to sign, and their outputs cancel."""
+        return self.gamma1 == 0 and self.setting.activation.even
+
+    @property
+    def S_ends(self) -> Floats:
+        """Smallest and largest eigenvalue of S, (2,)."""
+        low, high = np.linalg.eigvalsh(self.C)[[0, -1]].tolist()
+        return self.c0 + np.array([min(low, 0.0), max(high, 0.0)] if self.p else [low, high])
+
+    @property
+    def gap(self) -> float:
+        """min_k |l_k(C)|, the separation of the signal from the bulk at c0, lowered by the error of C."""
+        return max(0.0, float(np.abs(np.linalg.eigvalsh(self.C)).min()) - self.r * self.radius)
 
 
 @lru_cache(maxsize=256)

@@ -19,14 +19,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from mimtheory.relations import Kind, Relation, Rounded, at_most
+from mimtheory.assumptions import check
+from mimtheory.relations import Kind, Relation, Rounded, at_most, says_nothing
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["LEVELS", "Claim", "Control", "Draw", "Lemma", "Level", "Provenance"]
+__all__ = ["LEVELS", "Claim", "Control", "Cost", "Draw", "Lemma", "Level", "Provenance"]
 
 Level = Literal["I", "D", "G", "P"]
+Cost = Literal["draw", "run"]
 LEVELS: dict[Level, str] = {
     "I": "Identity: both sides are equal up to derived roundoff; one violation refutes.",
     "D": "Deterministic: true for every draw, given what is measured on it; one violation refutes.",
@@ -89,7 +91,12 @@ class Claim:
     def check(self, e: Draw, delta: float, stated: Stated | None = None) -> Relation:
         """Compare measured and stated on one draw; a control's `stated` may stand in for the claim's own."""
         stated = stated or self.stated
+        if any(check(label, e.population).status == "fails" for label in self.needs):
+            return says_nothing()
         if self.level == "P":
+            # a centre fitted to the draw makes the T_i dependent: nothing is promised before the draw then
+            if e.population.setting.centre == "fitted":
+                return says_nothing()
             return self.compare(self.measured(e), stated(e.population, delta))
         if self.level == "G":
             return self.compare(self.measured(e), stated(self.lemma.given(e), delta))
@@ -118,6 +125,10 @@ class Lemma:
         Labels of the statements it rests on.
     given : callable
         From an experiment, the part of the draw on which claims of level G condition.
+    cost : {"draw", "run"}
+        Whether the claims look at a draw only or at stage one on it, for predictions of time.
+    needs : tuple of str
+        Assumption labels without which every claim of the lemma is vacuous.
     """
 
     label: str
@@ -125,6 +136,8 @@ class Lemma:
     provenance: Provenance
     uses: tuple[str, ...] = ()
     given: Callable[[Any], Any] = _nothing_given
+    cost: Cost = "draw"
+    needs: tuple[str, ...] = ()
     claims: dict[str, Claim] = field(default_factory=dict)
 
     def claim(
@@ -155,7 +168,7 @@ class Lemma:
             name = stated.__name__
             if name in self.claims:
                 raise ValueError(f"claim {name!r} of lemma {self.label} is declared twice; names must differ")
-            claim = Claim(self, name, level, statement, _summary(stated), measured, stated, compare, needs)
+            claim = Claim(self, name, level, statement, _summary(stated), measured, stated, compare, self.needs + needs)
             self.claims[name] = claim
             return claim
 

@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["EPS", "Kind", "Outcome", "Relation", "Rounded", "at_least", "at_most", "equals", "gamma"]
+__all__ = ["EPS", "Kind", "Outcome", "Relation", "Rounded", "at_least", "at_most", "equals", "gamma", "says_nothing"]
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 Kind = Literal["at_most", "at_least", "equals"]
 Outcome = Literal["holds", "violated", "vacuous", "undecided", "skipped", "error"]
 
@@ -32,11 +33,22 @@ def gamma(k: float) -> float:
 
 
 class Rounded:
-    """A computed number or array with one bound on the absolute rounding error of its entries."""
+    """A computed number or array with a bound on its absolute rounding error, one for all entries or one for each."""
 
-    def __init__(self, value: ArrayLike, error: float = 0.0) -> None:
+    def __init__(self, value: ArrayLike, error: "float | Floats" = 0.0) -> None:
         self.value: Floats = np.asarray(value, dtype=np.float64)
-        self.error = float(error)
+        self.errors: Floats = np.broadcast_to(np.asarray(error, dtype=np.float64), self.value.shape)
+
+    @property
+    def error(self) -> float:
+        """The largest error of an entry."""
+        return float(self.errors.max(initial=0.0))
+
+    def resolved(self, sizes: "Floats | None" = None) -> Bools:
+        """Which entries (or rows of these sizes) a comparison can decide; all, where it can decide none."""
+        sizes = np.abs(self.value) if sizes is None else sizes
+        decided: Bools = sizes > 2 * self.error / _RESOLUTION
+        return decided if decided.any() else ~decided
 
     def __repr__(self) -> str:
         return f"Rounded({self.value.tolist()}, error={self.error:.1e})"
@@ -71,15 +83,16 @@ class Relation:
         """What this one comparison shows; `error` comes first and `holds` last, `skipped` if there is no entry."""
         if self.measured.size == 0:
             return "skipped"
-        if np.isnan(self.stated).any() or not np.isfinite(self.measured).all():
+        if np.isnan(self.stated).any() or np.isnan(self.allowance).any() or not np.isfinite(self.measured).all():
             return "error"
         with np.errstate(invalid="ignore"):
             if (self.excess > self.allowance).any():
                 return "violated"
-        if np.isinf(self.stated).any():
+        says = np.isfinite(self.stated)
+        if not says.any():
             return "vacuous"
         scale = np.maximum(np.abs(self.measured), np.abs(self.stated))
-        if (self.allowance > _RESOLUTION * scale).any():
+        if (self.allowance > _RESOLUTION * scale)[says].any():
             return "undecided"
         return "holds"
 
@@ -123,6 +136,11 @@ def equals(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Re
     return _relation("equals", measured, stated)
 
 
+def says_nothing() -> Relation:
+    """The relation of a claim that promises nothing: vacuous, whatever would be measured."""
+    return at_most(0.0, np.inf)
+
+
 def _relation(
     kind: Kind,
     measured: "Rounded | ArrayLike",
@@ -138,7 +156,7 @@ def _sides(side: "Rounded | ArrayLike") -> tuple[Floats, Floats]:
     """Values and errors of one side; a bare number carries the few roundings of a short scalar formula."""
     if isinstance(side, Rounded):
         value = side.value.ravel()
-        return value, np.full(value.shape, side.error)
+        return value, side.errors.ravel()
     value = np.asarray(side, dtype=np.float64).ravel()
     finite = np.where(np.isfinite(value), np.abs(value), 0.0)
     return value, gamma(_DEFAULT_ULPS) * finite

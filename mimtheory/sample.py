@@ -8,11 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from mimtheory.operators import EmpiricalHessian, extreme_eigenvalues, perp_restriction, spectral_norm
+from mimtheory.losses import Loss
+from mimtheory.operators import (
+    EmpiricalHessian,
+    extreme_eigenvalues,
+    outer_eigenpairs,
+    perp_restriction,
+    spectral_norm,
+)
 from mimtheory.population import Population
-from mimtheory.relations import Rounded
+from mimtheory.relations import EPS, Rounded
 
-__all__ = ["Labels", "Sample", "memory_limit"]
+__all__ = ["Labels", "Sample", "Split", "fitted_centre", "memory_limit"]
 
 Floats = NDArray[np.float64]
 
@@ -20,6 +27,25 @@ Floats = NDArray[np.float64]
 def memory_limit() -> int:
     """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The spectrum of S_hat, split into the r eigenvalues farthest from c0 and the rest.
+
+    Attributes
+    ----------
+    signal : (r,)
+    V_hat : (d, r) orthonormal columns
+    bulk : (d - r,), or only its two ends where S_hat is not formed; empty where d = r
+    error : float
+        Bound on the error of each eigenvalue.
+    """
+
+    signal: Floats
+    V_hat: Floats
+    bulk: Floats
+    error: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +89,16 @@ class Labels:
         return float(np.sqrt(np.trace(gram))), float(np.sqrt(np.linalg.eigvalsh(gram)[-1]))
 
 
+def fitted_centre(loss: Loss, y: Floats) -> float:
+    """argmin_c of the mean of l(c, y_i): the root of its derivative, which does not decrease."""
+    from scipy.optimize import brentq  # takes longer to import than everything else here
+
+    low, high = float(y.min()), float(y.max())
+    if low == high or not loss.dl(low, y).mean() < 0 < loss.dl(high, y).mean():
+        return low if low == high or loss.dl(low, y).mean() >= 0 else high
+    return float(brentq(lambda c: float(loss.dl(c, y).mean()), low, high, xtol=4 * EPS * (high - low)))
+
+
 class Sample:
     """One draw of a Population.
 
@@ -78,6 +114,8 @@ class Sample:
     ----------
     U : (r, d) orthonormal rows, uniform (Haar)
     X : (n, d);  Z : (n, r);  y, T : (n,)
+    centre : float
+        The centring constant c, fitted to y where the Setting asks for that.
     S_hat : EmpiricalHessian
     """
 
@@ -95,7 +133,8 @@ class Sample:
         self.y = s.link(self.Z)
         if s.label_noise:
             self.y = self.y + s.label_noise * rng.standard_normal(s.n)
-        self.T = s.loss.dl(population.centre, self.y)
+        self.centre = fitted_centre(s.loss, self.y) if s.centre == "fitted" else population.centre
+        self.T = s.loss.dl(self.centre, self.y)
         self.S_hat = EmpiricalHessian(self.X, self.T, threads)
 
     @cached_property
@@ -103,10 +142,42 @@ class Sample:
         return Labels(self.population, self.Z, self.T)
 
     @cached_property
+    def square_norms(self) -> Floats:
+        """|x_i|^2, (n,)."""
+        squares: Floats = np.einsum("ij,ij->i", self.X, self.X)
+        return squares
+
+    @cached_property
+    def s_X(self) -> Rounded:
+        """|X|_op/sqrt(n)."""
+        gram = EmpiricalHessian(self.X, np.ones(self.X.shape[0]))
+        norm = spectral_norm(gram.matrix)
+        root = float(np.sqrt(norm.value))
+        return Rounded(root, (norm.error + gram.roundoff) / root)
+
+    @property
+    def R(self) -> float:
+        """max_i |x_i|."""
+        return float(np.sqrt(self.square_norms.max()))
+
+    @cached_property
     def extremes(self) -> Rounded:
         """(lmin, lmax) of S_hat as computed; the error is that of the eigensolver."""
         ends = extreme_eigenvalues(self.S_hat.matrix)
         return Rounded(ends.value, ends.error + self.S_hat.solver_roundoff)
+
+    @cached_property
+    def split(self) -> Split:
+        """V_hat and the spectrum around it."""
+        A, r = self.S_hat.matrix, self.population.r
+        if isinstance(A, np.ndarray):
+            values, vectors = np.linalg.eigh(A)
+        else:
+            values, vectors = outer_eigenpairs(A, r + 1)
+        far = np.argsort(-np.abs(values - self.population.c0), kind="stable")
+        signal, rest = far[:r], np.sort(values[far[r:]])
+        bulk = rest if isinstance(A, np.ndarray) else rest[[0, -1]]
+        return Split(values[signal], vectors[:, signal], bulk, self.S_hat.roundoff)
 
     def H_norm(self, gamma: float, step: float) -> Rounded:
         """|gamma I - step S_hat|_op without the eigenvalues of S_hat: by singular values where dense.

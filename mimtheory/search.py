@@ -34,20 +34,30 @@ class Found:
 
 
 def settings_with_seed() -> "SearchStrategy[tuple[Setting, int]]":
-    """Settings small enough for thousands of draws, from d = r and n = 1 on, each with a seed."""
-    return st.builds(
-        _setting,
-        st.sampled_from(_LINKS),
-        st.sampled_from(_LOSSES),
-        st.integers(0, 30),
-        st.integers(1, 200),
-        st.sampled_from((0.0, 0.5, -1.0)),
-        st.sampled_from((None, 0.0, 0.5)),
-    ).flatmap(lambda setting: st.tuples(st.just(setting), st.integers(0, 2**31 - 1)))
+    """Settings small enough for thousands of draws and runs, from d = r and n = 1 on, each with a seed."""
+    settings = st.fixed_dictionaries(
+        {
+            "link": st.sampled_from(_LINKS),
+            "loss": st.sampled_from(_LOSSES),
+            "activation": st.sampled_from(("quadratic", "1-cos", "logcosh", "sqrt", "utanh", "asymmetric")),
+            "p": st.integers(0, 30),
+            "n": st.integers(1, 200),
+            "m": st.sampled_from((2, 4, 8)),
+            "T1": st.integers(1, 6),
+            "eps0": st.sampled_from((1e-3, 1e-2, 0.1, 1.0)),
+            "centre": st.sampled_from((0.0, 0.5, -1.0, "fitted")),
+            "eta1": st.sampled_from((1.0, 3.0)),
+            "beta1": st.sampled_from((None, 0.0, 0.5)),
+            "a_scale": st.sampled_from((1.0, 0.5)),
+        }
+    ).map(_setting)
+    return st.tuples(settings, st.integers(0, 2**31 - 1))
 
 
-def _setting(text: str, loss: str, p: int, n: int, centre: float, beta1: float | None) -> Setting:
-    return Setting(link=link(text), loss=loss, d=link(text).r + p, n=n, centre=centre, eta1=1.0, beta1=beta1)  # type: ignore[arg-type]
+def _setting(drawn: dict[str, Any]) -> Setting:
+    g = link(drawn["link"])
+    fields = {key: value for key, value in drawn.items() if key not in ("link", "p")}
+    return Setting(link=g, d=g.r + drawn["p"], **fields)
 
 
 def search(claim: Claim, examples: int = 200, control: Control | None = None) -> Found:

@@ -15,14 +15,17 @@ from mimtheory.verdicts import SCHEMA
 
 __all__ = ["Store", "content_key", "fingerprint", "print_rows", "rows"]
 
-_SETTING_FIELDS = ("link", "loss", "d", "n", "centre", "label_noise", "eta1", "beta1", "a_scale")
+_SETTING_FIELDS = (
+    *("link", "loss", "d", "n", "activation", "m", "T1", "eta1", "beta1", "eta_last", "eps0", "a_scale"),
+    *("centre", "label_noise"),
+)
 
 
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
     """Hash of the source that decides what a row holds: rows of other code are never taken for this code's."""
     root = Path(__file__).parent
-    presentation = {"cli.py", "reporting", "plans", "__pycache__"}
+    presentation = {"cli.py", "terminal.py", "reporting", "plans", "__pycache__"}
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         relative = path.relative_to(root)

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from mimtheory.harness import check_memory, predicted_seconds, tasks_of
-from mimtheory.lemmas import REGISTRY
+from mimtheory.lemmas import REGISTRY, find_lemma
 from mimtheory.plan import Plan
 from mimtheory.registry import LEVELS, Claim, Lemma
+from mimtheory.tasks import check_memory, predicted_seconds, tasks_of
 from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
 
 __all__ = ["print_claim", "print_lemma", "print_plan", "print_registry", "print_report", "progress_bar"]
@@ -76,7 +76,7 @@ def print_plan(plan: Plan) -> None:
         table.add_column(column, justify="right" if column in ("d", "n", "trials", "delta", "seconds") else "left")
     for row in plan.rows:
         s = row.setting
-        seconds = row.trials * predicted_seconds(s)
+        seconds = row.trials * predicted_seconds(s, find_lemma(row.lemma).cost)
         expected = ", ".join(f"{claim}: {status}" for claim, status in row.expect.items())
         numbers = (str(s.d), str(s.n), str(row.trials), f"{row.delta:g}", f"{seconds:.1f}")
         table.add_row(row.lemma, s.link.text, s.loss.text, *numbers, expected)
@@ -151,12 +151,18 @@ def _remarks(report: Report) -> Iterator[str]:
         for control in claim.controls:
             if not control.refuted:
                 yield f"{claim.label}: the control {control.name} survived ({control.failures}/{control.trials})"
-        for cell in claim.cells:
-            if cell.status != cell.expected:
-                where = f"row {cell.row} ({cell.setting['link']}, {cell.setting['loss']})"
-                yield f"{claim.label}: {where} expected {cell.expected}, is {cell.status}: {cell.command}"
+        yield from _unexpected(claim)
     for label in report.not_run:
         yield f"not run: {label}"
+
+
+def _unexpected(claim: ClaimVerdict) -> Iterator[str]:
+    """Rows whose status is not the expected one: the first in full, the number of the others."""
+    cells = [cell for cell in claim.cells if cell.status != cell.expected]
+    if cells:
+        first, others = cells[0], f" ({len(cells) - 1} more rows like this)" if len(cells) > 1 else ""
+        where = f"row {first.row} ({first.setting['link']}, {first.setting['loss']})"
+        yield f"{claim.label}: {where} expected {first.expected}, is {first.status}: {first.command}{others}"
 
 
 def _sentence(report: Report) -> str:

@@ -264,7 +264,8 @@ def claim_status(tallies: Sequence[Tally], level: Level, alpha: float, controls_
                 return status
         return "skipped"
     powerless = level in ("G", "P") and detectable_rate(tested, delta, alpha) is None
-    return "undecided" if powerless or counts["undecided"] or not controls_refuted else "holds"
+    # trials that could not have refuted do not count as tested; their cells show them
+    return "undecided" if powerless or not controls_refuted else "holds"
 
 
 def _refutes(failures: int, tested: int, level: Level, delta: float, alpha: float) -> bool:

@@ -1,11 +1,18 @@
 """The statements, one file each; REGISTRY holds them in the paper's order."""
 
+from mimtheory.lemmas.a1_total_perturbation import lemma as a1
 from mimtheory.lemmas.a2_operator_norm import lemma as a2
+from mimtheory.lemmas.a3_spectral_separation import lemma as a3
+from mimtheory.lemmas.a4_q_norm import lemma as a4
+from mimtheory.lemmas.a5_compounding import lemma as a5
+from mimtheory.lemmas.a6_norm_after_t1 import lemma as a6
+from mimtheory.lemmas.a7_alignment import lemma as a7
+from mimtheory.lemmas.a8_coverage import lemma as a8
 from mimtheory.registry import Claim, Lemma
 
 __all__ = ["REGISTRY", "find_claim", "find_lemma"]
 
-REGISTRY: tuple[Lemma, ...] = (a2,)
+REGISTRY: tuple[Lemma, ...] = (a1, a2, a3, a4, a5, a6, a7, a8)
 
 
 def find_lemma(label: str) -> Lemma:

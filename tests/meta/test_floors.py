@@ -8,11 +8,26 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
-    ["relations", "polynomials", "losses", "concentration", "delta_budget", "kernels.hessian_power", "kernels"],
-    ["links", "line_integrals", "gaussian_integrals", "closed_forms", "hessian", "population", "registry"],
-    ["operators", "sample", "experiment"],
-    ["lemmas.a2_operator_norm", "lemmas"],
-    ["verdicts", "store", "plan", "search", "harness"],
+    ["relations", "polynomials", "expressions", "losses", "activations", "concentration", "delta_budget"],
+    ["kernels.hessian_power", "kernels.pointwise", "kernels.first_layer", "kernels"],
+    [
+        "links",
+        "line_integrals",
+        "gaussian_integrals",
+        "closed_forms",
+        "hessian",
+        "population",
+        "assumptions",
+        "growth",
+        "registry",
+    ],
+    ["operators", "sample", "stage_one", "experiment"],
+    [
+        *("lemmas.a2_operator_norm", "lemmas.a3_spectral_separation", "lemmas.a4_q_norm"),
+        *("lemmas.a1_total_perturbation", "lemmas.a5_compounding", "lemmas.a6_norm_after_t1"),
+        *("lemmas.a7_alignment", "lemmas.a8_coverage", "lemmas"),
+    ],
+    ["verdicts", "store", "plan", "search", "tasks", "judging", "harness"],
     ["reporting.mathml", "reporting.plots", "reporting.page", "reporting", "terminal", "cli", "__main__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from mimtheory.harness import Task, check_memory, run, seed_of, tasks_of
+from mimtheory.harness import run
 from mimtheory.lemmas import find_lemma
 from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.plan import Plan, PlanRow, control_design, read_plan
 from mimtheory.population import Setting
 from mimtheory.store import Store, rows
+from mimtheory.tasks import Task, check_memory, seed_of, tasks_of
 
 SMALL = Setting(link=link("h2"), loss=loss("huber(1)"), d=12, n=300)
 

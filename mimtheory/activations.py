@@ -1,0 +1,371 @@
+"""The zoo of activations sigma, and any other from a SymPy expression.
+
+Near u = 0, where the neurons of stage one live, nothing may cancel: s(u) - 1 with s(u) = sigma'(u)/u comes from its
+power series there.
+"""
+
+import difflib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mimtheory.expressions import canonical_text, read_expression, supremum, vectorised
+
+if TYPE_CHECKING:
+    import sympy
+
+__all__ = ["ACTIVATION_NAMES", "Activation", "activation"]
+
+Floats = NDArray[np.float64]
+Function = Callable[[Floats], Floats]
+
+# Below 0.2 s(u) - 1 is its power series to order 20 (0.2^20 = 1e-14), beyond at most two digits cancel.
+_SERIES_UP_TO = 0.2
+_SERIES_ORDER = 20
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation with the constants that the lemmas need.
+
+    Attributes
+    ----------
+    text : str
+        From which `activation` makes it again.
+    code : int
+        Its number in compiled code; -1 for one that is user-defined.
+    even, polynomial : bool
+    d3_0 : float
+        sigma'''(0).
+    M3, M4, Lip : float
+        Suprema of |sigma'''|, |sigma''''| and |sigma'|; infinite where there are none.
+    reason : str or None
+        Why assumption_activation fails; None where it holds.
+    constants : {"exact", "numerical"}
+        Whether the suprema are known or were searched for.
+    """
+
+    text: str
+    code: int
+    even: bool
+    polynomial: bool
+    d3_0: float
+    M3: float
+    M4: float
+    Lip: float
+    reason: str | None = None
+    constants: str = "exact"
+    _functions: tuple[Function, ...] = field(default=(), repr=False, compare=False)
+    _series: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    _near: float = field(default=_SERIES_UP_TO, repr=False, compare=False)
+
+    def sigma(self, u: ArrayLike) -> Floats:
+        """sigma(u)."""
+        return self._functions[0](np.asarray(u, dtype=np.float64))
+
+    def d1(self, u: ArrayLike) -> Floats:
+        """sigma'(u)."""
+        return self._functions[1](np.asarray(u, dtype=np.float64))
+
+    def d2(self, u: ArrayLike) -> Floats:
+        """sigma''(u)."""
+        return self._functions[2](np.asarray(u, dtype=np.float64))
+
+    def s(self, u: ArrayLike) -> Floats:
+        """sigma'(u)/u, 1 at 0; not a number where assumption_activation fails."""
+        return 1 + self.s_minus_1(u)
+
+    def s_minus_1(self, u: ArrayLike) -> Floats:
+        """s(u) - 1 to a relative error of a few hundred roundings for every u."""
+        u = np.asarray(u, dtype=np.float64)
+        if self.reason is not None:
+            return np.full(u.shape, np.nan)
+        near = np.polynomial.polynomial.polyval(np.where(np.abs(u) < self._near, u, 0.0), self._series)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            far = self.d1(u) / u - 1
+        result: Floats = np.where(np.abs(u) < self._near, near, far)
+        return result
+
+    def kappa(self, u: ArrayLike) -> Floats:
+        """Bound on |s(v) - 1| for |v| <= |u|: min(M3 |u|/2, |sigma'''(0)||u|/2 + M4 u^2/6), by Taylor's formula."""
+        size = np.abs(np.asarray(u, dtype=np.float64))
+        by_third = _times(self.M3 / 2, size)
+        bound: Floats = np.minimum(by_third, abs(self.d3_0) * size / 2 + _times(self.M4 / 6, size * size))
+        return bound
+
+    @classmethod
+    def from_sympy(cls, expression: "sympy.Expr | str") -> "Activation":
+        """An activation from an expression of one variable.
+
+        Parameters
+        ----------
+        expression : SymPy expression, or text in u
+
+        Raises
+        ------
+        ValueError
+            If it has more or less than one variable or is not real and finite on the line.
+        """
+        return _from_text(canonical_text(expression, "activation"))
+
+
+def _times(factor: float, size: Floats) -> Floats:
+    """factor * size with inf * 0 = 0: at u = 0 a bound is 0 whatever the constant."""
+    with np.errstate(invalid="ignore"):
+        product: Floats = np.where(size > 0, factor * size, 0.0)
+    return product
+
+
+# The zoo
+
+
+def _logistic(u: Floats) -> Floats:
+    e = np.exp(-np.abs(u))
+    value: Floats = np.where(u >= 0, 1.0, e) / (1 + e)
+    return value
+
+
+def _Phi(u: Floats) -> Floats:
+    from scipy.special import ndtr
+
+    value: Floats = ndtr(u)
+    return value
+
+
+def _phi(u: Floats) -> Floats:
+    value: Floats = np.exp(-u * u / 2) / math.sqrt(2 * math.pi)
+    return value
+
+
+def _sech2(u: Floats) -> Floats:
+    e = np.exp(-2 * np.abs(u))
+    value: Floats = 4 * e / (1 + e) ** 2
+    return value
+
+
+def _logcosh(u: Floats) -> Floats:
+    size = np.abs(u)
+    with np.errstate(divide="ignore"):
+        near = -0.5 * np.log1p(-(np.tanh(np.minimum(size, 1.0)) ** 2))
+    value: Floats = np.where(size < 1, near, size + np.log1p(np.exp(-2 * size)) - math.log(2))
+    return value
+
+
+def _u_minus_sin(u: Floats) -> Floats:
+    v = np.minimum(np.abs(u), 0.5) ** 2
+    series = u * v / 6 * (1 - v / 20 * (1 - v / 42 * (1 - v / 72 * (1 - v / 110 * (1 - v / 156)))))
+    value: Floats = np.where(np.abs(u) < 0.5, series, u - np.sin(u))
+    return value
+
+
+def _one_minus_cos(u: Floats) -> Floats:
+    value: Floats = 2 * np.sin(u / 2) ** 2
+    return value
+
+
+# sigma, sigma', sigma'' in the order of their codes
+_ZOO: dict[str, tuple[Function, Function, Function]] = {
+    "quadratic": (lambda u: u * u / 2, lambda u: u + 0.0, lambda u: np.ones_like(u)),
+    "1-cos": (_one_minus_cos, np.sin, np.cos),
+    "logcosh": (_logcosh, np.tanh, _sech2),
+    "sqrt": (
+        lambda u: u / (1 + np.hypot(1, u)) * u,
+        lambda u: u / np.hypot(1, u),
+        lambda u: np.hypot(1, u) ** -3.0,
+    ),
+    "utanh": (
+        lambda u: u * np.tanh(u) / 2,
+        lambda u: (np.tanh(u) + u * _sech2(u)) / 2,
+        lambda u: _sech2(u) * (1 - u * np.tanh(u)),
+    ),
+    "asymmetric": (
+        lambda u: _one_minus_cos(u) + _u_minus_sin(u),
+        lambda u: np.sin(u) + _one_minus_cos(u),
+        lambda u: np.cos(u) + np.sin(u),
+    ),
+    "relu": (lambda u: np.maximum(u, 0), lambda u: np.where(u > 0, 1.0, 0.0), lambda u: np.zeros_like(u)),
+    "gelu": (lambda u: u * _Phi(u), lambda u: _Phi(u) + u * _phi(u), lambda u: (2 - u * u) * _phi(u)),
+    "silu": (
+        lambda u: u * _logistic(u),
+        lambda u: _logistic(u) + u * _sech2(u / 2) / 4,
+        lambda u: _sech2(u / 2) / 4 * (2 - u * np.tanh(u / 2)),
+    ),
+    "tanh": (np.tanh, _sech2, lambda u: -2 * np.tanh(u) * _sech2(u)),
+    "softplus": (lambda u: np.logaddexp(0, u), _logistic, lambda u: _sech2(u / 2) / 4),
+}
+ACTIVATION_NAMES = tuple(_ZOO)
+_EXPRESSIONS = {
+    "quadratic": "u**2/2",
+    "1-cos": "1 - cos(u)",
+    "logcosh": "log(cosh(u))",
+    "sqrt": "sqrt(1 + u**2) - 1",
+    "utanh": "u*tanh(u)/2",
+    "asymmetric": "1 - cos(u) + u - sin(u)",
+}
+# sigma'''(0), M3, M4, Lip; the suprema are derived in docs/theory/stage_one.md
+_CONSTANTS: dict[str, tuple[float, float, float, float]] = {
+    "quadratic": (0, 0, 0, math.inf),
+    "1-cos": (0, 1, 1, 1),
+    "logcosh": (0, 4 / (3 * math.sqrt(3)), 2, 1),
+    "sqrt": (0, 48 / (25 * math.sqrt(5)), 3, 1),
+    "utanh": (0, 1.2327262, 4, 0.5998394),
+    "asymmetric": (1, math.sqrt(2), math.sqrt(2), 1 + math.sqrt(2)),
+}
+_OUTSIDE = {
+    "relu": "not in C^3 (a kink at 0)",
+    "gelu": "sigma'(0) = 1/2, not 0",
+    "silu": "sigma'(0) = 1/2, not 0",
+    "tanh": "sigma'(0) = 1, not 0",
+    "softplus": "sigma'(0) = 1/2, not 0",
+}
+# Maclaurin coefficients of s(u) - 1 at u^1, u^2, ...: numerators and denominators of the derivative's series over u
+_SERIES: dict[str, Callable[[int], float]] = {
+    "quadratic": lambda k: 0.0,
+    "1-cos": lambda k: _alternating(k) / math.factorial(k + 1) if k % 2 == 0 else 0.0,
+    "logcosh": lambda k: _tanh_coefficient(k + 1),
+    "sqrt": lambda k: _binomial_half(k // 2) if k % 2 == 0 else 0.0,
+    "utanh": lambda k: (k + 2) / 2 * _tanh_coefficient(k + 1),
+    "asymmetric": lambda k: (
+        _alternating(k) / math.factorial(k + 1) if k % 2 == 0 else _alternating(k - 1) / math.factorial(k + 1)
+    ),
+}
+
+
+def _alternating(k: int) -> float:
+    return -1.0 if k % 4 else 1.0
+
+
+def _tanh_coefficient(k: int) -> float:
+    """Coefficient of u^k in tanh u, from tanh' = 1 - tanh^2."""
+    return _tanh_coefficients(_SERIES_ORDER + 2)[k]
+
+
+@lru_cache(maxsize=1)
+def _tanh_coefficients(order: int) -> tuple[float, ...]:
+    t = [0.0] * (order + 1)
+    for k in range(order):
+        t[k + 1] = ((1.0 if k == 0 else 0.0) - sum(t[i] * t[k - i] for i in range(k + 1))) / (k + 1)
+    return tuple(t)
+
+
+def _binomial_half(k: int) -> float:
+    """binomial(-1/2, k), the coefficient of u^{2k} in 1/sqrt(1 + u^2)."""
+    value = 1.0
+    for i in range(k):
+        value *= (-0.5 - i) / (i + 1)
+    return value
+
+
+@lru_cache(maxsize=64)
+def _built_in(name: str) -> Activation:
+    code, inside = ACTIVATION_NAMES.index(name), name in _EXPRESSIONS
+    d3_0, M3, M4, Lip = _CONSTANTS.get(name, (math.nan, math.inf, math.inf, 1.2))
+    series = (0.0, *(_SERIES[name](k) for k in range(1, _SERIES_ORDER + 1))) if inside else ()
+    return Activation(
+        text=name,
+        code=code,
+        even=inside and name != "asymmetric",
+        polynomial=name == "quadratic",
+        d3_0=d3_0,
+        M3=M3,
+        M4=M4,
+        Lip=Lip,
+        reason=_OUTSIDE.get(name),
+        _functions=_ZOO[name],
+        _series=series,
+    )
+
+
+def activation(name: "str | Activation | sympy.Expr") -> Activation:
+    """Look an activation up by name, or make one from a text in u or a SymPy expression.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name (the closest valid one is named) or an expression that is none.
+    """
+    if isinstance(name, Activation):
+        return name
+    if isinstance(name, str) and name.strip() in _ZOO:
+        return _built_in(name.strip())
+    if isinstance(name, str) and name.strip().replace("_", "").isalnum():
+        near = difflib.get_close_matches(name, ACTIVATION_NAMES, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"activation = {name!r} is unknown; did you mean {near!r}? allowed: {', '.join(ACTIVATION_NAMES)}, "
+            "or a formula in u"
+        )
+    return Activation.from_sympy(name)
+
+
+# From an expression
+
+
+@lru_cache(maxsize=64)
+def _from_text(text: str) -> Activation:
+    import sympy
+
+    u = sympy.Symbol("u", real=True)
+    expression = read_expression(text, "u")
+    derivatives = [expression.diff(u, k) for k in range(5)]
+    functions = tuple(vectorised(derivative, "activation", text) for derivative in derivatives)
+    d1_0, d2_0, d3_0 = (float(derivative.subs(u, 0)) for derivative in derivatives[1:4])
+    polynomial = bool(expression.is_polynomial(u))
+    Lip, M3, M4 = (supremum(functions[k]) for k in (1, 3, 4))
+    reason = _outside(expression, d1_0, d2_0, M3)
+    series = () if reason else _maclaurin(derivatives[1], u)
+    near = 0.0 if reason else _agreement(functions[1], series)
+    return Activation(
+        text=text,
+        code=-1,
+        even=bool(sympy.simplify(expression - expression.subs(u, -u)) == 0),
+        polynomial=polynomial,
+        d3_0=d3_0,
+        M3=M3,
+        M4=M4,
+        Lip=Lip,
+        reason=reason,
+        constants="numerical",
+        _functions=functions[:3],
+        _series=series,
+        _near=near,
+    )
+
+
+def _agreement(d1: Function, series: tuple[float, ...]) -> float:
+    """Up to which |u| the series may stand for s(u) - 1: halved until it agrees with the quotient to its rounding,
+    which also keeps within the radius of convergence."""
+    near = _SERIES_UP_TO
+    while near > 1e-3:
+        u = np.array([-near, near])
+        quotient = d1(u) / u - 1
+        if (np.abs(np.polynomial.polynomial.polyval(u, series) - quotient) <= 1e-13 * (1 + np.abs(quotient))).all():
+            return near
+        near /= 2
+    return near
+
+
+def _outside(expression: "sympy.Expr", d1_0: float, d2_0: float, M3: float) -> str | None:
+    from sympy import Abs, Max
+
+    if expression.has(Abs, Max):
+        return "not in C^3 (a kink)"
+    if d1_0 != 0:
+        return f"sigma'(0) = {d1_0:g}, not 0"
+    if d2_0 != 1:
+        return f"sigma''(0) = {d2_0:g}, not 1"
+    return None if math.isfinite(M3) else "the third derivative is unbounded"
+
+
+def _maclaurin(derivative: "sympy.Expr", u: "sympy.Symbol") -> tuple[float, ...]:
+    """Coefficients of sigma'(u)/u - 1 up to order 20."""
+    import sympy
+
+    series = sympy.series(derivative, u, 0, _SERIES_ORDER + 2).removeO()
+    polynomial = sympy.Poly(series, u)
+    coefficients = [float(polynomial.coeff_monomial(u ** (k + 1))) for k in range(_SERIES_ORDER + 1)]
+    return (0.0, *coefficients[1:])

@@ -1,0 +1,155 @@
+"""The assumptions of the theory as checkable objects: does this problem satisfy them, with the numbers that say so.
+
+Nothing here needs a draw. The condition on eps0 rests on the lemmas and is found by `advisor`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from mimtheory.population import Population
+
+__all__ = ["ASSUMPTIONS", "Finding", "check"]
+
+Answer = Literal["holds", "fails", "undecided"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one assumption for one problem.
+
+    Attributes
+    ----------
+    label : str
+        The paper's label of the assumption.
+    status : {"holds", "fails", "undecided"}
+    reason : str
+        One sentence.
+    numbers : dict of str to float
+    """
+
+    label: str
+    status: Answer
+    reason: str
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+def link_first(population: Population) -> Finding:
+    """g is a polynomial; r and its degree are constants."""
+    g = population.setting.link
+    return Finding(
+        "assumption_link_first",
+        "holds",
+        f"g is a polynomial of degree {g.degree} in {g.r} coordinates with information exponent "
+        f"{g.information_exponent}.",
+        {"r": g.r, "degree": g.degree, "information_exponent": g.information_exponent},
+    )
+
+
+def activation(population: Population) -> Finding:
+    """sigma in C^3 with sigma'(0) = 0, sigma''(0) = 1 and a bounded third derivative."""
+    sigma = population.setting.activation
+    numbers = {"M3": sigma.M3, "M4": sigma.M4}
+    if sigma.reason is not None:
+        return Finding("assumption_activation", "fails", f"{sigma.text}: {sigma.reason}.", numbers)
+    return Finding(
+        "assumption_activation", "holds", f"{sigma.text} is in C^3 with |sigma'''| <= {sigma.M3:.4g}.", numbers
+    )
+
+
+def loss(population: Population) -> Finding:
+    """l convex in the prediction, with bounded and Lipschitz l'."""
+    l = population.setting.loss  # noqa: E741 - the theory's symbol
+    numbers = {"K": l.K, "L2": l.L2}
+    if not math.isfinite(l.K):
+        return Finding("assumption_loss", "fails", f"|l'| is unbounded for {l.text}: take huber(delta).", numbers)
+    if not math.isfinite(l.L2) and not population.f_stays_zero:
+        reason = f"l' of {l.text} jumps: bounds without a draw need f = 0 throughout (beta1 = 1/eta1, sigma even)."
+        return Finding("assumption_loss", "fails", reason, numbers)
+    return Finding("assumption_loss", "holds", f"|l'| <= {l.K:g} for {l.text}.", numbers)
+
+
+def loss_relaxed(population: Population) -> Finding:
+    """l convex, l' of polynomial growth."""
+    text = population.setting.loss.text
+    return Finding("assumption_loss_relaxed", "holds", f"{text} is convex and its derivative grows at most linearly.")
+
+
+def ell(population: Population) -> Finding:
+    """c0 = E T = 0, as centring achieves."""
+    c0, radius = population.c0, population.radius
+    numbers = {"c0": c0, "radius": radius}
+    if abs(c0) <= radius or (isinstance(population.setting.centre, str) and abs(c0) <= 1e-9 + radius):
+        return Finding("assumption_ell", "holds", "E T = 0 up to the error of the expectation.", numbers)
+    reason = f"E T = {c0:.4g}: the bulk sits there and may outgrow the signal; centre='population' removes it."
+    return Finding("assumption_ell", "fails", reason, numbers)
+
+
+def cov(population: Population) -> Finding:
+    """C = E[T (z z^T - I)] has rank r."""
+    eigenvalues = np.linalg.eigvalsh(population.C)
+    smallest, error = float(np.abs(eigenvalues).min()), population.r * population.radius
+    numbers = {f"l{k + 1}": float(value) for k, value in enumerate(eigenvalues)} | {"radius": population.radius}
+    if (exact := exact_rank(population)) is not None and exact < population.r:
+        return Finding("assumption_cov", "fails", _why_degenerate(population, exact), numbers)
+    if smallest > error:
+        return Finding("assumption_cov", "holds", f"C has rank {population.r}: min |l_k| = {smallest:.4g}.", numbers)
+    reason = f"min |l_k| = {smallest:.2g} is within the error {error:.2g} of the expectation."
+    return Finding("assumption_cov", "undecided", reason, numbers)
+
+
+def exact_rank(population: Population) -> int | None:
+    """The rank of C where it is known exactly: from C_exact for polynomial T, 0 for odd links with odd T."""
+    s = population.setting
+    if s.link.odd and s.loss.odd and population.centre == 0:
+        return 0
+    if s.loss.name != "squared":
+        return None
+    return int(s.link.mean_hessian.rank())
+
+
+def _why_degenerate(population: Population, rank: int) -> str:
+    s = population.setting
+    if s.link.odd and s.loss.odd and population.centre == 0:
+        return "The link is odd and so is T: C = 0."
+    if rank == 0:
+        return (
+            f"C = -E Hess g = 0 for the squared loss: the information exponent is {s.link.information_exponent}; "
+            "a loss that is not squared, such as huber(1), may see the signal."
+        )
+    return f"C has rank {rank} of {population.r} exactly: some directions are invisible to this loss."
+
+
+def stage_two_activation(population: Population) -> Finding:
+    """sigma is not a polynomial, so that stage two can fit any function of the signal."""
+    sigma = population.setting.activation
+    if sigma.polynomial:
+        return Finding("def_activation", "fails", f"{sigma.text} is a polynomial: stage two cannot fit every link.")
+    return Finding("def_activation", "holds", f"{sigma.text} is not a polynomial.")
+
+
+ASSUMPTIONS: dict[str, Callable[[Population], Finding]] = {
+    "assumption_link_first": link_first,
+    "assumption_activation": activation,
+    "assumption_loss": loss,
+    "assumption_loss_relaxed": loss_relaxed,
+    "assumption_ell": ell,
+    "assumption_cov": cov,
+    "def_activation": stage_two_activation,
+}
+
+
+def check(label: str, population: Population) -> Finding:
+    """The finding of one assumption.
+
+    Raises
+    ------
+    ValueError
+        If no assumption has this label.
+    """
+    if label not in ASSUMPTIONS:
+        raise ValueError(f"assumption = {label!r} is unknown; allowed: {', '.join(ASSUMPTIONS)}")
+    return ASSUMPTIONS[label](population)

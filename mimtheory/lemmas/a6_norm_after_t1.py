@@ -1,0 +1,255 @@
+"""Lemma A.6: the norm of a neuron after T steps.
+
+Up to Delta it is the norm of H^T w^(0), w^(0) uniform on a sphere: at least the overlap of the start with the top
+eigenvector of H times h^T, and, while the bulk still carries the norm, much more. Its mean square over the sphere is
+eps0^2 tr(H^{2T})/d.
+
+Tightness: the two-sided form is within 1 to 3 of the difference it bounds. The Chernoff form is within 1.1 to 1.5
+while the bulk carries the norm, and 2 to 5 afterwards, where it answers for a start nearly orthogonal to the signal.
+The form without a draw says something only where A.2's total is below the gap and |Delta| is below the delta-quantile
+of the overlap, of order delta/sqrt(d) for r = 1 (loose by more than 10 for delta = 0.01).
+
+Proofs: docs/theory/stage_one.md.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimtheory.concentration import beta_lower, chernoff_quantile, sphere_spread
+from mimtheory.delta_budget import share
+from mimtheory.experiment import Experiment
+from mimtheory.growth import DataBounds, Envelope, envelope
+from mimtheory.lemmas.a3_spectral_separation import noise_prior
+from mimtheory.lemmas.a4_q_norm import data_prior
+from mimtheory.population import Population
+from mimtheory.registry import Lemma
+from mimtheory.relations import Rounded, at_least, equals
+from mimtheory.sample import Sample
+
+__all__ = ["data_given", "eigenvalues_of_H", "lemma"]
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+lemma = Lemma(
+    "A.6",
+    "Norm Bound after T1 Steps",
+    provenance="title",
+    uses=("A.1", "A.2", "A.5"),
+    given=lambda e: e.sample,
+    cost="run",
+    needs=("assumption_activation",),
+)
+
+
+# What is measured
+
+
+def mean_square_of_columns(e: Experiment) -> Rounded:
+    """Mean of |H^T w|^2/eps0^2 over the d columns w/eps0 of an orthogonal matrix, by products with S_hat."""
+    A = e.S_hat.matrix
+    if not isinstance(A, np.ndarray):
+        return Rounded(np.empty(0))
+    step, gamma = e.population.eta1 * e.setting.a_scale, e.population.gamma1
+    columns, _ = np.linalg.qr(np.random.default_rng(2).standard_normal(A.shape))
+    for _ in range(e.population.T):
+        columns = gamma * columns - step * (A @ columns)
+    return Rounded((columns**2).sum() / A.shape[0], _power_error(e))
+
+
+def norm_change(e: Experiment) -> Rounded:
+    """| |w_j^(T)| - |H_j^T w_j^(0)| | for every neuron whose Delta is resolved."""
+    final, linear = e.run.final, e.run.final_linear
+    change = np.abs(np.linalg.norm(final.value, axis=1) - np.linalg.norm(linear.value, axis=1))
+    return Rounded(change[_resolved(e)], final.error + linear.error)
+
+
+def first_norm(e: Experiment) -> Rounded:
+    """|w_1^(T)|: one neuron, so that trials are independent."""
+    return Rounded(np.linalg.norm(e.run.final.value[0]), e.run.final.error)
+
+
+# The claims
+
+
+@lemma.claim(
+    "I",
+    r"\frac1d \sum_k \|H^T e_k\|^2 = \frac1d \mathrm{tr}\, H^{2T}",
+    measured=mean_square_of_columns,
+    compare=equals,
+)
+def mean_square(e: Experiment) -> Rounded:
+    """The mean of |H^T w|^2 over an orthogonal frame, and so over the sphere, is the trace of H^{2T} over d."""
+    return _trace(e, 2 * e.population.T)
+
+
+@lemma.control(
+    mean_square,
+    why="H^T for H^{2T}",
+    link="h4+h4",
+    loss="huber(1)",
+    d=30,
+    n=1000,
+    m=2,
+    trials=3,
+)
+def mean_square_of_first_power(e: Experiment) -> Rounded:
+    return _trace(e, e.population.T)
+
+
+def _trace(e: Experiment, power: int) -> Rounded:
+    if not isinstance(e.S_hat.matrix, np.ndarray):
+        return Rounded(np.empty(0))
+    eigenvalues = np.abs(eigenvalues_of_H(e.sample, 1))
+    return Rounded(np.mean(eigenvalues**power), _power_error(e))
+
+
+def _power_error(e: Experiment) -> float:
+    """2 T products, each off by the solver's error and d rounded additions, of terms of norm h^{2T}."""
+    h = float(np.abs(eigenvalues_of_H(e.sample, 1)).max())
+    step, T = e.population.eta1 * e.setting.a_scale, e.population.T
+    return 4 * T * step * e.S_hat.solver_roundoff * max(h, 1e-300) ** (2 * T - 1) + 1e-13 * h ** (2 * T)
+
+
+def eigenvalues_of_H(sample: Sample, sign: int) -> Floats:
+    """Eigenvalues of gamma I - eta a S_hat for a of this sign, (d,), signal first; both ends only where not formed."""
+    population, split = sample.population, sample.split
+    step = sign * population.eta1 * population.setting.a_scale
+    return population.gamma1 - step * np.concatenate((split.signal, split.bulk))
+
+
+@lemma.claim("D", r"\big| \|w_j^{(T)}\| - \|H_j^T w_j^{(0)}\| \big| \le \|\Delta_j\|", measured=norm_change)
+def two_sided(e: Experiment) -> Rounded:
+    """The norm differs from that of the power iteration by at most the perturbation."""
+    return _Delta_norms(e, 1.0)
+
+
+@lemma.control(
+    two_sided,
+    why="half of the perturbation",
+    link="h4+h4",
+    loss="huber(1)",
+    d=10,
+    n=4000,
+    m=16,
+    eps0=0.1,
+    trials=5,
+)
+def two_sided_with_half(e: Experiment) -> Rounded:
+    return _Delta_norms(e, 0.5)
+
+
+def _Delta_norms(e: Experiment, share_of_it: float) -> Rounded:
+    Delta = e.run.final_Delta
+    return Rounded(share_of_it * np.linalg.norm(Delta.value, axis=1)[_resolved(e)], Delta.error)
+
+
+def _resolved(e: Experiment) -> Bools:
+    Delta = e.run.final_Delta
+    return Delta.resolved(np.linalg.norm(Delta.value, axis=1))
+
+
+@lemma.claim(
+    "G",
+    r"\|w^{(T)}\| \ge \epsilon_0 \sqrt{x_\delta} - \bar\Delta,\quad"
+    r" \inf_{s>0} \prod_i (1 + 2 s(\lambda_i^{2T} - x_\delta))^{-1/2} \le \delta",
+    measured=first_norm,
+    compare=at_least,
+)
+def chernoff(given: Sample, delta: float) -> float:
+    """Given D1, over the start: a weighted sum of squares is seldom far below its mean."""
+    return _chernoff(given, delta, 2 * given.population.T)
+
+
+@lemma.control(
+    chernoff,
+    why="T for 2 T in the exponent of the weights",
+    link="h4+h4",
+    loss="huber(1)",
+    d=200,
+    n=1000,
+    m=2,
+    T1=2,
+    eta1=0.5,
+    eps0=1e-05,
+    trials=6,
+)
+def chernoff_of_first_power(given: Sample, delta: float) -> float:
+    return _chernoff(given, delta, given.population.T)
+
+
+def _chernoff(given: Sample, delta: float, power: int) -> float:
+    population = given.population
+    weights = np.abs(eigenvalues_of_H(given, 1)) ** power
+    if weights.size < population.d:
+        # the ends stand for the bulk: its least eigenvalue in absolute value may be as small as 0
+        weights = np.append(weights[: population.r], np.zeros(population.d - population.r))
+    x = chernoff_quantile(weights, np.ones_like(weights), share("A.6/chernoff", "start", delta))
+    data = data_given(given, share("A.6/chernoff", "spread", delta))
+    return _or_nothing(
+        math.sqrt(x) * population.setting.eps0, float(envelope(population, data, population.T).Delta[-1])
+    )
+
+
+def _or_nothing(linear: float, Delta: float) -> float:
+    """linear - Delta, or -inf where that says nothing of a norm."""
+    return linear - Delta if linear > Delta else -math.inf
+
+
+def data_given(given: Sample, delta: float) -> DataBounds:
+    """What the recursion needs to know, measured on D1; only the spread of the start is left to chance."""
+    population = given.population
+    ends, s_X = given.extremes, given.s_X
+    return DataBounds(
+        ends=ends.value + np.array([-ends.error, ends.error]),
+        s_X=float(s_X.value) + s_X.error,
+        R=given.R,
+        spread=sphere_spread(population.n * population.setting.m * population.T1, delta),
+        T_max=float(np.abs(given.T).max()),
+    )
+
+
+@lemma.claim(
+    "P",
+    r"\|w^{(T)}\| \ge h^T \epsilon_0 \sqrt{q_\delta} - \bar\Delta,\quad"
+    r" q_\delta \text{ the } \delta\text{-quantile of } \mathrm{Beta}(\tfrac12, \tfrac{d-1}{2})",
+    measured=first_norm,
+    compare=at_least,
+)
+def prior(population: Population, delta: float) -> float:
+    """Without a draw: the overlap with the top eigenvector, h from below by A.2, Delta from above by A.1."""
+    return _prior(population, delta, beta_lower(1, population.d, share("A.6/prior", "start", delta)))
+
+
+@lemma.control(
+    prior,
+    why="the whole start on the top eigenvector: the quantile left out",
+    link="h4+h4",
+    loss="huber(1)",
+    d=40,
+    n=40000,
+    m=2,
+    T1=1,
+    eps0=1e-06,
+    trials=6,
+)
+def prior_without_quantile(population: Population, delta: float) -> float:
+    return _prior(population, delta, 1.0)
+
+
+def _prior(population: Population, delta: float, overlap: float) -> float:
+    h, bounds = _h_prior(population, delta), _envelope_prior(population, delta)
+    return _or_nothing(h**population.T * population.setting.eps0 * math.sqrt(overlap), float(bounds.Delta[-1]))
+
+
+def _envelope_prior(population: Population, delta: float) -> Envelope:
+    return envelope(population, data_prior(population, "A.6/prior", delta), population.T)
+
+
+def _h_prior(population: Population, delta: float) -> float:
+    """Lower bound on |H| for a > 0: the end of H's expected spectrum that is largest, less A.2's noise."""
+    step = population.eta1 * population.setting.a_scale
+    expected = np.abs(population.gamma1 - step * population.S_ends).max()
+    return max(0.0, float(expected) - step * noise_prior(population, share("A.6/prior", "S_hat", delta)))

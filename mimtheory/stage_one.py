@@ -1,0 +1,327 @@
+"""Stage one of Algorithm 1 on a Sample: full-batch gradient descent on the first layer, and what the lemmas ask of it.
+
+The loss's derivative at the start is T_i, and up to Q the step is the linear map H = gamma I - eta a S_hat. `Run` holds
+the trajectory, the linear trajectory beside it and their difference Delta, with a bound on the rounding of each.
+"""
+
+from collections.abc import Callable
+from functools import cached_property, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimtheory.kernels import first_layer_gradient
+from mimtheory.kernels.hessian_power import LEAVES, roundings
+from mimtheory.operators import EmpiricalHessian, spectral_norm
+from mimtheory.population import Setting
+from mimtheory.relations import EPS, Rounded, gamma
+from mimtheory.sample import Sample
+
+__all__ = ["Run", "gradient", "symmetric_start"]
+
+Floats = NDArray[np.float64]
+Slope = Callable[[Floats, Floats], Floats]
+
+
+def symmetric_start(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """a (m,) and W (m, d): rows uniform on the sphere of radius eps0, w_j = w_{m+1-j}, a_j = -a_{m+1-j}."""
+    half = rng.standard_normal((setting.m // 2, setting.d))
+    half *= setting.eps0 / np.linalg.norm(half, axis=1, keepdims=True)
+    a = np.full(setting.m // 2, setting.a_scale)
+    return np.concatenate((a, -a)), np.concatenate((half, half[::-1]))
+
+
+def gradient(
+    setting: Setting, X: Floats, y: Floats, W: Floats, a: Floats, centre: float, threads: int = 1
+) -> tuple[Floats, Floats]:
+    """Gradient in W of (1/n) sum_i l(c + f(x_i), y_i), and f; compiled unless loss or activation is user-defined.
+
+    Returns
+    -------
+    G : (m, d)
+    f : (n,)
+    """
+    loss, sigma = setting.loss, setting.activation
+    if loss.code < 0 or sigma.code < 0:
+        return _gradient_in_blocks(setting, X, y, W, a, centre)
+    parameter = 0.0 if loss.parameter is None else float(loss.parameter)
+    return first_layer_gradient(
+        X,
+        y,
+        W,
+        a,
+        centre=centre,
+        loss_code=loss.code,
+        loss_parameter=parameter,
+        activation_code=sigma.code,
+        threads=threads,
+    )
+
+
+def _gradient_in_blocks(
+    setting: Setting, X: Floats, y: Floats, W: Floats, a: Floats, centre: float
+) -> tuple[Floats, Floats]:
+    """The same with NumPy, for functions the kernel does not know; allocates two (n/16, m) blocks at a time."""
+    n, half = X.shape[0], W.shape[0] // 2
+    G, f = np.zeros_like(W), np.empty(n)
+    for leaf in range(LEAVES):
+        rows = slice(leaf * n // LEAVES, (leaf + 1) * n // LEAVES)
+        u = X[rows] @ W.T
+        outputs = setting.activation.sigma(u) * a
+        # mirrored neurons first: where they cancel, f is exactly 0
+        f[rows] = (outputs[:, :half] + outputs[:, : half - 1 : -1]).sum(axis=1)
+        slope = setting.loss.dl(centre + f[rows], y[rows])
+        G += (setting.activation.d1(u) * a * slope[:, None]).T @ X[rows]
+    return G / n, f
+
+
+class Run:
+    """Stage one on a Sample, computed when first asked for.
+
+    Parameters
+    ----------
+    sample : Sample
+    rng : numpy Generator
+        Draws the start.
+    threads : int
+        Threads of compiled products; does not change a bit of any result.
+
+    Attributes
+    ----------
+    a : (m,)
+    start : (m, d)
+        w_j^(0).
+    """
+
+    def __init__(self, sample: Sample, rng: np.random.Generator, threads: int = 1) -> None:
+        self.sample = sample
+        self.setting = sample.population.setting
+        self.T1 = self.setting.steps
+        self.a, self.start = symmetric_start(self.setting, rng)
+        self._gradient = partial(gradient, self.setting, sample.X, sample.y, centre=sample.centre, threads=threads)
+
+    # The trajectory
+
+    @cached_property
+    def _steps(self) -> tuple[Floats, Floats, float]:
+        """Trajectory (T1+1, m, d), network outputs (T1, n) and eta of the last step."""
+        population, m, d = self.sample.population, self.setting.m, self.setting.d
+        W, f = np.empty((self.T1 + 1, m, d)), np.empty((self.T1, self.setting.n))
+        W[0], eta_last = self.start, self.setting.eta_last
+        for t in range(self.T1):
+            G, f[t] = self._gradient(W=W[t], a=self.a)
+            if t < self.T1 - 1:
+                W[t + 1] = population.gamma1 * W[t] - population.eta1 * G
+            else:
+                eta_last = eta_last or _eta_of_unit_norm(G)
+                W[t + 1] = -eta_last * G
+        assert eta_last is not None
+        return W, f, eta_last
+
+    @property
+    def trajectory(self) -> Floats:
+        """W^(0) ... W^(T1), shape (T1+1, m, d)."""
+        return self._steps[0]
+
+    @property
+    def f(self) -> Floats:
+        """The network at W^(0) ... W^(T1-1) on the sample, shape (T1, n)."""
+        return self._steps[1]
+
+    @cached_property
+    def eta(self) -> Floats:
+        """Step sizes, (T1,)."""
+        return np.append(np.full(self.T1 - 1, self.sample.population.eta1), self._steps[2])
+
+    @cached_property
+    def gamma(self) -> Floats:
+        """gamma_t = 1 - eta_t beta_t, (T1,); the last is 0."""
+        return np.append(np.full(self.T1 - 1, self.sample.population.gamma1), 0.0)
+
+    @cached_property
+    def norms(self) -> Floats:
+        """|w_j^(t)|, (T1+1, m)."""
+        return np.linalg.norm(self.trajectory, axis=2)
+
+    @cached_property
+    def alignments(self) -> Floats:
+        """|U w_j^(t)|/|w_j^(t)|, the cosine of the angle to the hidden subspace, (T1+1, m)."""
+        return np.linalg.norm(self.trajectory @ self.sample.U.T, axis=2) / self.norms
+
+    # The linear part
+
+    @cached_property
+    def linear(self) -> Floats:
+        """prod_{s<t} H_{j,s} w_j^(0), (T1+1, m, d)."""
+        L = np.empty_like(self.trajectory)
+        L[0] = self.start
+        for t in range(self.T1):
+            L[t + 1] = self.apply_H(t, L[t])
+        return L
+
+    def apply_H(self, t: int, V: Floats) -> Floats:
+        """H_{j,t} v_j for every row v_j of V (m, d)."""
+        return self.gamma[t] * V - self.eta[t] * self.a[:, None] * np.asarray(self.sample.S_hat @ V.T).T
+
+    @cached_property
+    def Delta(self) -> Rounded:
+        """w_j^(t) - prod H w_j^(0), shape (T1+1, m, d); the error bounds the norm of each difference."""
+        return Rounded(self.trajectory - self.linear, 2 * float(self.errors.max()))
+
+    @cached_property
+    def h(self) -> Floats:
+        """|H_{j,t}|_op, shape (T1, m)."""
+        return np.array([self._h(gamma, eta) for gamma, eta in zip(self.gamma, self.eta, strict=True)])
+
+    def _h(self, gamma: float, eta: float) -> Floats:
+        ends = self.sample.extremes.value
+        norms: Floats = np.abs(gamma - eta * self.a[:, None] * ends[None, :]).max(axis=1)
+        return norms
+
+    # The nonlinear part
+
+    def products(self, t: int) -> Floats:
+        """u_ij = w_j^(t).x_i, shape (n, m); allocates n m doubles."""
+        return self.sample.X @ self.trajectory[t].T
+
+    def q(self, t: int, u: Floats) -> Floats:
+        """q_ij = l'(c + f_i, y_i) s(u_ij) - T_i for u of shape (n, k), without cancellation."""
+        slope, T = self._slope(t), self.sample.T
+        return slope[:, None] * self.setting.activation.s_minus_1(u) + (slope - T)[:, None]
+
+    def _slope(self, t: int) -> Floats:
+        return self.setting.loss.dl(self.sample.centre + self.f[t], self.sample.y)
+
+    @property
+    def Qw(self) -> Floats:
+        """Q_j^(t) w_j^(t), shape (T1, m, d)."""
+        return self._nonlinear[0]
+
+    @property
+    def q_ceiling(self) -> Floats:
+        """max_ij |q_ij| at every step, (T1,)."""
+        return self._nonlinear[1]
+
+    @cached_property
+    def _nonlinear(self) -> tuple[Floats, Floats, Floats]:
+        """Qw, q_ceiling, and max_j (1/n) sum_i (|l'_i| + |T_i|) |u_ij| |x_i|, which the rounding of sums follows."""
+        X, n = self.sample.X, self.setting.n
+        Qw, ceiling, sizes = np.empty((self.T1, *self.start.shape)), np.empty(self.T1), np.empty(self.T1)
+        for t in range(self.T1):
+            u = self.products(t)
+            q = self.q(t, u)
+            ceiling[t] = np.abs(q).max()
+            sizes[t] = ((self._slopes(t) * np.sqrt(self.sample.square_norms)) @ np.abs(u)).max() / n
+            Qw[t] = -self.eta[t] * self.a[:, None] * ((q * u).T @ X) / n
+        return Qw, ceiling, sizes
+
+    def _slopes(self, t: int) -> Floats:
+        """|l'_i| + |T_i|, which bounds the factors of a step of w and of one of the linear trajectory."""
+        sizes: Floats = np.abs(self._slope(t)) + np.abs(self.sample.T)
+        return sizes
+
+    @property
+    def probes(self) -> list[int]:
+        """Neurons whose Q_j^(t) is looked at as an operator: two of each sign of a (each costs n d^2)."""
+        m = self.setting.m
+        return sorted({0, min(1, m // 2 - 1), m - 1 - min(1, m // 2 - 1), m - 1})
+
+    @cached_property
+    def q_max(self) -> Floats:
+        """max_i |q_ij| at every step for the probes, (T1, number of probes)."""
+        return np.array([np.abs(q).max(axis=0) for q in self.q_of_probes])
+
+    @cached_property
+    def q_of_probes(self) -> list[Floats]:
+        X = self.sample.X
+        return [self.q(t, X @ self.trajectory[t, self.probes].T) for t in range(self.T1)]
+
+    @cached_property
+    def Q_norms(self) -> Rounded:
+        """|Q_j^(t)|_op for the probes, (T1, number of probes)."""
+        values, errors = np.empty((2, self.T1, len(self.probes)))
+        for t, q in enumerate(self.q_of_probes):
+            for k, j in enumerate(self.probes):
+                scale = abs(self.eta[t] * self.a[j])
+                operator = EmpiricalHessian(self.sample.X, np.ascontiguousarray(q[:, k]))
+                norm = spectral_norm(operator.matrix)
+                values[t, k] = scale * float(norm.value)
+                errors[t, k] = scale * (norm.error + operator.roundoff + self._q_error(t))
+        return Rounded(values, errors)
+
+    def _q_error(self, t: int) -> float:
+        """What eight roundings in each q_ij, relative to |l'| and |T|, can do to (1/n) X^T diag(q) X."""
+        return 8 * EPS * float(self._slopes(t) @ self.sample.square_norms) / self.setting.n
+
+    # Rounding
+
+    @cached_property
+    def errors(self) -> Floats:
+        """Bound on the rounding error of w_j^(t), and of the linear trajectory, in norm: (T1+1,), the largest over j.
+
+        One step adds at most eta |a| (gamma_k (1/n) sum |l'_i| |u_ij| |x_i| + gamma_l |w| (1/n) sum |l'_i| |x_i|^2):
+        k roundings of a sum over the samples, l of an inner product and of the functions of it, and s(u) <= 2. A later
+        step multiplies it by at most h + 3 |Q|: its nonlinear part is of third order in w, and |Q| is at most
+        eta |a| s_X^2 max |q|.
+        """
+        n, d, m, step = self.setting.n, self.setting.d, self.setting.m, np.abs(self.eta) * self.setting.a_scale
+        of_sums, of_products = gamma(roundings(n, d)), gamma(-(-d // 8) + 2 * m + 48)
+        h, Q = self.h.max(axis=1), step * float(self.sample.s_X.value) ** 2 * self.q_ceiling
+        out = np.zeros(self.T1 + 1)
+        out[0] = 4 * EPS * self.setting.eps0
+        for t in range(self.T1):
+            w = float(self.norms[t].max())
+            tau = float(self._slopes(t) @ self.sample.square_norms) / n + self._share_of_f(t, w, of_products)
+            fresh = step[t] * (of_sums * self._nonlinear[2][t] + of_products * tau * w)
+            out[t + 1] = (h[t] + 3 * Q[t]) * out[t] + 2 * (fresh + 4 * EPS * abs(self.gamma[t]) * w)
+        return out
+
+    def _share_of_f(self, t: int, w: float, ulps: float) -> float:
+        """What the rounding of f adds to tau: |f| is off by at most ulps m |a| |w|^2 |x|^2 and moves l' by L2 times
+        that, or, where l' jumps, not at all unless a sample is that close to a kink."""
+        loss, squares = self.setting.loss, self.sample.square_norms
+        if not self.f[t].any():
+            return 0.0
+        moved = self.setting.m * self.setting.a_scale * w * w * squares
+        if np.isfinite(loss.L2):
+            return float(loss.L2 * moved @ squares) / self.setting.n
+        u = self.sample.centre + self.f[t] - self.sample.y
+        distance = np.min([np.abs(u - float(kink)) for kink in loss.kinks], axis=0)
+        return 0.0 if (distance > 4 * ulps * (moved + np.abs(u) + 1)).all() else float("inf")
+
+    # T equal steps, for the lemmas that speak of powers of one H
+
+    @property
+    def T(self) -> int:
+        """Number of equal steps."""
+        return self.sample.population.T
+
+    @property
+    def _rescaling(self) -> float:
+        """From the step size of the last of these steps to that of the others."""
+        return float(self.sample.population.eta1 / self.eta[self.T - 1]) if self.T else 1.0
+
+    @property
+    def final(self) -> Rounded:
+        """w_j^(T) of T equal steps, (m, d); the error bounds the norm of each row's."""
+        return Rounded(self.trajectory[self.T] * self._rescaling, self._final_error)
+
+    @property
+    def final_linear(self) -> Rounded:
+        """H_j^T w_j^(0), (m, d)."""
+        return Rounded(self.linear[self.T] * self._rescaling, self._final_error)
+
+    @property
+    def final_Delta(self) -> Rounded:
+        """Delta_j of T equal steps, (m, d)."""
+        return Rounded(self.final.value - self.final_linear.value, 2 * self._final_error)
+
+    @property
+    def _final_error(self) -> float:
+        return float(self.errors[self.T]) * self._rescaling
+
+
+def _eta_of_unit_norm(G: Floats) -> float:
+    """The step size after which rms |w_j| = 1 (where nothing moves, 1)."""
+    size = float(np.sqrt((G * G).sum(axis=1).mean()))
+    return 1 / size if size > 0 else 1.0

@@ -1,0 +1,231 @@
+"""Tasks: what a plan asks for, row by row, and the computation of one row.
+
+A trial depends on its content only (lemma, setting, delta, seed, index), so rows are the same in any order, with any
+number of workers, and lemmas that share a setting share its draws.
+"""
+
+import math
+import shlex
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from scipy.sparse.linalg import ArpackError
+
+from mimtheory import __version__
+from mimtheory.experiment import Experiment
+from mimtheory.lemmas import find_lemma
+from mimtheory.operators import DENSE_LIMIT
+from mimtheory.plan import Plan, control_design
+from mimtheory.population import Setting
+from mimtheory.registry import Claim, Control, Cost, Lemma
+from mimtheory.relations import Relation
+from mimtheory.sample import memory_limit
+from mimtheory.search import search
+
+__all__ = [
+    "Row",
+    "Task",
+    "check_memory",
+    "command_of",
+    "execute",
+    "groups_of",
+    "lemmas_of",
+    "predicted_seconds",
+    "seed_of",
+    "tasks_of",
+]
+
+Row = dict[str, Any]
+
+_SEARCH_SECONDS = {"draw": 0.004, "run": 0.02}  # an example
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row to be computed: a trial of all claims of a lemma, a trial of controls, or a search.
+
+    `names` are claim names, or "claim/control" for controls.
+    """
+
+    kind: str
+    lemma: str
+    names: tuple[str, ...]
+    setting: Setting | None
+    delta: float
+    rng: int
+    index: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "lemma": self.lemma,
+            "names": list(self.names),
+            "setting": self.setting.to_dict() if self.setting else None,
+            "delta": self.delta,
+            "rng": self.rng,
+            "index": self.index,
+        }
+
+    @property
+    def seconds(self) -> float:
+        if self.setting is None:
+            return _SEARCH_SECONDS[find_lemma(self.lemma).cost] * self.index
+        return predicted_seconds(self.setting, find_lemma(self.lemma).cost)
+
+
+def predicted_seconds(setting: Setting, cost: Cost) -> float:
+    """Rough time of one trial on one core: Gaussians, S_hat, its spectra (matvecs where S_hat is not formed), and the
+    run: gradients, the linear trajectory, q, and the spectra of Q for four neurons."""
+    n, d, m, steps = setting.n, setting.d, setting.m, setting.steps
+    dense = d <= DENSE_LIMIT
+    form = 6e-11 * n * d * d + 1e-9 * d**3 if dense else 60 * 1.2e-9 * n * d
+    seconds = 0.003 + 1.6e-8 * n * d + 4 * form
+    if cost == "run":
+        seconds += 0.002 + steps * (m * n * (8e-10 * d + 2e-7) + 4 * form)
+    return seconds
+
+
+def seed_of(setting: Setting, rng: int, index: int) -> np.random.SeedSequence:
+    """The seed of one trial, from its content: independent of which other rows a plan has."""
+    words = np.frombuffer(sha256(setting.to_json().encode()).digest(), dtype=np.uint32)
+    return np.random.SeedSequence(rng, spawn_key=(*(int(word) for word in words), index))
+
+
+def tasks_of(plan: Plan) -> list[Task]:
+    """Every task of a plan: its rows, then the controls and the searches of its lemmas."""
+    tasks = [
+        Task("trial", row.lemma, tuple(find_lemma(row.lemma).claims), row.setting, row.delta, plan.rng, index)
+        for row in plan.rows
+        for index in range(row.trials)
+    ]
+    for lemma in lemmas_of(plan):
+        tasks += _control_tasks(lemma, plan.rng)
+        tasks += [
+            Task("search", lemma.label, (claim.name,), None, 0.5, plan.rng, plan.examples)
+            for claim in lemma.claims.values()
+            if not claim.probabilistic
+        ]
+    return list(dict.fromkeys(tasks))
+
+
+def lemmas_of(plan: Plan) -> list[Lemma]:
+    """The lemmas of a plan, each once."""
+    return [find_lemma(label) for label in dict.fromkeys(row.lemma for row in plan.rows)]
+
+
+def _control_tasks(lemma: Lemma, rng: int) -> list[Task]:
+    """Controls that share a setting, delta and index share a draw."""
+    groups: dict[tuple[Setting, float, int], list[str]] = {}
+    for claim in lemma.claims.values():
+        for control in claim.controls:
+            settings, trials, delta = control_design(control)
+            for setting in settings:
+                for index in range(trials):
+                    groups.setdefault((setting, delta, index), []).append(f"{claim.name}/{control.name}")
+    return [
+        Task("control", lemma.label, tuple(names), setting, delta, rng, index)
+        for (setting, delta, index), names in groups.items()
+    ]
+
+
+def check_memory(plan: Plan) -> int:
+    """Predicted bytes of the largest draw.
+
+    Raises
+    ------
+    ValueError
+        If one draw does not fit into this machine's memory.
+    """
+    largest = max((task.setting for task in tasks_of(plan) if task.setting), key=lambda s: s.bytes)
+    if largest.bytes > memory_limit():
+        raise ValueError(
+            f"d = {largest.d}, n = {largest.n} needs {largest.bytes:,} bytes; "
+            f"allowed: at most the {memory_limit():,} of this machine"
+        )
+    return largest.bytes
+
+
+def groups_of(tasks: Iterable[Task]) -> list[tuple[Task, ...]]:
+    """Tasks that share a draw, and so a run, together; in the order of their first task."""
+    groups: dict[object, list[Task]] = {}
+    for task in tasks:
+        draw = (task.setting, task.rng, task.index) if task.setting else task
+        groups.setdefault(draw, []).append(task)
+    return [tuple(group) for group in groups.values()]
+
+
+def execute(group: tuple[Task, ...]) -> list[Row]:
+    """Compute the rows of a group of tasks on their one draw."""
+    setting, rng, index = group[0].setting, group[0].rng, group[0].index
+    experiment = Experiment(setting, seed_of(setting, rng, index)) if setting else None
+    return [_row(task, experiment) for task in group]
+
+
+def _row(task: Task, experiment: Experiment | None) -> Row:
+    started = time.perf_counter()
+    lemma = find_lemma(task.lemma)
+    if experiment is None:
+        results = _searched(lemma.claims[task.names[0]], task.index)
+    else:
+        results = {name: _check(lemma, name, experiment, task.delta) for name in task.names}
+    return task.identity | {
+        "results": results,
+        "seconds": time.perf_counter() - started,
+        "version": __version__,
+        "command": command_of(task),
+    }
+
+
+def _searched(claim: Claim, examples: int) -> Row:
+    found = search(claim, examples)
+    return {claim.name: {"ratio": _plain(found.ratio_worst), "examples": found.examples, "found": found.counterexample}}
+
+
+def _check(lemma: Lemma, name: str, experiment: Experiment, delta: float) -> Row:
+    claim, control = _find(lemma, name)
+    try:
+        relation = claim.check(experiment, delta, control.stated if control else None)
+    except (ArithmeticError, np.linalg.LinAlgError, ArpackError) as problem:
+        return {"outcome": "error", "ratio": "nan", "message": f"{type(problem).__name__}: {problem}"}
+    return _result(relation)
+
+
+def _find(lemma: Lemma, name: str) -> tuple[Claim, Control | None]:
+    claim_name, _, control_name = name.partition("/")
+    claim = lemma.claims[claim_name]
+    return claim, next((control for control in claim.controls if control.name == control_name), None)
+
+
+def _result(relation: Relation) -> Row:
+    """The relation as plain values; `worst` is the entry with the largest ratio."""
+    return {
+        "outcome": relation.outcome,
+        "ratio": _plain(relation.ratio),
+        "measured": [_plain(x) for x in relation.measured.tolist()],
+        "stated": [_plain(x) for x in relation.stated.tolist()],
+        "allowance": [_plain(x) for x in relation.allowance.tolist()],
+        "worst": relation.worst,
+    }
+
+
+def _plain(x: float) -> float | str:
+    """x itself, or its name where strict JSON has no number for it."""
+    return x if math.isfinite(x) else str(x)
+
+
+def command_of(task: Task) -> str:
+    """The command that computes this row (and those before it) again."""
+    if task.kind != "trial" or task.setting is None:
+        return f"mimtheory verify {task.lemma} --rng {task.rng}"
+    words = ["mimtheory", "verify", task.lemma]
+    defaults = Setting(link=task.setting.link, loss=task.setting.loss, d=task.setting.d, n=task.setting.n).to_dict()
+    for name, value in task.setting.to_dict().items():
+        if name in ("link", "loss", "d", "n") or value != defaults[name]:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--delta", str(task.delta), "--trials", str(task.index + 1), "--rng", str(task.rng)]
+    return shlex.join(words)
