@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimtheory.expressions import canonical_text, read_expression, supremum, vectorised
+from mimtheory.losses import logcosh
 
 if TYPE_CHECKING:
     import sympy
@@ -148,14 +149,6 @@ def _sech2(u: Floats) -> Floats:
     return value
 
 
-def _logcosh(u: Floats) -> Floats:
-    size = np.abs(u)
-    with np.errstate(divide="ignore"):
-        near = -0.5 * np.log1p(-(np.tanh(np.minimum(size, 1.0)) ** 2))
-    value: Floats = np.where(size < 1, near, size + np.log1p(np.exp(-2 * size)) - math.log(2))
-    return value
-
-
 def _u_minus_sin(u: Floats) -> Floats:
     v = np.minimum(np.abs(u), 0.5) ** 2
     series = u * v / 6 * (1 - v / 20 * (1 - v / 42 * (1 - v / 72 * (1 - v / 110 * (1 - v / 156)))))
@@ -172,7 +165,7 @@ def _one_minus_cos(u: Floats) -> Floats:
 _ZOO: dict[str, tuple[Function, Function, Function]] = {
     "quadratic": (lambda u: u * u / 2, lambda u: u + 0.0, lambda u: np.ones_like(u)),
     "1-cos": (_one_minus_cos, np.sin, np.cos),
-    "logcosh": (_logcosh, np.tanh, _sech2),
+    "logcosh": (logcosh, np.tanh, _sech2),
     "sqrt": (
         lambda u: u / (1 + np.hypot(1, u)) * u,
         lambda u: u / np.hypot(1, u),

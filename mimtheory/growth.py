@@ -17,6 +17,8 @@ __all__ = ["DataBounds", "Envelope", "envelope", "h_of_ends", "q_bound"]
 
 Floats = NDArray[np.float64]
 
+_HUGE = 1e60  # its fourth power still is a double; a bound of this size says nothing
+
 
 @dataclass(frozen=True)
 class DataBounds:
@@ -62,7 +64,7 @@ def q_bound(population: Population, u: float, T_max: float, f_is_zero: bool) -> 
 
     With kappa >= |s - 1| and F >= |f|: K kappa + min(2 K, L2 F), and T_max kappa + L2 F (1 + kappa).
     """
-    if not math.isfinite(u):
+    if not u < _HUGE:
         return math.inf
     loss, sigma = population.setting.loss, population.setting.activation
     kappa = float(sigma.kappa(np.array(u)))

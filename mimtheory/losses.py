@@ -20,7 +20,7 @@ from mimtheory.expressions import canonical_text, read_expression, supremum, vec
 if TYPE_CHECKING:
     import sympy
 
-__all__ = ["LOSS_NAMES", "Loss", "Piece", "loss"]
+__all__ = ["LOSS_NAMES", "Loss", "Piece", "logcosh", "loss"]
 
 Floats = NDArray[np.float64]
 Function = Callable[[Floats], Floats]
@@ -123,9 +123,12 @@ def _huber_value(u: Floats, delta: float) -> Floats:
     return value
 
 
-def _logcosh_value(u: Floats, _: float) -> Floats:
-    size = np.abs(u)  # log cosh u = |u| + log1p(exp(-2|u|)) - log 2, without overflow
-    return size + np.log1p(np.exp(-2 * size)) - math.log(2)
+def logcosh(u: Floats) -> Floats:
+    """log cosh u without overflow at large and without cancellation at small |u|."""
+    size = np.abs(u)
+    near = -0.5 * np.log1p(-(np.tanh(np.minimum(size, 1.0)) ** 2))
+    value: Floats = np.where(size < 1, near, size + np.log1p(np.exp(-2 * size)) - math.log(2))
+    return value
 
 
 def _pseudo_huber_value(u: Floats, delta: float) -> Floats:
@@ -145,7 +148,7 @@ _SHAPES: dict[str, tuple[Callable[[Floats, float], Floats], Callable[[Floats, fl
     "l1": (lambda u, _: np.abs(u), lambda u, _: np.sign(u)),
     "huber": (_huber_value, lambda u, delta: np.clip(u, -delta, delta)),
     "pseudo_huber": (_pseudo_huber_value, lambda u, delta: u / np.hypot(1, u / delta)),
-    "logcosh": (_logcosh_value, lambda u, _: np.tanh(u)),
+    "logcosh": (lambda u, _: logcosh(u), lambda u, _: np.tanh(u)),
     "quantile": (lambda u, tau: np.where(u > 0, (1 - tau) * u, -tau * u), _quantile_derivative),
 }
 LOSS_NAMES = tuple(_SHAPES)

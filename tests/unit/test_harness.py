@@ -24,7 +24,7 @@ SMALL = Setting(link=link("h2"), loss=loss("huber(1)"), d=12, n=300)
 
 
 def small_plan(trials: int = 20, delta: float = 0.01, expect: dict[str, str] | None = None) -> Plan:
-    return Plan("test", (PlanRow("A.2", SMALL, trials, delta, expect or {}),), examples=5)  # type: ignore[arg-type]
+    return Plan("test", (PlanRow("A.2", SMALL, trials, delta, expect or {}),), examples=5)
 
 
 @pytest.fixture(scope="module")

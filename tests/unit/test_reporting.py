@@ -134,7 +134,7 @@ def every_status() -> Report:
         cell(i, "holds", ratio=0.3 + 0.06 * i, d=50 * (i + 1), link=NASTY_LINK if i == 1 else "h2") for i in range(9)
     ]
     sides = {"measured": (1.0, 2.0, 3.0), "stated": (1.0, 2.0, 3.0)}
-    identity = replace(cell(0, "holds", ratio=math.nan), ratios=(0.0, 3e-6, 2e-2), **sides)  # type: ignore[arg-type]
+    identity = replace(cell(0, "holds", ratio=math.nan), ratios=(0.0, 3e-6, 2e-2), **sides)
     return report(
         claim("identity", "holds", "I", identity),
         claim("perp", "holds", "G", *wide),

@@ -1,0 +1,145 @@
+"""Activations: functions, constants and series against mpmath; what is outside the assumptions is recognised."""
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+from mimtheory.activations import ACTIVATION_NAMES, Activation, activation
+
+mpmath.mp.dps = 60
+INSIDE = {
+    "quadratic": lambda u: u * u / 2,
+    "1-cos": lambda u: 1 - mpmath.cos(u),
+    "logcosh": lambda u: mpmath.log(mpmath.cosh(u)),
+    "sqrt": lambda u: mpmath.sqrt(1 + u * u) - 1,
+    "utanh": lambda u: u * mpmath.tanh(u) / 2,
+    "asymmetric": lambda u: 1 - mpmath.cos(u) + u - mpmath.sin(u),
+}
+OUTSIDE = {
+    "relu": lambda u: max(u, mpmath.mpf(0)),
+    "gelu": lambda u: u * mpmath.ncdf(u),
+    "silu": lambda u: u / (1 + mpmath.exp(-u)),
+    "tanh": mpmath.tanh,
+    "softplus": lambda u: mpmath.log(1 + mpmath.exp(u)),
+}
+U = [s * u for s in (1, -1) for u in (1e-12, 1e-6, 1e-3, 0.05, 0.199, 0.201, 0.7, 2.0, 6.0)]
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_functions_are_those_of_the_formula_without_cancellation(name: str) -> None:
+    a, exact = activation(name), INSIDE[name]
+    for u in U:
+        x = mpmath.mpf(u)
+        slope = mpmath.diff(exact, x)
+        # ten roundings each, relative to the value itself: nothing may cancel; sigma'' is of size one
+        assert abs(mpmath.mpf(float(a.sigma(u))) - exact(x)) <= 10 * 2**-53 * abs(exact(x)), u
+        # at a zero of sigma' far from 0 its error is that of its terms
+        assert abs(mpmath.mpf(float(a.d1(u))) - slope) <= 10 * 2**-53 * max(abs(slope), abs(x) if abs(x) > 1 else 0), u
+        assert abs(mpmath.mpf(float(a.d2(u))) - mpmath.diff(exact, x, 2)) <= 40 * 2**-53, u
+        # beyond 0.2 at most two digits cancel; below, the series ends at 0.2^20 = 1e-14
+        s_minus_1 = slope / x - 1
+        assert abs(mpmath.mpf(float(a.s_minus_1(u))) - s_minus_1) <= 2e-14 * max(
+            abs(s_minus_1), mpmath.mpf(10) ** -30
+        ), u
+        assert float(a.s(u)) == 1 + float(a.s_minus_1(u))
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_constants_are_the_suprema(name: str) -> None:
+    a, exact = activation(name), INSIDE[name]
+    points = [mpmath.mpf(u) / 100 for u in range(-700, 701, 4)]
+    for order, bound in ((3, a.M3), (4, a.M4), (1, a.Lip)):
+        sizes = [abs(mpmath.diff(exact, x, order)) for x in points]
+        if order == 1 and name == "quadratic":
+            assert bound == float("inf")
+            continue
+        # a grid of step 0.04 is within 0.04^2/8 times a second derivative of at most 40 of the supremum
+        assert max(sizes) <= bound * (1 + 1e-12) + 1e-30
+        assert bound <= max(sizes) + 0.01 or (name in ("sqrt", "logcosh") and order == 1)
+    assert a.d3_0 == pytest.approx(float(mpmath.diff(exact, 0, 3)), abs=1e-12)
+    assert a.even == all(abs(exact(x) - exact(-x)) < 1e-40 for x in points)
+    assert a.reason is None
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_kappa_bounds_s_minus_1_and_is_of_its_order_at_0(name: str) -> None:
+    a = activation(name)
+    u = np.concatenate((np.linspace(-8, 8, 4001), [1e-5, -1e-5]))
+    assert (np.abs(a.s_minus_1(u)) <= a.kappa(u) * (1 + 1e-12)).all()
+    assert (np.diff(a.kappa(np.linspace(0, 8, 999))) >= 0).all()
+    if name != "quadratic":
+        assert abs(float(a.s_minus_1(1e-4))) >= 0.99 * float(a.kappa(1e-4))
+    assert float(a.kappa(0.0)) == 0.0
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_what_is_outside_the_assumptions_is_named_and_still_computed(name: str) -> None:
+    a, exact = activation(name), OUTSIDE[name]
+    assert a.reason
+    assert ("C^3" in a.reason) == (name == "relu")
+    assert np.isnan(a.s(0.5))
+    for u in (-30.0, -2.0, -0.3, 0.4, 1.0, 20.0):
+        # relative to size one or |u|: these need not be exact near 0
+        assert abs(float(a.sigma(u)) - float(exact(mpmath.mpf(u)))) <= 20 * 2**-53 * max(1, abs(u))
+        assert abs(float(a.d1(u)) - float(mpmath.diff(exact, mpmath.mpf(u)))) <= 20 * 2**-53 * max(1, abs(u))
+        if name != "relu":
+            assert abs(float(a.d2(u)) - float(mpmath.diff(exact, mpmath.mpf(u), 2))) <= 40 * 2**-53 * max(1, u * u)
+    assert np.isfinite(a.sigma(np.array([-1e3, 1e3]))).all()
+    assert np.isfinite(a.d1(np.array([-1e3, 1e3]))).all()
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_formula_gives_the_activation_of_the_zoo(name: str) -> None:
+    texts = {"quadratic": "u**2/2", "logcosh": "log(cosh(u))", "sqrt": "sqrt(1 + u**2) - 1", "utanh": "u*tanh(u)/2"}
+    zoo, own = (
+        activation(name),
+        activation(texts.get(name, "1 - cos(u) + u - sin(u)" if name == "asymmetric" else "1 - cos(u)")),
+    )
+    u = np.array([1e-9, 1e-3, 0.19, 0.21, 0.5, 3.0])
+    assert own.code == -1
+    assert own.constants == "numerical"
+    assert np.abs(own.s_minus_1(u) - zoo.s_minus_1(u)).max() <= 1e-13
+    assert np.abs(own.sigma(u) - zoo.sigma(u)).max() <= 1e-13  # a formula may cancel near 0
+    # searched for on a grid and raised by 1e-6
+    for bound, known in ((own.M3, zoo.M3), (own.M4, zoo.M4), (own.Lip, zoo.Lip)):
+        assert bound == pytest.approx(known, rel=1e-4)
+    assert (own.even, own.polynomial, own.reason) == (zoo.even, zoo.polynomial, None)
+    assert activation(own.text) == own
+
+
+def test_a_series_that_converges_badly_is_used_only_where_it_agrees() -> None:
+    x = sympy.Symbol("x")
+    sharp = Activation.from_sympy((sympy.sqrt(1 + 100 * x**2) - 1) / 100)  # radius of convergence 0.1
+    for u in (1e-4, 0.01, 0.05, 0.15, 0.5):
+        exact = 1 / mpmath.sqrt(1 + 100 * mpmath.mpf(u) ** 2) - 1
+        assert abs(mpmath.mpf(float(sharp.s_minus_1(u))) - exact) <= 1e-10 * abs(exact)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("rely", "did you mean 'relu'"),
+        ("log(u)", "not real and smooth"),
+        ("u + v", "'v' is not allowed"),
+        ("__import__('os')", "not allowed"),
+        ("u**99", "not allowed"),
+        (sympy.Symbol("a") * sympy.Symbol("b"), "exactly one"),
+        (3, "exactly one"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(given: object, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as caught:
+        activation(given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("formula", "reason"), [("exp(u)", "sigma'"), ("u**2", "sigma''"), ("u**2/2 + u**4", "unbounded")]
+)
+def test_a_formula_outside_the_assumptions_says_why(formula: str, reason: str) -> None:
+    assert reason in str(activation(formula).reason)
+
+
+def test_names_are_in_the_order_of_their_codes() -> None:
+    assert [activation(name).code for name in ACTIVATION_NAMES] == list(range(11))

@@ -1,0 +1,59 @@
+"""The assumptions: each known case is recognised and explained by the right finding."""
+
+import pytest
+
+from mimtheory.assumptions import ASSUMPTIONS, check
+from mimtheory.population import Population, Setting
+
+
+def population(**fields: object) -> Population:
+    values = {"link": "h4+h4", "loss": "huber(1)", "d": 20, "n": 100} | fields
+    return Population(Setting(**values))
+
+
+@pytest.mark.parametrize(
+    ("label", "fields", "status", "says"),
+    [
+        ("assumption_link_first", {}, "holds", "information exponent 4"),
+        ("assumption_activation", {}, "holds", "C^3"),
+        ("assumption_activation", {"activation": "gelu"}, "fails", "sigma'(0) = 1/2"),
+        ("assumption_activation", {"activation": "silu"}, "fails", "sigma'(0) = 1/2"),
+        ("assumption_activation", {"activation": "relu"}, "fails", "not in C^3"),
+        ("assumption_loss", {}, "holds", "<= 1"),
+        ("assumption_loss", {"loss": "squared"}, "fails", "unbounded"),
+        ("assumption_loss", {"loss": "l1"}, "holds", "<= 1"),
+        ("assumption_loss", {"loss": "l1", "beta1": 0.0}, "fails", "jumps"),
+        ("assumption_loss", {"loss": "l1", "activation": "asymmetric"}, "fails", "jumps"),
+        ("assumption_loss_relaxed", {"loss": "squared"}, "holds", "convex"),
+        ("assumption_ell", {"link": "h2h2"}, "fails", "centre='population'"),
+        ("assumption_ell", {"link": "h2h2", "centre": "population"}, "holds", "E T = 0"),
+        ("assumption_ell", {"loss": "squared"}, "holds", "E T = 0"),
+        ("assumption_cov", {}, "holds", "rank 2"),
+        ("assumption_cov", {"loss": "squared"}, "fails", "information exponent is 4"),
+        ("assumption_cov", {"link": "z1**3", "loss": "l1"}, "fails", "odd"),
+        ("assumption_cov", {"link": "z1**3", "loss": "squared"}, "fails", "odd"),
+        ("assumption_cov", {"link": "z1 + z1*z2 + z1*z2*z3", "loss": "squared"}, "fails", "rank 2 of 3"),
+        ("assumption_cov", {"link": "z1 + z1*z2", "loss": "squared"}, "holds", "rank 2"),
+        ("assumption_cov", {"link": "h2h2", "loss": "squared"}, "holds", "rank 2"),
+        ("def_activation", {}, "holds", "not a polynomial"),
+        ("def_activation", {"activation": "quadratic"}, "fails", "polynomial"),
+    ],
+)
+def test_the_finding_is(label: str, fields: dict[str, object], status: str, says: str) -> None:
+    finding = check(label, population(**fields))
+    assert finding.label == label
+    assert finding.status == status, finding
+    assert says in finding.reason
+    assert finding.reason.endswith(".")
+
+
+def test_an_eigenvalue_within_the_error_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    p = population()
+    monkeypatch.setattr(Population, "radius", property(lambda self: 1.0))
+    assert check("assumption_cov", p).status == "undecided"
+
+
+def test_unknown_labels_are_refused() -> None:
+    with pytest.raises(ValueError, match="allowed: assumption_link_first"):
+        check("assumption", population())
+    assert len(ASSUMPTIONS) == 7

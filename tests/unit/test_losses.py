@@ -1,0 +1,155 @@
+"""Losses: derivatives, suprema and exact pieces against mpmath; every kind of bad input in one line."""
+
+import math
+import re
+import time
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+from mimtheory.losses import LOSS_NAMES, Loss, loss
+
+mpmath.mp.dps = 40
+TEXTS = ("squared", "l1", "huber(1)", "huber(0.3)", "pseudo_huber(0.7)", "logcosh", "quantile(0.2)", "log(cosh(u))")
+U = [s * u for s in (-1, 1) for u in (1e-9, 1e-4, 0.1, 0.29, 0.31, 0.7, 0.99, 1.01, 3.0, 20.0)]
+
+
+def oracle(text: str, u: mpmath.mpf) -> mpmath.mpf:
+    """The loss itself, written down again at 40 digits."""
+    size = abs(u)
+    match text:
+        case "squared":
+            return u * u / 2
+        case "l1":
+            return size
+        case "huber(1)":
+            return u * u / 2 if size <= 1 else size - mpmath.mpf(1) / 2
+        case "huber(0.3)":
+            delta = mpmath.mpf(3) / 10
+            return u * u / 2 if size <= delta else delta * (size - delta / 2)
+        case "pseudo_huber(0.7)":
+            delta = mpmath.mpf(7) / 10
+            return delta**2 * (mpmath.sqrt(1 + (u / delta) ** 2) - 1)
+        case "quantile(0.2)":
+            return u * mpmath.mpf(8) / 10 if u > 0 else -u * mpmath.mpf(2) / 10
+    return mpmath.log(mpmath.cosh(u))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_value_and_derivative_are_those_of_the_formula(text: str) -> None:
+    candidate = loss(text)
+    for u in U:
+        exact = oracle(text, mpmath.mpf(u))
+        slope = mpmath.diff(lambda x: oracle(text, x), mpmath.mpf(u), h=mpmath.mpf("1e-15"))
+        # t - y is exact for y = 0; a formula of ten roundings. The last text is user-defined and may cancel near 0.
+        allowed = 16 * 2**-53 * max(abs(exact), 1.0 if candidate.code < 0 else 0.0)
+        assert abs(mpmath.mpf(float(candidate.value(u, 0.0))) - exact) <= allowed, u
+        assert abs(mpmath.mpf(float(candidate.dl(u, 0.0))) - slope) <= 16 * 2**-53 * abs(slope) + mpmath.mpf("1e-20"), u
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_suprema_are_reached_and_not_exceeded(text: str) -> None:
+    candidate = loss(text)
+    slopes = candidate.dl(np.linspace(-50, 50, 20001), 0.0)
+    # pseudo_huber(0.7) comes within 1e-4 of its supremum at |u| = 50
+    if text == "squared":
+        assert candidate.K == math.inf
+    else:
+        assert slopes.max() <= candidate.K_plus <= slopes.max() * (1 + 1e-3)
+        assert -slopes.min() <= candidate.K_minus <= -slopes.min() * (1 + 1e-3)
+        assert candidate.K == max(candidate.K_plus, candidate.K_minus)
+    assert (np.diff(slopes) >= -1e-15).all()  # convex
+    steepest = (np.diff(slopes) / 0.005).max()
+    # a grid of step h sees the Lipschitz constant of a smooth slope up to h^2 times its third derivative
+    assert candidate.L2 == math.inf or steepest * (1 - 1e-9) <= candidate.L2 <= steepest * (1 + 1e-4)
+    assert (candidate.L2 == math.inf) == (text in ("l1", "quantile(0.2)"))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_pieces_are_the_derivative(text: str) -> None:
+    candidate = loss(text)
+    if candidate.pieces is None:
+        assert not candidate.kinks
+        return
+    ends = [piece.upper for piece in candidate.pieces[:-1]]
+    assert tuple(ends) == candidate.kinks
+    for u in U:
+        piece = next(p for p in candidate.pieces if p.upper is None or u < p.upper)
+        value = sum(c * Fraction(u) ** k for k, c in enumerate(piece.coefficients))
+        # the parameter rounded to a double, and one subtraction
+        assert abs(float(value) - float(candidate.dl(u, 0.0))) <= 4 * 2**-53 * max(1.0, abs(float(value)))
+
+
+def test_a_jump_takes_the_middle_value() -> None:
+    assert float(loss("l1").dl(1.0, 1.0)) == 0.0
+    assert float(loss("quantile(0.2)").dl(1.0, 1.0)) == pytest.approx(0.3, abs=2**-53)
+
+
+def test_nothing_overflows_or_cancels() -> None:
+    assert float(loss("logcosh").value(1000.0, 0.0)) == 1000 - math.log(2)
+    assert float(loss("pseudo_huber(1)").value(1e-9, 0.0)) == 0.5e-18
+    assert float(loss("huber(1)").dl(1e300, 0.0)) == 1.0
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_loss_is_made_again_from_its_text(text: str) -> None:
+    assert loss(loss(text).text) == loss(text)
+    assert hash(loss(loss(text).text)) == hash(loss(text))
+
+
+def test_parameters_are_exact_and_have_defaults() -> None:
+    assert loss("huber", delta=0.1).parameter == Fraction(1, 10)
+    assert loss("huber(1/3)").parameter == Fraction(1, 3)
+    assert loss("huber").parameter == 1
+    assert loss("quantile").parameter == Fraction(1, 2)
+    assert loss("huber", delta=2) == loss("huber(2)") == loss("huber(delta=2)")
+    assert [loss(name).code for name in LOSS_NAMES] == list(range(6))
+
+
+def test_only_odd_derivatives_are_called_odd() -> None:
+    for text in TEXTS:
+        if loss(text).odd:
+            assert (loss(text).dl(np.array(U), 0.0) == -loss(text).dl(-np.array(U), 0.0)).all()
+    assert loss("l1").odd
+    assert not loss("quantile(0.2)").odd
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("hubr(1)", "did you mean 'huber'"),
+        ("huber(0)", "delta = 0 .* > 0"),
+        ("huber(-1)", "delta = -1"),
+        ("huber(nan)", "delta = 'nan'|delta = nan"),
+        ("huber(inf)", "delta = inf"),
+        ("huber(1e999999999)", "delta = "),
+        ("huber(x)", "not a number"),
+        ("huber(tau=1)", "takes delta"),
+        ("l1(2)", "takes no parameter"),
+        ("quantile(0)", "0 < tau < 1"),
+        ("quantile(1)", "0 < tau < 1"),
+        ("huber(1", "write a name"),
+        ("sin(u)", "not convex"),
+        ("Abs(u)", "kink"),
+        ("u + v", "'v' is not allowed"),
+        ("__import__('os')", "loss|expression"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_at_once(given: str, says: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match=says) as caught:
+        loss(given)
+    assert "\n" not in str(caught.value)
+    assert re.search("allowed|did you mean|takes|write", str(caught.value))
+    assert time.perf_counter() - started < 2
+
+
+def test_other_types_are_refused_and_sympy_is_read() -> None:
+    with pytest.raises(ValueError, match="int"):
+        loss(3)
+    x = sympy.Symbol("x")
+    assert loss(sympy.log(sympy.cosh(x))) == loss("log(cosh(u))")
+    assert isinstance(Loss.from_sympy("u**2/2"), Loss)

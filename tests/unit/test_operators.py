@@ -1,0 +1,86 @@
+"""Operators: products, spectra and restrictions against explicit matrices, and bounds on their rounding."""
+
+import numpy as np
+import pytest
+from scipy.linalg import null_space
+
+from mimtheory import operators
+from mimtheory.operators import (
+    EmpiricalHessian,
+    extreme_eigenvalues,
+    outer_eigenpairs,
+    perp_restriction,
+    spectral_norm,
+)
+
+
+def draw(n: int = 60, d: int = 12, one_signed: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    X, T = rng.standard_normal((n, d)), rng.standard_normal(n)
+    T = np.abs(T) + 0.5 if one_signed else T
+    return X, T, (X * T[:, None]).T @ X / n
+
+
+def test_products_are_those_of_the_matrix() -> None:
+    X, T, A = draw()
+    S = EmpiricalHessian(X, T)
+    V = np.random.default_rng(1).standard_normal((12, 3))
+    bound = S.roundoff * np.linalg.norm(V)
+    assert np.abs(S @ V[:, 0] - A @ V[:, 0]).max() <= bound
+    assert np.abs(S @ V - A @ V).max() <= bound
+    assert np.abs(S.H @ V - A @ V).max() <= bound
+    assert isinstance(S.matrix, np.ndarray)
+    assert np.linalg.norm(S.matrix - A, 2) <= S.roundoff
+    assert (S.matrix == S.matrix.T).all()
+
+
+def test_roundoff_bounds_the_error_of_everything_against_extended_precision() -> None:
+    X, T, _ = draw(n=500, d=40)
+    long = X.astype(np.longdouble)
+    exact = (long * T[:, None]).T @ long / 500
+    S = EmpiricalHessian(X, T)
+    assert np.linalg.norm((S.matrix - exact).astype(float), 2) <= S.roundoff
+    columns = np.asarray(S @ np.eye(40))
+    assert np.linalg.norm((columns - exact).astype(float), 2) <= S.roundoff
+    assert S.solver_roundoff < S.roundoff
+    # and it is not so large that nothing could be seen
+    assert S.roundoff < 1e-9
+
+
+@pytest.mark.parametrize("one_signed", [False, True])
+def test_lanczos_finds_what_the_dense_solver_finds(one_signed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, T, A = draw(n=300, d=80, one_signed=one_signed)
+    dense = extreme_eigenvalues(A)
+    monkeypatch.setattr(operators, "DENSE_LIMIT", 10)
+    S = EmpiricalHessian(X, T)
+    assert S.matrix is S
+    lanczos = extreme_eigenvalues(S.matrix)
+    allowed = lanczos.error + S.roundoff
+    assert np.abs(lanczos.value - dense.value).max() <= allowed < 1e-9
+    assert abs(float(spectral_norm(S.matrix).value) - np.linalg.norm(A, 2)) <= allowed
+    values, vectors = outer_eigenpairs(S, 3)
+    expected = np.linalg.eigvalsh(A)[[0, 1, 2, -3, -2, -1]]
+    assert np.abs(np.sort(values) - expected).max() <= 1e3 * allowed
+    assert np.abs(A @ vectors - vectors * values).max() <= 1e3 * allowed
+    assert S.solver_roundoff == S.roundoff
+
+
+def test_the_spectral_norm_counts_both_ends() -> None:
+    assert float(spectral_norm(np.diag([-3.0, 1.0, 2.0])).value) == 3.0
+    assert float(spectral_norm(np.diag([-1.0, 1.0, 2.0])).value) == 2.0
+
+
+@pytest.mark.parametrize("one_signed", [False, True])
+@pytest.mark.parametrize("as_operator", [False, True])
+def test_the_restriction_has_the_spectrum_of_the_perp_block(one_signed: bool, as_operator: bool) -> None:
+    X, T, A = draw(one_signed=one_signed)
+    U = np.linalg.qr(np.random.default_rng(2).standard_normal((12, 2)))[0].T
+    basis = null_space(U)
+    expected = np.linalg.eigvalsh(basis.T @ A @ basis)
+    restricted = perp_restriction(EmpiricalHessian(X, T) if as_operator else A, U)
+    matrix = restricted if isinstance(restricted, np.ndarray) else np.asarray(restricted @ np.eye(12))
+    found = np.linalg.eigvalsh((matrix + matrix.T) / 2)
+    # the r extra eigenvalues lie inside: both ends are those of the block (zeros would not be, for one sign)
+    assert np.abs(found[[0, -1]] - expected[[0, -1]]).max() <= 1e-12
+    if one_signed:
+        assert expected[0] > 0.1

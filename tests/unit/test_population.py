@@ -1,0 +1,121 @@
+"""Settings are checked before any work; populations are the expectations they claim to be."""
+
+import dataclasses
+import math
+import re
+
+import numpy as np
+import pytest
+
+from mimtheory.population import Population, Setting
+
+GOOD = {"link": "h2h2", "loss": "huber(1)", "d": 20, "n": 100}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"d": 1}, "d = 1; allowed: an integer from r = 2"),
+        ({"d": 20.0}, "d = 20.0"),
+        ({"d": True}, "d = True"),
+        ({"n": 0}, "n = 0; allowed: an integer from 1"),
+        ({"n": 10**10}, "n = "),
+        ({"m": 3}, "m = 3; allowed: an even"),
+        ({"m": 0}, "m = 0"),
+        ({"T1": 0}, "T1 = 0"),
+        ({"eps0": 0.0}, "eps0 = 0.0"),
+        ({"eps0": math.nan}, "eps0 = nan"),
+        ({"eta1": -1.0}, "eta1 = -1.0"),
+        ({"eta1": 0.0}, "eta1 = 0.0"),
+        ({"eta_last": math.inf}, "eta_last = inf"),
+        ({"beta1": -0.1}, "beta1 = -0.1"),
+        ({"a_scale": 0}, "a_scale = 0"),
+        ({"centre": math.nan}, "centre = nan"),
+        ({"centre": "mean"}, "centre = 'mean'; allowed: a finite number, 'population' or 'fitted'"),
+        ({"label_noise": -1}, "label_noise = -1"),
+        ({"loss": "hubert"}, "did you mean 'huber'"),
+        ({"activation": "rely"}, "did you mean 'relu'"),
+        ({"link": "z9"}, "z9"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value_and_what_is_allowed(change: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)) as caught:
+        Setting(**(GOOD | change))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_setting_is_frozen_hashable_and_survives_json() -> None:
+    s = Setting(**GOOD, activation="sqrt", T1=7, eps0=0.5, centre="fitted", beta1=0.25)
+    assert Setting.from_json(s.to_json()) == s
+    assert hash(Setting.from_json(s.to_json())) == hash(s)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        s.d = 3  # type: ignore[misc]
+    # every field is in the text: changing any changes it
+    for field in dataclasses.fields(s):
+        assert f'"{field.name}"' in s.to_json()
+
+
+def test_unknown_and_missing_fields_are_named() -> None:
+    with pytest.raises(ValueError, match="'D' of a setting is unknown"):
+        Setting.from_dict(GOOD | {"D": 3})
+    with pytest.raises(ValueError, match="'n' of a setting is missing"):
+        Setting.from_dict({key: value for key, value in GOOD.items() if key != "n"})
+
+
+def test_the_default_number_of_steps_grows_like_the_root_of_log_d() -> None:
+    assert Setting(**(GOOD | {"d": 800})).steps == math.ceil(2 * math.sqrt(math.log(800)))
+    assert Setting(**(GOOD | {"d": 2})).steps == 2
+    assert Setting(**GOOD, T1=9).steps == 9
+
+
+def test_the_population_of_the_squared_loss_has_its_closed_forms() -> None:
+    # T = -g for centre 0, g = He2(z): C = -2, c0 = 0, E T^2 = 2; E T^2 z^4 = E (z^2-1)^2 z^4 = 105 - 30 + 3
+    p = Population(Setting(link="He2(z1)", loss="squared", d=10, n=100))
+    assert p.C == pytest.approx(np.array([[-2.0]]))
+    assert p.c0 == pytest.approx(0.0, abs=1e-12)
+    assert p.moments.mean_T2 == pytest.approx(2.0)
+    assert p.variance_T == pytest.approx(2.0)
+    assert p.V == pytest.approx(105 - 30 + 3 - 4)
+    assert p.S_norm == pytest.approx(2.0)
+    assert p.S_ends == pytest.approx([-2.0, 0.0])
+    assert p.gap == pytest.approx(2.0)
+    assert p.eta1 == pytest.approx(0.5)
+    assert p.gamma1 == 0.0
+    assert p.K == math.inf
+
+
+def test_the_norm_of_s_counts_the_bulk() -> None:
+    wide, narrow = (Population(Setting(link="He2(z1)", loss="squared", d=d, n=9, centre=5.0)) for d in (4, 1))
+    # c0 = 5 and C = -2: the signal is at 3, the bulk at 5
+    assert wide.S_norm == pytest.approx(5.0)
+    assert narrow.S_norm == pytest.approx(3.0)
+    assert wide.S_ends == pytest.approx([3.0, 5.0])
+
+
+def test_step_size_and_decay_follow_the_setting() -> None:
+    p = Population(Setting(**GOOD, eta1=0.5, beta1=0.5, a_scale=2.0))
+    assert p.eta1 == 0.5
+    assert p.gamma1 == 0.75
+    assert p.T == p.T1 - 1
+    assert not p.f_stays_zero
+    free = Population(Setting(**GOOD, a_scale=2.0))
+    assert free.eta1 * 2.0 * free.S_norm == pytest.approx(1.0)
+    assert free.T == free.T1
+    assert free.f_stays_zero
+    assert not Population(Setting(**GOOD, activation="asymmetric")).f_stays_zero
+    # S = 0: the root of E T^2 stands in
+    null = Population(Setting(link="h4", loss="squared", d=10, n=9))
+    assert null.eta1 == pytest.approx(1.0)
+
+
+def test_the_population_centre_makes_t_mean_zero() -> None:
+    p = Population(Setting(**GOOD, centre="population"))
+    assert abs(p.c0) <= 1e-9
+    fitted = Population(Setting(**GOOD, centre="fitted"))
+    assert fitted.centre == p.centre
+
+
+def test_predicted_memory_covers_the_arrays_of_a_draw() -> None:
+    s = Setting(**(GOOD | {"d": 300, "n": 5000}), m=32, T1=5)
+    assert s.bytes >= 8 * (2 * 5000 * 300 + 6 * 32 * 300 * 3)
+    assert s.bytes <= 8 * (4 * 5000 * 300 + 10 * 300**2 + 50 * 32 * 300 + 200 * 5000)

@@ -1,0 +1,127 @@
+"""A sample: the draw is what the Setting says, and its blocks are those of explicit linear algebra."""
+
+import numpy as np
+import pytest
+from scipy.linalg import null_space
+
+from mimtheory import operators
+from mimtheory import sample as sample_module
+from mimtheory.losses import loss
+from mimtheory.population import Population, Setting
+from mimtheory.sample import Sample, fitted_centre
+
+
+def make(seed: int = 0, **fields: object) -> Sample:
+    values = {"link": "h2h2", "loss": "huber(1)", "d": 15, "n": 200} | fields
+    return Sample(Population(Setting(**values)), np.random.default_rng(seed))
+
+
+def explicit(s: Sample) -> np.ndarray:
+    return (s.X * s.T[:, None]).T @ s.X / len(s.T)
+
+
+def test_labels_are_those_of_the_link_and_t_that_of_the_loss() -> None:
+    s = make(centre=0.4)
+    assert np.abs(s.U @ s.U.T - np.eye(2)).max() <= 15 * 2**-52
+    assert np.abs(s.Z - s.X @ s.U.T).max() == 0
+    z1, z2 = s.Z.T
+    y = z1**2 - 1 + 0.7 * (z2**2 - 1)
+    assert np.abs(s.y - y).max() <= 20 * 2**-53 * (1 + np.abs(s.Z).max() ** 2)
+    assert np.abs(s.T - np.clip(0.4 - s.y, -1, 1)).max() == 0
+
+
+def test_label_noise_is_added_and_independent_of_the_inputs() -> None:
+    clean, noisy = make(3), make(3, label_noise=0.5, n=200)
+    assert (clean.X == noisy.X).all()
+    residual = noisy.y - clean.y
+    # a standard deviation from 200 normals is within 25% with probability above 1 - 1e-5
+    assert 0.375 < residual.std() < 0.625
+
+
+def test_the_same_seed_gives_the_same_bits_for_any_number_of_threads() -> None:
+    population = make().population
+    one, two = (Sample(population, np.random.default_rng(5), threads) for threads in (1, 2))
+    assert (one.X == two.X).all()
+    assert (np.asarray(one.S_hat @ np.eye(15)) == np.asarray(two.S_hat @ np.eye(15))).all()
+    assert (make(5).X == one.X).all()
+    assert (make(6).X != one.X).any()
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_every_block_is_that_of_the_explicit_matrix(dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not dense:
+        monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
+    s = make(d=40)
+    A, p = explicit(s), s.population
+    basis = null_space(s.U)
+    S = p.c0 * np.eye(40) + s.U.T @ p.C @ s.U
+    signal = s.U @ A @ s.U.T - p.C - p.c0 * np.eye(2)
+    perp = basis.T @ A @ basis - s.T.mean() * np.eye(38)
+    for found, expected in (
+        (s.extremes, np.linalg.eigvalsh(A)[[0, -1]]),
+        (s.signal_deviation, np.linalg.norm(signal, 2)),
+        (s.cross_norm, np.linalg.norm(s.U @ A @ basis, 2)),
+        (s.perp_extremes, np.linalg.eigvalsh(perp)[[0, -1]]),
+        (s.noise, np.linalg.norm(A - S, 2)),
+        (s.H_norm(0.3, 0.7), np.linalg.norm(0.3 * np.eye(40) - 0.7 * A, 2)),
+        (s.s_X, np.linalg.norm(s.X, 2) / np.sqrt(200)),
+    ):
+        assert np.abs(found.value - expected).max() <= found.error + s.S_hat.roundoff
+        assert found.error < 1e-9
+    assert pytest.approx(np.linalg.norm(s.X, axis=1).max(), rel=1e-14) == s.R
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_the_split_takes_the_eigenvalues_farthest_from_c0(dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not dense:
+        monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
+    s = make(link="mixed", loss="quantile(0.2)", d=30, n=3000)
+    values = np.linalg.eigvalsh(explicit(s))
+    far = values[np.argsort(-np.abs(values - s.population.c0))]
+    assert np.abs(s.split.signal - far[:2]).max() <= 1e-9
+    bulk = np.sort(far[2:])
+    assert np.abs(s.split.bulk[[0, -1]] - bulk[[0, -1]]).max() <= 1e-9
+    assert s.split.bulk.size == (28 if dense else 2)
+    assert np.abs(explicit(s) @ s.split.V_hat - s.split.V_hat * s.split.signal).max() <= 1e-8
+
+
+def test_without_a_complement_there_is_neither_perp_nor_cross_block() -> None:
+    s = make(d=2)
+    assert s.perp_extremes.value.size == 0
+    assert s.cross_norm.value.size == 0
+    assert s.split.bulk.size == 0
+
+
+def test_labels_know_their_parts() -> None:
+    labels = make().labels
+    T = labels.T
+    assert labels.T_mean == pytest.approx(T.mean())
+    assert labels.part(1) == (pytest.approx(T[T > 0].sum() / T.size), T.max())
+    assert labels.part(-1) == (pytest.approx(-T[T < 0].sum() / T.size), -T.min())
+    B = labels.Z * T[:, None]
+    assert labels.B_norms == (pytest.approx(np.linalg.norm(B)), pytest.approx(np.linalg.norm(B, 2)))
+
+
+@pytest.mark.parametrize("text", ["squared", "huber(1)", "l1", "quantile(0.2)", "logcosh"])
+def test_the_fitted_centre_minimises_the_mean_loss(text: str) -> None:
+    y = np.random.default_rng(7).standard_normal(101) + 3
+    c = fitted_centre(loss(text), y)
+    best = loss(text).value(c, y).mean()
+    for other in np.linspace(y.min(), y.max(), 2001):
+        assert best <= loss(text).value(other, y).mean() + 1e-12
+    if text == "squared":
+        assert c == pytest.approx(y.mean(), rel=1e-12)
+    assert fitted_centre(loss(text), np.full(4, 2.5)) == 2.5
+
+
+def test_a_sample_with_a_fitted_centre_has_mean_zero_t() -> None:
+    s = make(centre="fitted", label_noise=0.1)
+    # Huber's derivative is Lipschitz with constant 1: the mean is off by at most the error of the root
+    assert abs(s.T.mean()) <= 1e-13
+    assert s.centre != s.population.centre
+
+
+def test_a_draw_beyond_the_memory_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_module, "memory_limit", lambda: 1000)
+    with pytest.raises(ValueError, match=r"needs .* bytes; allowed"):
+        make()

@@ -1,0 +1,226 @@
+"""Stage one: Algorithm 1 written down again in fifteen lines, central differences, and the identities of a run."""
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+from mimtheory.activations import ACTIVATION_NAMES
+from mimtheory.experiment import Experiment
+from mimtheory.population import Setting
+from mimtheory.stage_one import gradient, symmetric_start
+
+INSIDE = ("quadratic", "1-cos", "logcosh", "sqrt", "utanh", "asymmetric")
+
+
+def make(**fields: object) -> Experiment:
+    values = {"link": "h2h2", "loss": "huber(1)", "d": 12, "n": 150, "m": 6, "T1": 5, "eps0": 0.05} | fields
+    return Experiment(Setting(**values), 3)
+
+
+def algorithm_1(e: Experiment) -> np.ndarray:
+    """Plain NumPy, from the definition."""
+    s, p, X, y, a = e.setting, e.population, e.X, e.y, e.a
+    W, n, eta1 = e.run.start.copy(), s.n, e.population.eta1
+    trajectory = [W]
+    for t in range(s.steps):
+        Z = W @ X.T
+        f = a @ s.activation.sigma(Z)
+        G = (a[:, None] * s.activation.d1(Z) * s.loss.dl(e.sample.centre + f, y)) @ X / n
+        if t < s.steps - 1:
+            W = (1 - eta1 * (1 / eta1 if s.beta1 is None else s.beta1)) * W - eta1 * G
+        else:
+            eta = s.eta_last or 1 / np.sqrt((G**2).sum(axis=1).mean())
+            W = -eta * G
+        trajectory.append(W)
+    assert p.T1 == s.steps
+    return np.array(trajectory)
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+@pytest.mark.parametrize("beta1", [None, 0.0, 0.3])
+@pytest.mark.parametrize("loss", ["huber(1)", "squared", "logcosh"])
+def test_the_trajectory_is_that_of_plain_numpy(name: str, beta1: float | None, loss: str) -> None:
+    e = make(activation=name, beta1=beta1, loss=loss, centre=0.2)
+    expected = algorithm_1(e)
+    sizes = np.linalg.norm(expected, axis=2).max(axis=1)
+    errors = np.linalg.norm(e.trajectory - expected, axis=2).max(axis=1)
+    assert (errors <= 1e-12 * sizes).all()
+
+
+@pytest.mark.parametrize("fields", [{"centre": "fitted"}, {"centre": "population"}, {"eta_last": 0.5}, {"T1": 1}])
+def test_centres_and_last_steps_are_those_of_the_setting(fields: dict[str, object]) -> None:
+    e = make(**fields)
+    assert np.abs(e.trajectory - algorithm_1(e)).max() <= 1e-12
+    if "eta_last" not in fields:
+        assert (e.run.norms[-1] ** 2).mean() == pytest.approx(1.0, rel=1e-12)
+    assert e.run.gamma[-1] == 0.0
+
+
+@pytest.mark.parametrize("name", ["1-cos", "asymmetric", "gelu"])
+@pytest.mark.parametrize("loss", ["pseudo_huber(1)", "logcosh", "squared"])
+def test_the_gradient_is_the_derivative_of_the_mean_loss(name: str, loss: str) -> None:
+    e = make(activation=name, loss=loss, eps0=0.5)
+    s, W, h = e.setting, e.run.start, 1e-5
+
+    def mean_loss(V: np.ndarray) -> float:
+        return float(s.loss.value(0.1 + e.a @ s.activation.sigma(V @ e.X.T), e.y).mean())
+
+    G, _ = gradient(s, e.X, e.y, W, e.a, 0.1)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        direction = rng.standard_normal(W.shape)
+        numerical = (mean_loss(W + h * direction) - mean_loss(W - h * direction)) / (2 * h)
+        # h^2 times a third derivative of order 10^2, and the rounding 10^-16/h of a difference quotient
+        assert numerical == pytest.approx(float((G * direction).sum()), abs=1e-7)
+
+
+@pytest.mark.parametrize("name", INSIDE)
+@pytest.mark.parametrize("loss", ["squared", "logcosh", "pseudo_huber(1)"])
+def test_the_gradient_is_that_of_automatic_differentiation(name: str, loss: str) -> None:
+    # a complex step differentiates analytic code without subtracting: exact to rounding
+    e = make(activation=name, loss=loss, eps0=0.5, n=40)
+    sigma = {
+        "quadratic": lambda u: u * u / 2,
+        "1-cos": lambda u: 1 - np.cos(u),
+        "logcosh": lambda u: np.log(np.cosh(u)),
+        "sqrt": lambda u: np.sqrt(1 + u * u) - 1,
+        "utanh": lambda u: u * np.tanh(u) / 2,
+        "asymmetric": lambda u: 1 - np.cos(u) + u - np.sin(u),
+    }[name]
+    value = {
+        "squared": lambda u: u * u / 2,
+        "logcosh": lambda u: np.log(np.cosh(u)),
+        "pseudo_huber(1)": lambda u: np.sqrt(1 + u * u),
+    }[loss]
+    G, _ = gradient(e.setting, e.X, e.y, e.run.start, e.a, 0.1)
+    for j, k in ((0, 0), (2, 5), (5, 11)):
+        W = e.run.start.astype(complex)
+        W[j, k] += 1e-30j
+        derivative = value(0.1 + e.a @ sigma(W @ e.X.T) - e.y).mean().imag / 1e-30
+        assert G[j, k] == pytest.approx(derivative, rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_user_defined_functions_run_and_agree_with_the_compiled_ones(name: str) -> None:
+    formulas = {
+        "quadratic": "u**2/2",
+        "1-cos": "1 - cos(u)",
+        "logcosh": "log(cosh(u))",
+        "sqrt": "sqrt(1 + u**2) - 1",
+        "utanh": "u*tanh(u)/2",
+        "asymmetric": "1 - cos(u) + u - sin(u)",
+    }
+    built_in, own = make(activation=name, loss="logcosh"), make(activation=formulas[name], loss="log(cosh(u))")
+    # the step size comes from two quadratures of the same expectation: fix it
+    built_in, own = (make(activation=e.setting.activation, loss=e.setting.loss, eta1=1.5) for e in (built_in, own))
+    assert own.setting.activation.code == own.setting.loss.code == -1
+    assert np.abs(own.trajectory - built_in.trajectory).max() <= 1e-11
+    # f of the formula may cancel near 0, and is of size u^2
+    assert np.abs(own.run.f - built_in.run.f).max() <= 1e-13
+
+
+@pytest.mark.parametrize("name", INSIDE)
+@pytest.mark.parametrize("beta1", [None, 0.0])
+def test_f_stays_zero_exactly_when_theory_says(name: str, beta1: float | None) -> None:
+    e = make(activation=name, beta1=beta1)
+    zero = (e.run.f == 0).all(axis=1)
+    assert zero[0]
+    assert zero.all() == e.population.f_stays_zero == (name != "asymmetric" and beta1 is None)
+    mirrored = e.trajectory[:, ::-1]
+    if e.population.f_stays_zero:
+        for t in range(e.setting.steps + 1):
+            assert (mirrored[t] == (-1) ** t * e.trajectory[t]).all()
+
+
+def test_the_start_is_symmetric_and_on_the_sphere() -> None:
+    setting = make(m=8, a_scale=0.5, eps0=0.3).setting
+    a, W = symmetric_start(setting, np.random.default_rng(1))
+    assert (a == -a[::-1]).all()
+    assert (np.abs(a) == 0.5).all()
+    assert (W == W[::-1]).all()
+    assert np.linalg.norm(W, axis=1) == pytest.approx(0.3, rel=1e-14)
+    # uniform: over many starts the squared first coordinate has mean eps0^2/d; 5 standard deviations
+    starts = np.concatenate([symmetric_start(setting, np.random.default_rng(k))[1][:4] for k in range(500)])
+    share = starts[:, 0] ** 2 / 0.3**2
+    assert abs(share.mean() - 1 / 12) <= 5 * share.std() / np.sqrt(2000)
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_q_is_that_of_its_definition_at_many_digits(name: str) -> None:
+    mpmath.mp.dps = 40
+    e = make(activation=name, loss="logcosh", beta1=0.0, n=12, eps0=1e-3)
+    t = 2
+    found = e.run.q(t, e.run.products(t))
+    texts = {"quadratic": "u", "1-cos": "sin(u)", "logcosh": "tanh(u)", "sqrt": "u/sqrt(1+u**2)"}
+    texts |= {"utanh": "(tanh(u) + u*sech(u)**2)/2", "asymmetric": "sin(u) + 1 - cos(u)"}
+    slope = sympy.lambdify(sympy.Symbol("u"), sympy.sympify(texts[name]), "mpmath")
+    for i in range(12):
+        error = mpmath.mpf(float(e.run.f[t, i])) - mpmath.mpf(float(e.y[i]))
+        for j in range(6):
+            u = mpmath.mpf(float(e.run.products(t)[i, j]))
+            exact = mpmath.tanh(error) * slope(u) / u - mpmath.tanh(-mpmath.mpf(float(e.y[i])))
+            # relative to what q is made of: s - 1 to 2e-14, and the change of l' to a few roundings of l'
+            s_minus_1 = abs(slope(u) / u - 1)
+            assert abs(mpmath.mpf(float(found[i, j])) - exact) <= 2e-14 * s_minus_1 + 8 * 2**-53
+
+
+@pytest.mark.parametrize("beta1", [None, 0.4])
+def test_linear_trajectory_delta_and_spectra_are_those_of_explicit_matrices(beta1: float | None) -> None:
+    e = make(beta1=beta1, m=4)
+    run, S = e.run, (e.X * e.T[:, None]).T @ e.X / e.setting.n
+    for j in range(4):
+        w = run.start[j]
+        for t in range(e.setting.steps):
+            H = run.gamma[t] * np.eye(12) - run.eta[t] * e.a[j] * S
+            assert run.h[t, j] == pytest.approx(np.linalg.norm(H, 2), rel=1e-12)
+            w = H @ w
+        assert np.abs(run.linear[-1, j] - w).max() <= 1e-12
+        assert np.abs(run.Delta.value[-1, j] - (run.trajectory[-1, j] - w)).max() <= 1e-12
+    for t in range(e.setting.steps):
+        q = run.q(t, run.products(t))
+        for k, j in enumerate(run.probes):
+            Q = -run.eta[t] * e.a[j] * (e.X * q[:, [j]]).T @ e.X / e.setting.n
+            assert run.Q_norms.value[t, k] == pytest.approx(np.linalg.norm(Q, 2), rel=1e-9)
+            assert np.abs(run.Qw[t, j] - Q @ run.trajectory[t, j]).max() <= 1e-14
+            assert run.q_max[t, k] == np.abs(q[:, j]).max()
+        assert run.q_ceiling[t] == np.abs(q).max()
+
+
+def test_alignments_and_norms_are_those_of_the_trajectory() -> None:
+    e = make()
+    w = e.trajectory[3, 2]
+    assert e.run.norms[3, 2] == pytest.approx(np.linalg.norm(w))
+    assert e.alignments[3, 2] == pytest.approx(np.linalg.norm(e.U @ w) / np.linalg.norm(w))
+    assert e.alignments.shape == (6, 6)
+
+
+def test_the_rounding_bound_covers_extended_precision() -> None:
+    e = make(n=400, d=20, beta1=0.2, eps0=0.1)
+    run, s = e.run, e.setting
+    X, y, a = (v.astype(np.longdouble) for v in (e.X, e.y, e.a))
+    W = run.start.astype(np.longdouble)
+    for t in range(s.steps):
+        Z = W @ X.T
+        f = a @ (2 * np.sin(Z / 2) ** 2)
+        G = (a[:, None] * np.sin(Z) * np.clip(f - y, -1, 1)) @ X / s.n
+        W = np.longdouble(run.gamma[t]) * W - np.longdouble(run.eta[t]) * G
+        off = np.linalg.norm((run.trajectory[t + 1] - W).astype(float), axis=1).max()
+        assert off <= run.errors[t + 1]
+        assert run.errors[t + 1] <= 1e-9 * run.norms[t + 1].max()
+
+
+def test_equal_steps_end_where_the_theory_looks() -> None:
+    pure, slow = make(T1=4), make(T1=4, beta1=0.2)
+    assert (pure.run.T, slow.run.T) == (4, 3)
+    rescaled = pure.trajectory[4] * (pure.population.eta1 / pure.run.eta[3])
+    assert (pure.run.final.value == rescaled).all()
+    assert (slow.run.final.value == slow.trajectory[3]).all()
+    assert make(T1=1, beta1=0.2).run.T == 0
+
+
+def test_runs_have_the_same_bits_for_any_number_of_threads() -> None:
+    setting = make().setting
+    one, two = (Experiment(setting, 5, threads=threads) for threads in (1, 2))
+    assert (one.trajectory == two.trajectory).all()
+    assert (one.run.Qw == two.run.Qw).all()
