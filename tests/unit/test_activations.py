@@ -1,5 +1,7 @@
 """Activations: functions, constants and series against mpmath; what is outside the assumptions is recognised."""
 
+from collections.abc import Iterator
+
 import mpmath
 import numpy as np
 import pytest
@@ -7,7 +9,13 @@ import sympy
 
 from mimtheory.activations import ACTIVATION_NAMES, Activation, activation
 
-mpmath.mp.dps = 60
+
+@pytest.fixture(autouse=True)
+def digits() -> Iterator[None]:
+    with mpmath.workdps(60):
+        yield
+
+
 INSIDE = {
     "quadratic": lambda u: u * u / 2,
     "1-cos": lambda u: 1 - mpmath.cos(u),

@@ -5,6 +5,7 @@ failures has probability below 1e-6 under binomial(N, delta): the false-alarm ra
 """
 
 import math
+from collections.abc import Iterator
 
 import mpmath
 import numpy as np
@@ -15,7 +16,13 @@ from scipy import stats
 from mimtheory import concentration as c
 from mimtheory.verdicts import p_value
 
-mpmath.mp.dps = 40
+
+@pytest.fixture(autouse=True)
+def digits() -> Iterator[None]:
+    with mpmath.workdps(40):
+        yield
+
+
 # a formula of at most 40 roundings whose largest cancellation loses one digit
 CLOSE = 40 * 10 * 2**-53
 

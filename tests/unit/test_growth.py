@@ -1,6 +1,7 @@
 """The envelope of stage one: its recursion again at 40 digits, and its truth on runs."""
 
 import math
+from collections.abc import Iterator
 
 import mpmath
 import numpy as np
@@ -13,7 +14,11 @@ from mimtheory.lemmas.a4_q_norm import data_prior
 from mimtheory.lemmas.a6_norm_after_t1 import data_given
 from mimtheory.population import Population, Setting
 
-mpmath.mp.dps = 40
+
+@pytest.fixture(autouse=True)
+def digits() -> Iterator[None]:
+    with mpmath.workdps(40):
+        yield
 
 
 def population(**fields: object) -> Population:

@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 
 import mpmath
@@ -12,7 +13,13 @@ import sympy
 
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 
-mpmath.mp.dps = 40
+
+@pytest.fixture(autouse=True)
+def digits() -> Iterator[None]:
+    with mpmath.workdps(40):
+        yield
+
+
 TEXTS = ("squared", "l1", "huber(1)", "huber(0.3)", "pseudo_huber(0.7)", "logcosh", "quantile(0.2)", "log(cosh(u))")
 U = [s * u for s in (-1, 1) for u in (1e-9, 1e-4, 0.1, 0.29, 0.31, 0.7, 0.99, 1.01, 3.0, 20.0)]
 

@@ -148,7 +148,11 @@ def test_the_start_is_symmetric_and_on_the_sphere() -> None:
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_q_is_that_of_its_definition_at_many_digits(name: str) -> None:
-    mpmath.mp.dps = 40
+    with mpmath.workdps(40):
+        check_q(name)
+
+
+def check_q(name: str) -> None:
     e = make(activation=name, loss="logcosh", beta1=0.0, n=12, eps0=1e-3)
     t = 2
     found = e.run.q(t, e.run.products(t))
