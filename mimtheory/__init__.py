@@ -7,36 +7,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mimtheory.activations import Activation, activation
+    from mimtheory.advisor import explore, findings, required_n
+    from mimtheory.assumptions import Finding
+    from mimtheory.experiment import Experiment
     from mimtheory.hessian import ExpectedHessian, expected_hessian
     from mimtheory.links import Link, link
     from mimtheory.losses import Loss, loss
+    from mimtheory.measuring import DataReport, Row, check_data, measure
     from mimtheory.population import Population, Setting
     from mimtheory.store import rows
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Activation": "activations",
+    "DataReport": "measuring",
+    "Experiment": "experiment",
     "ExpectedHessian": "hessian",
+    "Finding": "assumptions",
     "Link": "links",
     "Loss": "losses",
     "Population": "population",
+    "Row": "measuring",
     "Setting": "population",
+    "activation": "activations",
+    "check_data": "measuring",
     "expected_hessian": "hessian",
+    "explore": "advisor",
+    "findings": "advisor",
     "link": "links",
     "loss": "losses",
+    "measure": "measuring",
+    "required_n": "advisor",
     "rows": "store",
 }
 
 __all__ = [
+    "Activation",
+    "DataReport",
     "ExpectedHessian",
+    "Experiment",
+    "Finding",
     "Link",
     "Loss",
     "Population",
+    "Row",
     "Setting",
     "__version__",
+    "activation",
+    "check_data",
     "expected_hessian",
+    "explore",
+    "findings",
     "link",
     "loss",
+    "measure",
+    "required_n",
     "rows",
 ]
 

@@ -1,4 +1,4 @@
-"""The command line: list, explain, verify, export. Bad input is one line on stderr and exit code 2.
+"""The command line: list, explain, explore, verify, export. Bad input is one line on stderr and exit code 2.
 
 Only light modules are imported here; a command imports what it needs, so that help is immediate.
 """
@@ -112,6 +112,27 @@ def verify(
         print_plan(plan)
         return 0
     return _run(plan, out, json)
+
+
+@app.command()
+def explore(
+    link: Annotated[str, typer.Argument(help="A link, such as 'h4(z1) + h4(z2)' or a name.")],
+    loss: Annotated[str, typer.Option(help="A loss, such as 'huber(1)'.")] = "huber(1)",
+    activation: Annotated[str, typer.Option(help="An activation, such as '1-cos'.")] = "1-cos",
+    d: Annotated[int, typer.Option(help="Input dimension.")] = 100,
+    n: Annotated[int | None, typer.Option(help="Samples; 40 d if not given.")] = None,
+    m: Annotated[int, typer.Option(help="Neurons, an even number.")] = 64,
+    T1: Annotated[int | None, typer.Option("--T1", help="Steps of stage one.")] = None,
+    eps0: Annotated[float, typer.Option(help="Norm of a neuron at the start.")] = 0.01,
+    centre: Annotated[str, typer.Option(help="Centring constant: a number, 'population' or 'fitted'.")] = "0",
+    delta: Annotated[float, typer.Option(help="Failure probability of the bounds.")] = 0.01,
+) -> None:
+    """Print what the theory says of a problem without a draw: C, assumptions, bounds, steps, the n it needs."""
+    from mimtheory import advisor
+    from mimtheory.terminal import print_exploration
+
+    fields = {"activation": activation, "m": m, "T1": T1, "eps0": eps0, "centre": _centre(centre), "delta": delta}
+    print_exploration(advisor.explore(link, loss, d=d, n=n, **fields))
 
 
 def _centre(text: str | None) -> float | str | None:

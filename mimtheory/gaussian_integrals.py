@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from mimtheory import links, losses
 from mimtheory.line_integrals import LineIntegrals, above_level, integrate_segments, ray_roots
@@ -233,6 +233,8 @@ class _Planes:
 
 def _sphere(lines: LineIntegrals, kept: int) -> tuple[Floats, Floats]:
     """Average over random directions: independently scrambled Sobol points, fixed seeds, Student-t radius."""
+    from scipy import stats  # takes longer to import than everything else here
+
     means = []
     for seed in range(_REPLICATES):
         points = stats.qmc.Sobol(lines.link.r, rng=np.random.default_rng(seed)).random(_DIRECTIONS)

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 import sympy
 from numpy.typing import NDArray
-from scipy import optimize
 
 from mimtheory import links, losses
 from mimtheory.closed_forms import closed_form
@@ -171,6 +170,8 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     float
         Exact up to rounding for the squared loss; else E l'(c, y) vanishes up to the radius of `expected_hessian`.
     """
+    from scipy.optimize import brentq  # takes longer to import than everything else here
+
     g, preprocessing = links.link(link), losses.loss(loss)
     f = noisy(g, label_noise)
     if _linear(g, preprocessing, 0.0) is not None:
@@ -189,4 +190,4 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
         step *= 2
     # where E l'(c, y) is known to `radius` only, more digits of its root would be noise
     radius = expected_hessian(f, preprocessing, start).radius
-    return float(optimize.brentq(mean_T, low, high, xtol=max(radius / 2, 1e-13 * max(1.0, abs(start))), rtol=8 * _EPS))
+    return float(brentq(mean_T, low, high, xtol=max(radius / 2, 1e-13 * max(1.0, abs(start))), rtol=8 * _EPS))

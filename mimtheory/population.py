@@ -21,7 +21,7 @@ from mimtheory.losses import Loss, loss
 if TYPE_CHECKING:
     from mimtheory.hessian import ExpectedHessian, Moments
 
-__all__ = ["Population", "Setting"]
+__all__ = ["Population", "Setting", "check_integer", "check_real"]
 
 Floats = NDArray[np.float64]
 _LARGEST = 10**9
@@ -80,22 +80,22 @@ class Setting:
         object.__setattr__(self, "link", link(self.link))
         object.__setattr__(self, "loss", loss(self.loss))
         object.__setattr__(self, "activation", activation(self.activation))
-        _check_integer("d", self.d, self.link.r, f"an integer from r = {self.link.r} (of link {self.link.text})")
-        _check_integer("n", self.n, 1, "an integer from 1")
-        _check_integer("m", self.m, 2, "an even integer from 2")
+        check_integer("d", self.d, self.link.r, f"an integer from r = {self.link.r} (of link {self.link.text})")
+        check_integer("n", self.n, 1, "an integer from 1")
+        check_integer("m", self.m, 2, "an even integer from 2")
         if self.m % 2:
             raise ValueError(f"m = {self.m}; allowed: an even integer, for the symmetric start")
         if self.T1 is not None:
-            _check_integer("T1", self.T1, 1, "None or an integer from 1")
+            check_integer("T1", self.T1, 1, "None or an integer from 1")
         if self.centre not in ("population", "fitted"):
-            _check_real("centre", self.centre, -math.inf, "a finite number, 'population' or 'fitted'")
+            check_real("centre", self.centre, -math.inf, "a finite number, 'population' or 'fitted'")
             object.__setattr__(self, "centre", float(self.centre))
-        _check_real("label_noise", self.label_noise, 0.0, "a finite number >= 0")
+        check_real("label_noise", self.label_noise, 0.0, "a finite number >= 0")
         for name, least, allowed in (("eta1", 5e-324, "> 0"), ("eta_last", 5e-324, "> 0"), ("beta1", 0.0, ">= 0")):
             if getattr(self, name) is not None:
-                _check_real(name, getattr(self, name), least, f"None or a finite number {allowed}")
+                check_real(name, getattr(self, name), least, f"None or a finite number {allowed}")
         for name in ("eps0", "a_scale"):
-            _check_real(name, getattr(self, name), 1e-100, "a finite number >= 1e-100")
+            check_real(name, getattr(self, name), 1e-100, "a finite number >= 1e-100")
 
     @property
     def steps(self) -> int:
@@ -135,12 +135,14 @@ class Setting:
         return cls.from_dict(json.loads(text))
 
 
-def _check_integer(name: str, value: Any, least: int, allowed: str) -> None:
+def check_integer(name: str, value: Any, least: int, allowed: str) -> None:
+    """Refuse, with a ValueError that names it, what is not an integer from `least` to 10^9."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
         raise ValueError(f"{name} = {value!r}; allowed: {allowed} to 10^9")
 
 
-def _check_real(name: str, value: Any, least: float, allowed: str) -> None:
+def check_real(name: str, value: Any, least: float, allowed: str) -> None:
+    """Refuse, with a ValueError that names it, what is not a finite number from `least`."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < least:
         raise ValueError(f"{name} = {value!r}; allowed: {allowed}")

@@ -27,7 +27,7 @@ FLOORS = [
         *("lemmas.a1_total_perturbation", "lemmas.a5_compounding", "lemmas.a6_norm_after_t1"),
         *("lemmas.a7_alignment", "lemmas.a8_coverage", "lemmas"),
     ],
-    ["verdicts", "store", "plan", "search", "tasks", "judging", "harness"],
+    ["verdicts", "store", "plan", "search", "tasks", "judging", "harness", "advisor", "measuring"],
     ["reporting.mathml", "reporting.plots", "reporting.page", "reporting", "terminal", "cli", "__main__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

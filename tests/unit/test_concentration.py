@@ -35,7 +35,7 @@ def never_too_often(failures: int, trials: int, delta: float) -> bool:
     return p_value(failures, trials, delta) > 1e-6
 
 
-CASES = [(0.4, 1.0, 50, 1000, 3.0), (1.0, 1.0, 20, 50, 0.5), (0.05, 2.0, 3, 4000, 5.0)]
+CASES = [(0.4, 1.0, 50, 1000, 3.0), (1.0, 1.0, 20, 50, 0.5), (0.05, 2.0, 3, 4000, 5.0), (0.5, 1.0, 90, 50, 3.0)]
 
 
 @pytest.mark.parametrize(("mean", "top", "p", "n", "t"), CASES)

@@ -7,6 +7,7 @@ import sympy
 
 from mimtheory.activations import ACTIVATION_NAMES
 from mimtheory.experiment import Experiment
+from mimtheory.kernels.hessian_power import roundings
 from mimtheory.population import Setting
 from mimtheory.stage_one import gradient, symmetric_start
 
@@ -212,6 +213,18 @@ def test_the_rounding_bound_covers_extended_precision() -> None:
         off = np.linalg.norm((run.trajectory[t + 1] - W).astype(float), axis=1).max()
         assert off <= run.errors[t + 1]
         assert run.errors[t + 1] <= 1e-9 * run.norms[t + 1].max()
+
+
+def test_the_rounding_bound_is_that_of_its_derivation() -> None:
+    e = make(n=400, d=20, beta1=0.2, eps0=0.1)
+    run, n = e.run, 400
+    norms, slopes = np.linalg.norm(e.X, axis=1), 2 * np.abs(e.T)  # f = 0 at the start: l' is T
+    u, w = np.abs(e.X @ run.start.T), 0.1
+    of_sums, of_products = (k * 2**-53 / (1 - k * 2**-53) for k in (roundings(n, 20), 3 + 2 * 6 + 48))
+    fresh = run.eta[0] * (of_sums * ((slopes * norms) @ u).max() / n + of_products * (slopes @ norms**2) / n * w)
+    Q = run.eta[0] * e.sample.s_X.value**2 * run.q_ceiling[0]
+    expected = (run.h[0].max() + 3 * Q) * 2**-50 * w + 2 * (fresh + 2**-50 * abs(run.gamma[0]) * w)
+    assert run.errors[1] == pytest.approx(expected, rel=1e-12, abs=0)
 
 
 def test_equal_steps_end_where_the_theory_looks() -> None:

@@ -104,8 +104,8 @@ def test_the_status_of_a_claim(tallies: list[Tally], level: str, controls: bool,
 
 
 def test_cells_with_a_larger_delta_decide_the_pooled_test() -> None:
-    # 6 failures of 12: refuted at 0.01, not at 0.3
-    mixed = [tally(violated=6, holds=6, delta=0.01), tally(holds=1, delta=0.3)]
+    # 9 failures of 12: refuted at 0.01, not at 0.3
+    mixed = [tally(violated=9, holds=3, delta=0.01), tally(holds=1, delta=0.3)]
     assert claim_status(mixed[:1], "G", ALPHA, True) == "refuted"
     assert claim_status(mixed, "G", ALPHA, True) != "refuted"
 

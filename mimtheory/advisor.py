@@ -1,0 +1,217 @@
+"""Answers without a draw: does the theory apply, what do its bounds say at this d and n, which T1, how large an n.
+
+Everything here is a claim of level P evaluated, or a finding; nothing is simulated.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mimtheory.assumptions import ASSUMPTIONS, Finding, check
+from mimtheory.hessian import ExpectedHessian, expected_hessian
+from mimtheory.lemmas import REGISTRY, find_claim
+from mimtheory.lemmas.a5_compounding import largest_eps0
+from mimtheory.population import Population, Setting
+from mimtheory.registry import Claim
+
+__all__ = ["Bound", "Exploration", "Window", "explore", "findings", "required_n", "window"]
+
+_LARGEST_N = 10**9
+_STEPS = 64
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a claim of level P states for a Setting: infinite where it says nothing."""
+
+    claim: Claim
+    values: tuple[float, ...]
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it says anything."""
+        return any(math.isfinite(value) for value in self.values)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Steps T at which alignment has come and coverage has not gone, by the expected rates alone.
+
+    Attributes
+    ----------
+    T_min : int or None
+        First T at which (rho_b/rho_r)^T sqrt((d-r)/r) <= 1: the median neuron points more to the signal than away
+        from it. None where rho_r <= rho_b.
+    T_max : int or None
+        Last T at which (rho_1/rho_r)^T <= 10: ten times the condition number of the start. None for no limit.
+    rho_1, rho_r, rho_b : float
+        Largest and smallest |eigenvalue| of E H on the signal, and that of the bulk, widened to the edge of its spread
+        2 sqrt(E T^2 d/n) around c0.
+    """
+
+    T_min: int | None
+    T_max: int | None
+    rho_1: float
+    rho_r: float
+    rho_b: float
+
+    @property
+    def empty(self) -> bool:
+        """Whether no number of steps serves."""
+        return self.T_min is None or (self.T_max is not None and self.T_max < self.T_min)
+
+
+def findings(setting: Setting, delta: float = 0.01) -> tuple[Finding, ...]:
+    """Every assumption for this Setting, with numbers and advice.
+
+    The condition on eps0 is A.5's, explicit: sufficient, not sharp.
+    """
+    population = Population(setting)
+    return (*(check(label, population) for label in ASSUMPTIONS), _epsilon0(population, delta))
+
+
+def _epsilon0(population: Population, delta: float) -> Finding:
+    label, eps0 = "ass:epsilon0", population.setting.eps0
+    if check("assumption_activation", population).status == "fails":
+        return Finding(label, "undecided", "A.5 needs the activation within its assumption.", {"eps0": eps0})
+    largest = largest_eps0(population, delta)
+    numbers = {"eps0": eps0, "largest": largest}
+    if eps0 <= largest:
+        return Finding(label, "holds", f"A.5 allows eps0 up to {largest:.3g} here.", numbers)
+    reason = f"A.5 asks for eps0 <= {largest:.3g}; it is sufficient, not sharp: larger starts work in practice."
+    return Finding(label, "fails", reason, numbers)
+
+
+def bounds(setting: Setting, delta: float = 0.01) -> tuple[Bound, ...]:
+    """Every claim of level P at this Setting, without a draw."""
+    population = Population(setting)
+    claims = [claim for lemma in REGISTRY for claim in lemma.claims.values() if claim.level == "P"]
+    return tuple(Bound(claim, _stated(claim, population, delta)) for claim in claims)
+
+
+def _stated(claim: Claim, population: Population, delta: float) -> tuple[float, ...]:
+    if population.setting.centre == "fitted" or any(
+        check(label, population).status == "fails" for label in claim.needs
+    ):
+        return (math.inf,)
+    stated = np.atleast_1d(np.asarray(claim.stated(population, delta), dtype=np.float64))
+    return tuple(float(value) for value in stated)
+
+
+def required_n(label: str, setting: Setting, delta: float = 0.01) -> int | None:
+    """The smallest n at which a claim of level P says something; None if none up to 10^9 does.
+
+    Raises
+    ------
+    ValueError
+        For a claim of another level, which needs a draw.
+    """
+    claim = find_claim(label)
+    if claim.level != "P":
+        raise ValueError(f"label = {label!r} has level {claim.level}; allowed: claims of level P, which need no draw")
+
+    def speaks(n: int) -> bool:
+        population = Population(dataclasses.replace(setting, n=n))
+        return any(math.isfinite(value) for value in _stated(claim, population, delta))
+
+    low, high = 0, 1
+    while not speaks(high):
+        if high >= _LARGEST_N:
+            return None
+        low, high = high, min(4 * high, _LARGEST_N)
+    while high - low > max(1, high // 1000):
+        middle = (low + high) // 2
+        low, high = (low, middle) if speaks(middle) else (middle, high)
+    return high
+
+
+def window(setting: Setting) -> Window:
+    """The window [T_min, T_max] of stage one from the expected Hessian, with the spread of the bulk at this n/d."""
+    population = Population(setting)
+    step, gamma = population.eta1 * setting.a_scale, population.gamma1
+    signal = np.abs(gamma - step * (np.linalg.eigvalsh(population.C) + population.c0))
+    edge = 2 * math.sqrt(max(population.moments.mean_T2, 0.0) * population.d / population.n)
+    bulk = max(abs(gamma - step * (population.c0 + sign * edge)) for sign in (1, -1)) if population.p else 0.0
+    rho_1, rho_r = float(signal.max()), float(signal.min())
+    return Window(_first(population, bulk, rho_r), _last(rho_1, rho_r), rho_1, rho_r, bulk)
+
+
+def _first(population: Population, bulk: float, rho_r: float) -> int | None:
+    if population.p == 0 or bulk == 0:
+        return 1
+    if rho_r <= bulk:
+        return None
+    return max(1, math.ceil(math.log(math.sqrt(population.p / population.r)) / math.log(rho_r / bulk)))
+
+
+def _last(rho_1: float, rho_r: float) -> int | None:
+    if rho_r == 0:
+        return 0
+    growth = math.log(rho_1 / rho_r)
+    return None if growth * _STEPS < math.log(10) else math.floor(math.log(10) / growth)
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What is known of a problem before anything is drawn.
+
+    Attributes
+    ----------
+    setting : Setting
+    delta : float
+    """
+
+    setting: Setting
+    delta: float
+
+    @cached_property
+    def hessian(self) -> ExpectedHessian:
+        """The expected Hessian, at this centre and noise."""
+        s = self.setting
+        return expected_hessian(s.link, s.loss, Population(s).centre, s.label_noise)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """The assumptions."""
+        return findings(self.setting, self.delta)
+
+    @cached_property
+    def bounds(self) -> tuple[Bound, ...]:
+        """The bounds of every lemma without a draw."""
+        return bounds(self.setting, self.delta)
+
+    @cached_property
+    def window(self) -> Window:
+        """The steps that stage one should take."""
+        return window(self.setting)
+
+    @cached_property
+    def required_n(self) -> dict[str, int | None]:
+        """For each bound the smallest n at which it speaks."""
+        return {bound.claim.label: required_n(bound.claim.label, self.setting, self.delta) for bound in self.bounds}
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{f.label}</td><td>{f.status}</td><td>{f.reason}</td></tr>" for f in self.findings)
+        return f"{self.hessian._repr_html_()}<table>{rows}</table>"
+
+
+def explore(link: str, loss: str = "huber(1)", *, d: int = 100, n: int | None = None, **fields: object) -> Exploration:
+    """Everything that the theory says of a problem without a draw.
+
+    Parameters
+    ----------
+    link, loss
+        As for `Setting`.
+    d, n : int
+        n = 40 d if not given.
+    **fields
+        Other fields of `Setting`, and ``delta`` (default 0.01).
+    """
+    delta = fields.pop("delta", 0.01)
+    if not isinstance(delta, int | float) or not 0 < delta < 1:
+        raise ValueError(f"delta = {delta!r}; allowed: a number with 0 < delta < 1")
+    setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": 40 * d if n is None else n, **fields})
+    return Exploration(setting, float(delta))

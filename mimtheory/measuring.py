@@ -1,0 +1,312 @@
+"""One table of claims for one draw, or for your own arrays.
+
+`measure` checks a lemma on a draw of a Setting. `check_data` checks what can be checked on given inputs, labels and
+start: claims of levels I and D, and of these only those that do not need to know the hidden subspace or the link.
+"""
+
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from mimtheory.activations import Activation, activation
+from mimtheory.assumptions import Finding
+from mimtheory.experiment import Experiment
+from mimtheory.lemmas import REGISTRY, find_claim, find_lemma
+from mimtheory.losses import Loss, loss
+from mimtheory.operators import EmpiricalHessian, spectral_norm
+from mimtheory.population import Setting, check_integer, check_real
+from mimtheory.registry import Claim
+from mimtheory.relations import Relation
+from mimtheory.sample import Sample, fitted_centre
+from mimtheory.stage_one import Run
+
+__all__ = ["DataReport", "Row", "check_data", "measure"]
+
+Floats = NDArray[np.float64]
+_LEVEL = 1e-4  # false-alarm rate of each check of X
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim: both sides at the entry with the largest ratio, and what they show; `reason` where it was skipped."""
+
+    claim: str
+    level: str
+    outcome: str
+    measured: float
+    stated: float
+    ratio: float
+    reason: str = ""
+
+
+def measure(label: str, setting: Setting, rng: int = 0, delta: float = 0.01) -> list[Row]:
+    """Check a lemma ("A.4") or a claim ("A.4/max_q") on one draw.
+
+    Parameters
+    ----------
+    label : str
+    setting : Setting
+    rng : int
+        Seed of the draw, as for `numpy.random.default_rng`.
+    delta : float
+        Failure probability of claims of levels G and P.
+    """
+    claims = [find_claim(label)] if "/" in label else list(find_lemma(label).claims.values())
+    e = Experiment(setting, rng)
+    return [_row(claim, claim.check(e, delta)) for claim in claims]
+
+
+def _row(claim: Claim, relation: Relation) -> Row:
+    worst = relation.worst
+    sides = (math.nan, math.nan) if worst is None else (relation.measured[worst], relation.stated[worst])
+    return Row(claim.label, claim.level, relation.outcome, float(sides[0]), float(sides[1]), relation.ratio)
+
+
+class _Unknown(Exception):
+    """A claim asked for something that the user's arrays do not tell."""
+
+
+@dataclass(frozen=True)
+class _DataSetting:
+    """What a Setting says, read off the arrays; there is no link."""
+
+    loss: Loss
+    activation: Activation
+    d: int
+    n: int
+    m: int
+    steps: int
+    eta1: float
+    beta1: float | None
+    eta_last: float | None
+    eps0: float
+    a_scale: float
+    centre: float | str
+
+
+class _DataPopulation:
+    """The part of a Population that does not need the link; the mean of T stands for c0, which only chooses V_hat."""
+
+    def __init__(self, setting: _DataSetting, r: int | None, c0: float) -> None:
+        self.setting, self.d, self.n, self.c0 = setting, setting.d, setting.n, c0
+        self.eta1, self.T1, self._r = setting.eta1, setting.steps, r
+        self.gamma1 = 0.0 if setting.beta1 is None else 1 - setting.eta1 * setting.beta1
+        self.T = self.T1 if self.gamma1 == 0 else self.T1 - 1
+        self.f_stays_zero = self.gamma1 == 0 and setting.activation.even
+
+    @property
+    def r(self) -> int:
+        if self._r is None:
+            raise _Unknown("the number r of hidden directions is not given")
+        return self._r
+
+    @property
+    def p(self) -> int:
+        return self.d - self.r
+
+    def __getattr__(self, name: str) -> Any:
+        raise _Unknown(f"{name} needs the link function, which is not given")
+
+
+class _DataSample(Sample):
+    """A Sample made of given arrays; U is unknown."""
+
+    def __init__(self, population: _DataPopulation, X: Floats, y: Floats, c: float) -> None:
+        self.population, self.X, self.y, self.centre = population, X, y, c  # type: ignore[assignment]
+        self.T = population.setting.loss.dl(c, y)
+        self.S_hat = EmpiricalHessian(X, self.T)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("U", "Z"):
+            raise _Unknown("the hidden subspace is not given")
+        raise AttributeError(name)
+
+
+class _DataRun(Run):
+    """Stage one from a given start."""
+
+    def __init__(self, sample: _DataSample, a: Floats, W: Floats) -> None:
+        super().__init__(sample, np.random.default_rng(0))
+        self.a, self.start = a, W
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What `check_data` found.
+
+    Attributes
+    ----------
+    inputs : tuple of Finding
+        Whether X looks centred, white and Gaussian, as the theory assumes.
+    rows : tuple of Row
+        The claims of levels I and D.
+    """
+
+    inputs: tuple[Finding, ...]
+    rows: tuple[Row, ...]
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<tr><td>{f.label}</td><td>{f.status}</td><td>{f.reason}</td></tr>" for f in self.inputs)
+        cells += "".join(
+            f"<tr><td>{row.claim}</td><td>{row.outcome}</td><td>{row.reason or f'{row.ratio:.3g}'}</td></tr>"
+            for row in self.rows
+        )
+        return f"<table>{cells}</table>"
+
+
+def check_data(
+    X: Floats,
+    y: Floats,
+    W: Floats,
+    *,
+    loss: "str | Loss" = "squared",
+    activation: "str | Activation" = "1-cos",
+    a_scale: float = 1.0,
+    centre: "float | str" = "fitted",
+    T1: int = 4,
+    eta1: float | None = None,
+    beta1: float | None = None,
+    r: int | None = None,
+) -> DataReport:
+    """Check the statements that hold for every draw on your own data, stage one started from W.
+
+    Parameters
+    ----------
+    X : (n, d), y : (n,), W : (m, d)
+        Inputs, labels, and the rows of the first layer at the start; m even. The first half of the neurons has
+        a_j = a_scale, the second -a_scale.
+    loss, activation, a_scale, T1, beta1
+        As for `Setting`.
+    centre : float or "fitted"
+    eta1 : float
+        1/(a_scale |S_hat|) if not given.
+    r : int
+        Number of hidden directions, if known: without it A.7 and A.8 are skipped.
+
+    Raises
+    ------
+    ValueError
+        Naming the array, its shape or value, and what is allowed.
+    """
+    X, y, W = _checked(X, y, W)
+    _check_numbers(X.shape[1], a_scale, centre, T1, eta1, beta1, r)
+    l, sigma = _loss(loss), _activation(activation)  # noqa: E741 - the theory's symbol
+    c = fitted_centre(l, y) if centre == "fitted" else float(centre)
+    S_norm = float(spectral_norm(EmpiricalHessian(X, l.dl(c, y)).matrix).value)
+    step = eta1 if eta1 is not None else 1 / (a_scale * S_norm) if S_norm > 0 else 1.0
+    (n, d), eps0 = X.shape, float(np.linalg.norm(W, axis=1).max())
+    setting = _DataSetting(l, sigma, d, n, W.shape[0], T1, step, beta1, None, eps0, a_scale, centre)
+    population = _DataPopulation(setting, r, float(l.dl(c, y).mean()))
+    sample = _DataSample(population, X, y, c)
+    a = np.repeat([a_scale, -a_scale], W.shape[0] // 2)
+    e = SimpleNamespace(
+        setting=setting,
+        population=population,
+        sample=sample,
+        run=_DataRun(sample, a, W),
+        labels=sample,
+        X=X,
+        y=y,
+        T=sample.T,
+        S_hat=sample.S_hat,
+        a=a,
+    )
+    claims = [claim for lemma in REGISTRY for claim in lemma.claims.values() if not claim.probabilistic]
+    return DataReport(_looks(X), tuple(_checked_row(claim, e) for claim in claims))
+
+
+def _loss(given: "str | Loss") -> Loss:
+    return loss(given)
+
+
+def _activation(given: "str | Activation") -> Activation:
+    found = activation(given)
+    if found.reason is not None:
+        raise ValueError(f"activation = {found.text!r}: {found.reason}; allowed: those within assumption_activation")
+    return found
+
+
+def _checked(X: Floats, y: Floats, W: Floats) -> tuple[Floats, Floats, Floats]:
+    X, y, W = (np.ascontiguousarray(array, dtype=np.float64) for array in (X, y, W))
+    if X.ndim != 2 or X.shape[0] < 1 or y.shape != X.shape[:1]:
+        raise ValueError(f"X has shape {X.shape}, y {y.shape}; allowed: (n, d) and (n,)")
+    if W.ndim != 2 or W.shape[1] != X.shape[1] or W.shape[0] % 2 or not W.shape[0]:
+        raise ValueError(f"W has shape {W.shape}; allowed: (m, {X.shape[1]}) with m even")
+    for name, array in (("X", X), ("y", y), ("W", W)):
+        if not np.isfinite(array).all():
+            where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(f"{name}{list(where)} = {array[where]}; allowed: finite numbers")
+    return X, y, W
+
+
+def _check_numbers(
+    d: int,
+    a_scale: float,
+    centre: float | str,
+    T1: int,
+    eta1: float | None,
+    beta1: float | None,
+    r: int | None,
+) -> None:
+    check_real("a_scale", a_scale, 1e-100, "a finite number >= 1e-100")
+    check_integer("T1", T1, 1, "an integer from 1")
+    if centre != "fitted":
+        check_real("centre", centre, -math.inf, "a finite number or 'fitted'")
+    if eta1 is not None:
+        check_real("eta1", eta1, 5e-324, "None or a finite number > 0")
+    if beta1 is not None:
+        check_real("beta1", beta1, 0.0, "None or a finite number >= 0")
+    if r is not None and not 1 <= r <= d:
+        raise ValueError(f"r = {r!r}; allowed: None or an integer from 1 to d = {d}")
+
+
+def _checked_row(claim: Claim, e: Any) -> Row:
+    try:
+        relation = claim.compare(claim.measured(e), claim.stated(e))
+    except _Unknown as unknown:
+        return Row(claim.label, claim.level, "skipped", math.nan, math.nan, math.nan, str(unknown))
+    return _row(claim, relation)
+
+
+def _looks(X: Floats) -> tuple[Finding, ...]:
+    """Four statistics of X whose laws under the theory's assumption are known, or nearly, each at level 1e-4."""
+    n, d = X.shape
+    centred = float(n * (X.mean(axis=0) ** 2).sum())
+    scale = float((X**2).sum())
+    kurtosis = float((X**4).mean())
+    correlations = (X.T @ X)[np.triu_indices(d, 1)] if d > 1 else np.zeros(1)
+    cross = float((correlations**2).sum() / n)
+    pairs = d * (d - 1) / 2
+    tests = (
+        ("centred", stats.chi2.sf(centred, d), f"n |mean of x|^2 = {centred:.4g}, expected {d}"),
+        ("unit variance", _two_sided((scale - n * d) / math.sqrt(2 * n * d)), f"mean of x^2 = {scale / (n * d):.4g}"),
+        (
+            "uncorrelated",
+            _sum_of_squares(cross, pairs, pairs * (2 + 6 / n + 4 * d / n)) if d > 1 else 1.0,
+            f"sum of squared correlations = {cross:.4g}, expected {pairs:.4g}",
+        ),
+        (
+            "fourth moment of a Gaussian",
+            _two_sided((kurtosis - 3) / math.sqrt(96 / (n * d))),
+            f"mean of x^4 = {kurtosis:.4g}, expected 3",
+        ),
+    )
+    return tuple(
+        Finding(f"X {name}", "holds" if p >= _LEVEL else "fails", f"{text} (p = {p:.2g}).", {"p": float(p)})
+        for name, p, text in tests
+    )
+
+
+def _sum_of_squares(value: float, mean: float, variance: float) -> float:
+    """Two-sided p-value under the gamma law of this mean and variance, which has the skewness of sums of squares."""
+    law = stats.gamma(mean**2 / variance, scale=variance / mean)
+    return float(min(1.0, 2 * min(law.sf(value), law.cdf(value))))
+
+
+def _two_sided(z: float) -> float:
+    return float(2 * stats.norm.sf(abs(z)))
