@@ -148,6 +148,7 @@ def _plan(
     lemmas: list[str], profile: str | None, given: dict[str, Any], trials: int | None, delta: float | None, rng: int
 ) -> "Plan":
     from mimtheory.lemmas import REGISTRY, find_lemma
+    from mimtheory.operators import DENSE_LIMIT
     from mimtheory.plan import Plan, PlanRow, read_plan
     from mimtheory.population import Setting
 
@@ -164,7 +165,9 @@ def _plan(
     labels = [find_lemma(label).label for label in lemmas] or [lemma.label for lemma in REGISTRY]
     assert trials is not None
     assert delta is not None
-    return Plan("custom", tuple(PlanRow(label, setting, trials, delta) for label in labels), rng)
+    rows = tuple(PlanRow(label, setting, trials, delta) for label in labels)
+    drawn = setting.d <= DENSE_LIMIT and any(find_lemma(label).cost == "run" for label in labels)
+    return Plan("custom", rows, rng, portrait=setting if drawn else None)
 
 
 def _run(plan: "Plan", out: Path, json: bool) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
@@ -22,6 +23,9 @@ from mimtheory.sample import memory_limit
 from mimtheory.store import Store, content_key, fingerprint
 from mimtheory.tasks import Row, Task, check_memory, execute, groups_of, tasks_of
 from mimtheory.verdicts import Report
+
+if TYPE_CHECKING:
+    from mimtheory.portrait import Portrait
 
 __all__ = ["run"]
 
@@ -57,6 +61,7 @@ def run(plan: Plan, store: Store, *, command: str, workers: int = 2, progress: P
             rows[task] = row
     reused = len(rows)
     _compute([task for task in tasks if task not in rows], rows, store, workers, progress)
+    not_run = tuple(_not_run(tasks, rows))
     return Report(
         command=command,
         profile=plan.profile,
@@ -66,10 +71,11 @@ def run(plan: Plan, store: Store, *, command: str, workers: int = 2, progress: P
         rows_computed=len(rows) - reused,
         rows_reused=reused,
         lemmas=judge(plan, {task: rows[task] for task in tasks if task in rows}),
-        not_run=tuple(_not_run(tasks, rows)),
+        not_run=not_run,
         environment=_environment(),
         version=__version__,
         code=fingerprint(),
+        portrait=_portrait(plan) if not not_run else None,
     )
 
 
@@ -104,6 +110,12 @@ def _compute(todo: list[Task], rows: dict[Task, Row], store: Store, workers: int
             pool.shutdown(cancel_futures=True)
             for future in [future for future in waiting if not future.cancelled()]:
                 keep(future)
+
+
+def _portrait(plan: Plan) -> "Portrait | None":
+    from mimtheory.portrait import portrait  # imports SymPy, which a run that is refused does without
+
+    return portrait(plan.portrait, plan.rng) if plan.portrait else None
 
 
 def _not_run(tasks: list[Task], rows: dict[Task, Row]) -> Iterable[str]:

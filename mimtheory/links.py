@@ -45,6 +45,12 @@ ZOO = {
     "h2h2": "He2(z1) + 0.7*He2(z2)",
     "mixed": "1.2*h2(z1) - 0.9*h2(z2) + 0.5*h4(z1)",
     "r3": "0.9*He2(z1) - 0.8*He2(z2) + 0.7*He2(z3) + 0.5*z1*z2*z3",
+    "product": "z1*z2",
+    "skewed": "He2(z1)/2 + He3(z2)/6",
+    "staircase2": "z1 + z1*z2",
+    "staircase3": "z1 + z1*z2 + z1*z2*z3",
+    "odd": "z1**3",
+    "octic": "h8(z1) + h2(z2)/2",
 }
 
 

@@ -51,12 +51,14 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows, the seed, and how many examples a search for counterexamples of levels I and D may try."""
+    """Rows, the seed, how many examples a search for counterexamples of levels I and D may try, and the setting whose
+    stage one the report draws."""
 
     profile: str
     rows: tuple[PlanRow, ...]
     rng: int = 0
     examples: int = 50
+    portrait: Setting | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.rng, bool) or not isinstance(self.rng, int) or self.rng < 0:
@@ -81,7 +83,7 @@ def read_plan(profile: str) -> Plan:
         raise ValueError(f"profile = {profile!r} is unknown; allowed: {', '.join(PROFILES)}")
     raw = tomllib.loads((files("mimtheory") / "plans" / f"{profile}.toml").read_text(encoding="utf-8"))
     rows = tuple(row for entry in raw["row"] for row in _expand(entry))
-    return Plan(profile, rows, examples=raw["examples"])
+    return Plan(profile, rows, examples=raw["examples"], portrait=Setting.from_dict(raw["portrait"]))
 
 
 def _expand(entry: dict[str, Any]) -> list[PlanRow]:

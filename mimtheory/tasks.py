@@ -114,8 +114,8 @@ def tasks_of(plan: Plan) -> list[Task]:
 
 
 def lemmas_of(plan: Plan) -> list[Lemma]:
-    """The lemmas of a plan, each once."""
-    return [find_lemma(label) for label in dict.fromkeys(row.lemma for row in plan.rows)]
+    """The lemmas of a plan in the order of their labels."""
+    return [find_lemma(label) for label in sorted({row.lemma for row in plan.rows})]
 
 
 def _control_tasks(lemma: Lemma, rng: int) -> list[Task]:

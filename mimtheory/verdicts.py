@@ -11,13 +11,16 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.special import bdtrc, betaincinv
 
 from mimtheory.registry import Level, Provenance
 from mimtheory.relations import Kind, Outcome
+
+if TYPE_CHECKING:
+    from mimtheory.portrait import Portrait
 
 __all__ = [
     "ADVICE",
@@ -175,6 +178,7 @@ class Report:
     environment: dict[str, str]
     version: str
     code: str
+    portrait: "Portrait | None" = None
 
     @property
     def claims(self) -> tuple[ClaimVerdict, ...]:

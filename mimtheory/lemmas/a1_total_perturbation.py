@@ -6,7 +6,7 @@ known.
 
 Tightness: the form with |Q w| is within a factor 1 to 2; with |Q||w| 2 to 10, since w is seldom where Q is largest; the
 product form adds that |w| grows less than h (10 to 100 in high dimension, loose by more than 10). The recursion
-without a draw uses the worst sample at every step and is loose by 100 and more.
+without a draw uses the worst sample at every step and is loose by 30 to 300.
 
 Proofs: docs/theory/stage_one.md.
 """

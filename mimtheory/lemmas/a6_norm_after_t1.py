@@ -5,9 +5,9 @@ eigenvector of H times h^T, and, while the bulk still carries the norm, much mor
 eps0^2 tr(H^{2T})/d.
 
 Tightness: the two-sided form is within 1 to 3 of the difference it bounds. The Chernoff form is within 1.1 to 1.5
-while the bulk carries the norm, and 2 to 5 afterwards, where it answers for a start nearly orthogonal to the signal.
-The form without a draw says something only where A.2's total is below the gap and |Delta| is below the delta-quantile
-of the overlap, of order delta/sqrt(d) for r = 1 (loose by more than 10 for delta = 0.01).
+while the bulk carries the norm, and afterwards 5 to 50 (loose), where it answers for a start nearly orthogonal to the
+signal. The form without a draw says something only where A.2's total is below the gap and |Delta| is below the
+delta-quantile of the overlap, of order delta/sqrt(d) for r = 1 (loose by more than 10 for delta = 0.01).
 
 Proofs: docs/theory/stage_one.md.
 """

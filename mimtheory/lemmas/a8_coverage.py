@@ -5,7 +5,7 @@ condition number by at most rho_1/rho_r, and after T steps it has grown at least
 Together with A.7 this leaves a window [T_min, T_max] of steps.
 
 Tightness: the upper bound is reached within a factor of 2 to 3, the lower one within cond(B0)^2. The bound for
-spherical starts is within 2 for m' >= 32 and d >= 50; for small m' it says nothing.
+spherical starts is within 2 to 5 for m' >= 256, loose by more than 10 for m' < 100, and says nothing for small m'.
 
 Proofs: docs/theory/stage_one.md.
 """

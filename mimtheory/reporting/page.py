@@ -17,6 +17,7 @@ from mimtheory.population import Setting
 from mimtheory.registry import LEVELS
 from mimtheory.reporting.mathml import formula, number
 from mimtheory.reporting.plots import SYMBOLS, comparison, marker, not_drawn, overview
+from mimtheory.reporting.run_plots import run_figures
 from mimtheory.verdicts import ADVICE, PROVENANCE, CellVerdict, ClaimVerdict, ControlVerdict, Report, Status
 
 __all__ = ["render", "write_page"]
@@ -78,8 +79,13 @@ def render(report: Report) -> str:
         verdict=_verdict(report),
         sentence=_sentence(report),
         overview=Markup(overview(report.claims)),
+        run_figures=_run_figures(report),
         style=Markup(source.joinpath("page.css").read_text(encoding="utf-8")),
     )
+
+
+def _run_figures(report: Report) -> list[tuple[Markup, str]]:
+    return [(Markup(drawn), words) for drawn, words in run_figures(report.portrait)] if report.portrait else []
 
 
 # The truth in one sentence
@@ -182,19 +188,32 @@ def _moment(started: str) -> str:
 
 
 def _symbols(text: str) -> Markup:
-    """Escaped text in which S_hat has its hat, and H_j, Q^(t) and x_i^T have their indices below and above."""
-    return Markup(re.sub(r"\b([A-Za-z])(?:_(hat|\w)\b)?(?:\^(\(\w\)|\w\b))?", _symbol, str(escape(text))))
+    """Escaped text as one would print it: S_hat has its hat, indices and powers stand below and above, rho is a
+    Greek letter."""
+    escaped = str(escape(text)).replace("&lt;=", "≤").replace("&gt;=", "≥").replace("-&gt;", "→")
+    return Markup(_SYMBOL.sub(_symbol, escaped))
+
+
+_NAMES = ("gamma", "delta", "eta", "theta", "lambda", "rho", "sigma", "omega", "kappa", "psi", "eps", "Delta")
+_GREEK = dict(zip(_NAMES, "γδηθλρσωκψεΔ", strict=True))
+_SYMBOL = re.compile(
+    rf"\b(?P<letter>[A-Za-z]|{'|'.join(_GREEK)})(?P<digit>0\b)?(?:_(?P<below>hat\b|\w\b|\{{[^}}]*\}}))?"
+    r"(?:\^(?P<above>\([\w+]+\)|\w\b|\{[^}]*\}))?(?![A-Za-z0-9_])"
+    r"|(?<=[)|;\]])(?:_(?P<after_below>\{[^}]*\}))?\^(?P<after>\w\b|\{[^}]*\})"
+)
 
 
 def _symbol(found: re.Match[str]) -> str:
-    letter, below, above = found.groups()
-    if not (below or above):
-        return letter
-    hat = below == "hat"
-    return (
-        f"{letter}{chr(0x302) if hat else ''}"
-        f"{f'<sub>{below}</sub>' if below and not hat else ''}{f'<sup>{above}</sup>' if above else ''}"
-    )
+    if found["after"]:
+        return _index("sub", found["after_below"]) + _index("sup", found["after"])
+    hat = found["below"] == "hat"
+    letter = _GREEK.get(found["letter"], found["letter"]) + (chr(0x302) if hat else "")
+    below = None if hat else found["below"] or found["digit"]
+    return letter + _index("sub", below) + _index("sup", found["above"])
+
+
+def _index(tag: str, content: str | None) -> str:
+    return f"<{tag}>{content.strip('{}')}</{tag}>" if content else ""
 
 
 def _prose(text: str) -> Markup:

@@ -1,11 +1,7 @@
-"""Figures as inline SVG: text stays text, colours are CSS variables of the page, equal data give equal bytes."""
+"""Figures of claims: how tight each is, and every trial of one."""
 
-import io
 import math
-import re
 from collections.abc import Iterator, Sequence
-from html import escape
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from mimtheory.reporting.drawing import BAND, INK, PAPER, SERIES, SOFT, STYLE, VARIABLES, WIDTH, log_ticks, svg
 from mimtheory.reporting.mathml import number
 from mimtheory.verdicts import CellVerdict, ClaimVerdict, Status
 
@@ -32,34 +29,7 @@ SYMBOLS: dict[Status, str] = {
     "error": "!",
 }
 
-# Colours that stand for CSS variables until the figure is finished.
-_INK, _SOFT, _GRID, _BAND, _PAPER = "#000001", "#000002", "#000003", "#000004", "#000005"
-_SERIES = tuple(f"#0000{number:02x}" for number in range(0x11, 0x18))
-_VARIABLES = {
-    _INK: "ink",
-    _SOFT: "soft",
-    _GRID: "grid",
-    _BAND: "band",
-    _PAPER: "paper",
-    **{colour: f"series{i}" for i, colour in enumerate(_SERIES)},
-}
 _SHAPES = "osD^vPX*"  # one more than colours: the pairs repeat only after 56 cells
-_WIDTH = 340.0  # points; the width of a phone, so that no text shrinks there
-
-_STYLE: dict[Any, object] = {
-    "svg.fonttype": "none",
-    "font.size": 11.5,
-    "font.family": "DejaVu Sans",  # for measuring; the page sets its own
-    "axes.edgecolor": _SOFT,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _SOFT,
-    "ytick.color": _SOFT,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 
 
 def overview(claims: Sequence[ClaimVerdict]) -> str:
@@ -70,13 +40,13 @@ def overview(claims: Sequence[ClaimVerdict]) -> str:
     if not panels:
         return ""
     heights = [0.44 * len(panel) + 0.9 for panel in panels]
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH / 72, sum(heights)), layout="constrained")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH / 72, sum(heights)), layout="constrained")
         axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
         for ax, panel in zip(axes, panels, strict=True):
             identity = panel is identities
             _strips(ax, panel, "discrepancy / roundoff allowance" if identity else "measured / bound")
-        return _svg(figure, "overview", _overview_text(claims))
+        return svg(figure, "overview", _overview_text(claims))
 
 
 def _strips(ax: Axes, claims: Sequence[ClaimVerdict], label: str) -> None:
@@ -89,12 +59,12 @@ def _strips(ax: Axes, claims: Sequence[ClaimVerdict], label: str) -> None:
         words = f"{SYMBOLS[claim.status]} {claim.status}: {claim.label}"
         ax.text(0, y - 0.28, words, transform=ax.get_yaxis_transform(), parse_math=False, va="bottom")
         if values.size == 0:
-            ax.text(0, y, "nothing could be compared", transform=ax.get_yaxis_transform(), va="center", color=_SOFT)
+            ax.text(0, y, "nothing could be compared", transform=ax.get_yaxis_transform(), va="center", color=SOFT)
             continue
         start, median, worst = np.clip([_start(values), claim.ratio_median, claim.ratio_worst], low, high)
-        ax.plot([start, worst], [y, y], color=_SERIES[0], linewidth=2, solid_capstyle="butt")
-        ax.plot(median, y, "o", color=_SERIES[0], markeredgecolor=_PAPER, markersize=7)
-        ax.plot(worst, y, ">" if math.isinf(claim.ratio_worst) else "D", color=_SERIES[1], markersize=6, clip_on=False)
+        ax.plot([start, worst], [y, y], color=SERIES[0], linewidth=2, solid_capstyle="butt")
+        ax.plot(median, y, "o", color=SERIES[0], markeredgecolor=PAPER, markersize=7)
+        ax.plot(worst, y, ">" if math.isinf(claim.ratio_worst) else "D", color=SERIES[1], markersize=6, clip_on=False)
 
 
 def _start(values: Floats) -> float:
@@ -110,9 +80,9 @@ def _frame_strips(ax: Axes, rows: int, low: float, high: float, label: str) -> N
     ax.yaxis.set_major_locator(NullLocator())
     ax.spines["left"].set_visible(False)
     ax.set_xlabel(label)
-    ax.axvspan(1, high, color=_BAND, linewidth=0, zorder=0)
-    ax.axvline(1, color=_INK, linewidth=1.2)
-    _ticks(ax, "x")
+    ax.axvspan(1, high, color=BAND, linewidth=0, zorder=0)
+    ax.axvline(1, color=INK, linewidth=1.2)
+    log_ticks(ax, "x")
 
 
 def _overview_text(claims: Sequence[ClaimVerdict]) -> str:
@@ -125,10 +95,10 @@ def comparison(claim: ClaimVerdict) -> str:
     trials = sum(len(cell.ratios) for cell in claim.cells)
     if trials == not_drawn(claim):
         return ""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(layout="constrained")
         text = _discrepancies(figure, claim) if claim.kind == "equals" else _scatter(figure, claim)
-        return _svg(figure, claim.label, text)
+        return svg(figure, claim.label, text)
 
 
 def not_drawn(claim: ClaimVerdict) -> int:
@@ -140,7 +110,7 @@ def not_drawn(claim: ClaimVerdict) -> int:
 
 def _scatter(figure: Figure, claim: ClaimVerdict) -> str:
     """Log-log scatter of all trials; returns the text for those who do not see it."""
-    figure.set_size_inches(_WIDTH / 72, 0.86 * _WIDTH / 72)
+    figure.set_size_inches(WIDTH / 72, 0.86 * WIDTH / 72)
     ax = figure.subplots()
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -178,19 +148,19 @@ def _limit(ax: Axes, stated: Floats, measured: Floats, claim: ClaimVerdict) -> N
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, top)
     ends = [left, right]
-    ax.fill_between(ends, ends, [refuted, refuted], color=_BAND, linewidth=0, zorder=0)
-    ax.plot(ends, ends, color=_INK, linewidth=1.2)
+    ax.fill_between(ends, ends, [refuted, refuted], color=BAND, linewidth=0, zorder=0)
+    ax.plot(ends, ends, color=INK, linewidth=1.2)
     # one violation refutes a deterministic claim; at levels G and P it is a failure to be counted
     word = "refutes" if claim.delta is None else "failure"
     ax.text(*corner, word, transform=ax.transAxes, ha=align[0], va=align[1], style="italic")
     for axis in ("x", "y"):
-        _ticks(ax, axis)
+        log_ticks(ax, axis)
 
 
 def _discrepancies(figure: Figure, claim: ClaimVerdict) -> str:
     """Discrepancy of an identity over its allowance, a line a cell; returns the text for those who do not see it."""
     cells = [(i, np.array(cell.ratios)) for i, cell in enumerate(claim.cells) if cell.ratios]
-    figure.set_size_inches(_WIDTH / 72, 0.22 * len(cells) + 1.0)
+    figure.set_size_inches(WIDTH / 72, 0.22 * len(cells) + 1.0)
     ax = figure.subplots()
     low, high = _decades(np.concatenate([values for _, values in cells]))
     _frame_strips(ax, len(cells), low, high, "discrepancy / roundoff allowance")
@@ -217,24 +187,11 @@ def _decades(values: Floats) -> tuple[float, float]:
     return max(min(low / 1.5, 0.3), high * 1e-8), high
 
 
-def _ticks(ax: Axes, which: str) -> None:
-    """Plain numbers on a log axis; 2 and 5 are named as well where the axis is short."""
-    axis = ax.xaxis if which == "x" else ax.yaxis
-    low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
-    decades = math.log10(high / low)
-    subs = ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))[np.digitize(decades, (0.7, 1.5, 3.0))]
-    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=7))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
-    ax.grid(True, axis=which, color=_GRID, linewidth=0.7)  # type: ignore[arg-type]
-    ax.set_axisbelow(True)
-
-
 # Markers: the same shape and colour in the figure and in the tables beside it
 
 
 def _marker_style(i: int, size: float) -> dict[str, object]:
-    colour = _SERIES[i % len(_SERIES)]
+    colour = SERIES[i % len(SERIES)]
     return {"marker": _SHAPES[i % len(_SHAPES)], "color": colour, "markersize": size, "markeredgewidth": 0}
 
 
@@ -244,7 +201,7 @@ def marker(i: int) -> str:
     outline = style.get_path().transformed(style.get_transform())
     return (
         f'<svg class="marker" viewBox="-.8 -.8 1.6 1.6" aria-hidden="true"><path d="{"".join(_commands(outline))}" '
-        f'fill="var(--{_VARIABLES[_SERIES[i % len(_SERIES)]]})"/></svg>'
+        f'fill="var(--{VARIABLES[SERIES[i % len(SERIES)]]})"/></svg>'
     )
 
 
@@ -252,27 +209,3 @@ def _commands(outline: Outline) -> Iterator[str]:
     letters = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C"}
     for vertices, code in outline.iter_segments():
         yield "Z" if code == Outline.CLOSEPOLY else letters[code] + " ".join(f"{v:.3g}" for v in vertices)
-
-
-# SVG
-
-
-def _svg(figure: Figure, name: str, text: str) -> str:
-    """The figure as an svg element that can stand in a page beside others."""
-    figure.patch.set_visible(False)
-    for ax in figure.axes:
-        ax.patch.set_visible(False)
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    # a style element would reach the whole page, and the page has a font of its own
-    svg = re.sub(r"<defs>\s*<style.*?</defs>|font-family: [^;\"]*;? ?", "", svg, flags=re.DOTALL)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{variable})")
-    # names in a page are shared by all its figures
-    prefix = re.sub(r"\W", "-", name)
-    svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    opening = f'<svg class="figure" role="img" aria-label="{escape(text)}" viewBox='
-    return re.sub(r"<svg[^>]*?viewBox=", lambda _: opening, svg, count=1).strip()

@@ -27,8 +27,11 @@ FLOORS = [
         *("lemmas.a1_total_perturbation", "lemmas.a5_compounding", "lemmas.a6_norm_after_t1"),
         *("lemmas.a7_alignment", "lemmas.a8_coverage", "lemmas"),
     ],
-    ["verdicts", "store", "plan", "search", "tasks", "judging", "harness", "advisor", "measuring"],
-    ["reporting.mathml", "reporting.plots", "reporting.page", "reporting", "terminal", "cli", "__main__"],
+    ["advisor", "measuring", "portrait", "verdicts", "store", "plan", "search", "tasks", "judging", "harness"],
+    [
+        *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots", "reporting.page"),
+        *("reporting", "terminal", "cli", "__main__"),
+    ],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}

@@ -17,6 +17,7 @@ import pytest
 from mimtheory.registry import Level
 from mimtheory.relations import Relation, at_most
 from mimtheory.reporting import mathml, plots, render, write_page
+from mimtheory.reporting import page as page_module
 from mimtheory.reporting.mathml import formula, number
 from mimtheory.verdicts import (
     ADVICE,
@@ -430,3 +431,18 @@ def test_colours_contrast_with_their_ground_in_both_schemes(text: str, scheme: i
         for ground in ("paper", "card", "band"):
             low, high = sorted((luminance(colour), luminance(colours[ground])))
             assert (high + 0.05) / (low + 0.05) >= needed, (name, ground)
+
+
+@pytest.mark.parametrize(
+    ("plain", "printed"),
+    [
+        ("S_hat", "S\u0302"),
+        ("w_j^(t+1)", "w<sub>j</sub><sup>(t+1)</sup>"),
+        ("rho_1/rho_r a step", "ρ<sub>1</sub>/ρ<sub>r</sub> a step"),
+        ("|H^T w|^2/eps0^2", "|H<sup>T</sup> w|<sup>2</sup>/ε<sub>0</sub><sup>2</sup>"),
+        ("H^{2T} <= |X|_{2->4}^4", "H<sup>2T</sup> ≤ |X|<sub>2→4</sub><sup>4</sup>"),
+        ("beta1, eta_last and T1 of A.2", "beta1, eta_last and T1 of A.2"),
+    ],
+)
+def test_plain_text_is_printed_as_mathematics(plain: str, printed: str) -> None:
+    assert str(page_module._symbols(plain)) == printed
