@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mimtheory.measuring import DataReport, Row, check_data, measure
     from mimtheory.population import Population, Setting
     from mimtheory.store import rows
+    from mimtheory.training import Trained, train
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,7 @@ _HOME = {
     "Population": "population",
     "Row": "measuring",
     "Setting": "population",
+    "Trained": "training",
     "activation": "activations",
     "check_data": "measuring",
     "expected_hessian": "hessian",
@@ -41,6 +43,7 @@ _HOME = {
     "measure": "measuring",
     "required_n": "advisor",
     "rows": "store",
+    "train": "training",
 }
 
 __all__ = [
@@ -54,6 +57,7 @@ __all__ = [
     "Population",
     "Row",
     "Setting",
+    "Trained",
     "__version__",
     "activation",
     "check_data",
@@ -65,6 +69,7 @@ __all__ = [
     "measure",
     "required_n",
     "rows",
+    "train",
 ]
 
 

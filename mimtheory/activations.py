@@ -92,6 +92,11 @@ class Activation:
         result: Floats = np.where(np.abs(u) < self._near, near, far)
         return result
 
+    @property
+    def supremum(self) -> float:
+        """sup |sigma|: 2 for 1-cos, infinite for all others of the zoo and where it is not known."""
+        return 2.0 if self.text == "1-cos" else math.inf
+
     def kappa(self, u: ArrayLike) -> Floats:
         """Bound on |s(v) - 1| for |v| <= |u|: min(M3 |u|/2, |sigma'''(0)||u|/2 + M4 u^2/6), by Taylor's formula."""
         size = np.abs(np.asarray(u, dtype=np.float64))

@@ -48,6 +48,8 @@ BUDGET: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
         "A.7/too_early": {"ratio": _F(1, 3), "start": _F(1, 3), "spread": _F(1, 3)},
         "A.7/prior": {"start": _F(1, 5), **{event: _F(1, 5) for event in _GROWTH}},
         "A.8/start": {"condition": _F(1)},
+        "B.2/interval": {"mean": _F(1)},
+        "B.4/uniform": {"D2": _F(1)},
     }
 )
 

@@ -1,4 +1,4 @@
-"""Experiment: a Population, one draw of it and stage one on that, under the symbols of the theory. It computes
+"""Experiment: a Population, one draw of it and both stages on that, under the symbols of the theory. It computes
 nothing."""
 
 from functools import cached_property
@@ -10,6 +10,7 @@ from mimtheory.operators import EmpiricalHessian
 from mimtheory.population import Population, Setting
 from mimtheory.sample import Labels, Sample
 from mimtheory.stage_one import Run
+from mimtheory.stage_two import Outer
 
 __all__ = ["Experiment"]
 
@@ -54,6 +55,10 @@ class Experiment:
     def run(self) -> Run:
         # the sample first: the start is drawn after it from the same generator
         return Run(self.sample, self._rng, self._threads)
+
+    @cached_property
+    def outer(self) -> Outer:
+        return Outer(self.run, self._rng)
 
     @property
     def X(self) -> Floats:

@@ -115,6 +115,11 @@ class Link:
         return surd_to_sympy(total.terms.get((0,), {}))
 
     @property
+    def fourth_moment(self) -> "sympy.Expr":
+        """E g(z)^4, exact."""
+        return surd_to_sympy((self.polynomial**4).gaussian_mean())
+
+    @property
     def variance(self) -> "sympy.Expr":
         """Var g(z), exact."""
         import sympy

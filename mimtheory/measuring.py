@@ -6,7 +6,6 @@ start: claims of levels I and D, and of these only those that do not need to kno
 
 import math
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -135,6 +134,21 @@ class _DataRun(Run):
         self.a, self.start = a, W
 
 
+@dataclass(frozen=True, eq=False)
+class _DataExperiment:
+    """What the claims read of an Experiment, as far as arrays tell it."""
+
+    setting: _DataSetting
+    population: _DataPopulation
+    sample: _DataSample
+    run: _DataRun
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "outer":
+            raise _Unknown("stage two needs the link function, which is not given")
+        return self.sample if name == "labels" else getattr(self.run if name == "a" else self.sample, name)
+
+
 @dataclass(frozen=True)
 class DataReport:
     """What `check_data` found.
@@ -204,18 +218,7 @@ def check_data(
     population = _DataPopulation(setting, r, float(l.dl(c, y).mean()))
     sample = _DataSample(population, X, y, c)
     a = np.repeat([a_scale, -a_scale], W.shape[0] // 2)
-    e = SimpleNamespace(
-        setting=setting,
-        population=population,
-        sample=sample,
-        run=_DataRun(sample, a, W),
-        labels=sample,
-        X=X,
-        y=y,
-        T=sample.T,
-        S_hat=sample.S_hat,
-        a=a,
-    )
+    e = _DataExperiment(setting, population, sample, _DataRun(sample, a, W))
     claims = [claim for lemma in REGISTRY for claim in lemma.claims.values() if not claim.probabilistic]
     return DataReport(_looks(X), tuple(_checked_row(claim, e) for claim in claims))
 

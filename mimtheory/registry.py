@@ -52,12 +52,16 @@ Compare = Callable[["Rounded | ArrayLike", "Rounded | ArrayLike"], Relation]
 
 @dataclass(frozen=True)
 class Control:
-    """A structurally false variant of a claim, with the design on which the harness must refute it."""
+    """A structurally false variant of a claim, with the design on which the harness must refute it.
+
+    `measured` is the claim's own unless what is broken is the draw, such as shuffled labels.
+    """
 
     name: str
     why: str
     stated: Stated
     design: Mapping[str, Any]
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,19 +92,20 @@ class Claim:
     def probabilistic(self) -> bool:
         return self.level in ("G", "P")
 
-    def check(self, e: Draw, delta: float, stated: Stated | None = None) -> Relation:
-        """Compare measured and stated on one draw; a control's `stated` may stand in for the claim's own."""
-        stated = stated or self.stated
+    def check(self, e: Draw, delta: float, control: Control | None = None) -> Relation:
+        """Compare measured and stated on one draw; a control stands in for the claim's own sides."""
+        stated = control.stated if control else self.stated
+        measured = (control.measured if control else None) or self.measured
         if any(check(label, e.population).status == "fails" for label in self.needs):
             return says_nothing()
         if self.level == "P":
             # a centre fitted to the draw makes the T_i dependent: nothing is promised before the draw then
             if e.population.setting.centre == "fitted":
                 return says_nothing()
-            return self.compare(self.measured(e), stated(e.population, delta))
+            return self.compare(measured(e), stated(e.population, delta))
         if self.level == "G":
-            return self.compare(self.measured(e), stated(self.lemma.given(e), delta))
-        return self.compare(self.measured(e), stated(e))
+            return self.compare(measured(e), stated(self.lemma.given(e), delta))
+        return self.compare(measured(e), stated(e))
 
     def __repr__(self) -> str:
         return f"<claim {self.label}[{self.level}]: {self.summary}>"
@@ -174,14 +179,17 @@ class Lemma:
 
         return register
 
-    def control(self, claim: Claim, *, why: str, **design: Any) -> Callable[[Stated], Control]:
+    def control(
+        self, claim: Claim, *, why: str, measured: Measured | None = None, **design: Any
+    ) -> Callable[[Stated], Control]:
         """Register the decorated function as a false variant of `claim`, refuted on `design`.
 
-        The design names fields of a Setting (link, loss, d, n, ...) and may name trials and delta.
+        The design names fields of a Setting (link, loss, d, n, ...) and may name trials and delta; `measured` is given
+        where the draw is what the control breaks.
         """
 
         def register(stated: Stated) -> Control:
-            control = Control(stated.__name__, why, stated, MappingProxyType(design))
+            control = Control(stated.__name__, why, stated, MappingProxyType(design), measured)
             claim.controls.append(control)
             return control
 

@@ -78,7 +78,6 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
     """
     if claim.probabilistic:
         raise ValueError(f"claim = {claim.label} has level {claim.level}; allowed: I or D (a seed can always be found)")
-    stated = control.stated if control else claim.stated
     ratios = [0.0]
     profile = settings(
         max_examples=examples,
@@ -90,7 +89,7 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
 
     def violates(case: tuple[Setting, int]) -> bool:
         setting, seed = case
-        relation = claim.check(Experiment(setting, seed), 0.5, stated)
+        relation = claim.check(Experiment(setting, seed), 0.5, control)
         if relation.outcome in ("holds", "violated"):
             ratios.append(relation.ratio)
         return relation.outcome in ("violated", "error")

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import ArpackError
 
 from mimtheory import __version__
 from mimtheory.experiment import Experiment
-from mimtheory.lemmas import find_lemma
+from mimtheory.lemmas import REGISTRY, find_lemma
 from mimtheory.operators import DENSE_LIMIT
 from mimtheory.plan import Plan, control_design
 from mimtheory.population import Setting
@@ -114,8 +114,9 @@ def tasks_of(plan: Plan) -> list[Task]:
 
 
 def lemmas_of(plan: Plan) -> list[Lemma]:
-    """The lemmas of a plan in the order of their labels."""
-    return [find_lemma(label) for label in sorted({row.lemma for row in plan.rows})]
+    """The lemmas of a plan in the order of the registry."""
+    planned = {row.lemma for row in plan.rows}
+    return [lemma for lemma in REGISTRY if lemma.label in planned]
 
 
 def _control_tasks(lemma: Lemma, rng: int) -> list[Task]:
@@ -189,7 +190,7 @@ def _searched(claim: Claim, examples: int) -> Row:
 def _check(lemma: Lemma, name: str, experiment: Experiment, delta: float) -> Row:
     claim, control = _find(lemma, name)
     try:
-        relation = claim.check(experiment, delta, control.stated if control else None)
+        relation = claim.check(experiment, delta, control)
     except (ArithmeticError, np.linalg.LinAlgError, ArpackError) as problem:
         return {"outcome": "error", "ratio": "nan", "message": f"{type(problem).__name__}: {problem}"}
     return _result(relation)

@@ -8,11 +8,23 @@ from mimtheory.lemmas.a5_compounding import lemma as a5
 from mimtheory.lemmas.a6_norm_after_t1 import lemma as a6
 from mimtheory.lemmas.a7_alignment import lemma as a7
 from mimtheory.lemmas.a8_coverage import lemma as a8
+from mimtheory.lemmas.b1_outer_descent import lemma as b1
+from mimtheory.lemmas.b2_test_error import lemma as b2
+from mimtheory.lemmas.b3_projection import lemma as b3
+from mimtheory.lemmas.b4_uniform_deviation import lemma as b4
+from mimtheory.lemmas.b5_fitted_centre import lemma as b5
+from mimtheory.lemmas.corollary31 import lemma as corollary31
+from mimtheory.lemmas.theorem1 import lemma as theorem1
 from mimtheory.registry import Claim, Lemma
 
 __all__ = ["REGISTRY", "find_claim", "find_lemma"]
 
-REGISTRY: tuple[Lemma, ...] = (a1, a2, a3, a4, a5, a6, a7, a8)
+REGISTRY: tuple[Lemma, ...] = (
+    *(a1, a2, a3, a4, a5, a6, a7, a8),
+    *(b1, b2, b3, b4, b5),
+    theorem1,
+    corollary31,
+)
 
 
 def find_lemma(label: str) -> Lemma:

@@ -21,11 +21,14 @@ FLOORS = [
         "growth",
         "registry",
     ],
-    ["operators", "sample", "stage_one", "experiment"],
+    ["operators", "sample", "stage_one", "generalisation", "stage_two", "experiment", "training"],
     [
         *("lemmas.a2_operator_norm", "lemmas.a3_spectral_separation", "lemmas.a4_q_norm"),
         *("lemmas.a1_total_perturbation", "lemmas.a5_compounding", "lemmas.a6_norm_after_t1"),
-        *("lemmas.a7_alignment", "lemmas.a8_coverage", "lemmas"),
+        *("lemmas.a7_alignment", "lemmas.a8_coverage"),
+        *("lemmas.b1_outer_descent", "lemmas.b2_test_error", "lemmas.b3_projection"),
+        *("lemmas.b4_uniform_deviation", "lemmas.b5_fitted_centre"),
+        *("lemmas.theorem1", "lemmas.corollary31", "lemmas"),
     ],
     ["advisor", "measuring", "portrait", "verdicts", "store", "plan", "search", "tasks", "judging", "harness"],
     [

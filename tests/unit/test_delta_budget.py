@@ -16,7 +16,9 @@ def test_the_parts_of_a_claim_sum_to_one_exactly(label: str) -> None:
 
 def test_exactly_the_probabilistic_claims_have_a_budget() -> None:
     probabilistic = {c.label for lemma in REGISTRY for c in lemma.claims.values() if c.probabilistic}
-    assert probabilistic == set(BUDGET)
+    # finite readings: their failures are counted, not bounded event by event
+    readings = {"Theorem1/learns", "Corollary3.1/complexity"}
+    assert probabilistic - readings == set(BUDGET)
     for label in BUDGET:
         assert find_claim(label).label == label
 

@@ -34,7 +34,7 @@ def test_a_false_variant_is_found_and_its_example_is_a_violation(label: str) -> 
     found = search(claim, 300, control)
     assert found.counterexample is not None
     setting = Setting.from_dict(found.counterexample["setting"])
-    relation = claim.check(Experiment(setting, found.counterexample["seed"]), 0.5, control.stated)
+    relation = claim.check(Experiment(setting, found.counterexample["seed"]), 0.5, control)
     assert relation.outcome in ("violated", "error")
     assert claim.check(Experiment(setting, found.counterexample["seed"]), 0.5).outcome != "violated"
 

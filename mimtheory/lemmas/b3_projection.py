@@ -1,0 +1,131 @@
+"""Lemma B.3: what a network loses when its neurons are replaced by their parts in the hidden subspace.
+
+|f - f_U| in L2 is at most Lip(sigma) sum |a_j| |P_perp w_j|: alignment of stage one is what stage two needs, and no
+more. The same holds with means over any points in place of the expectation.
+
+Tightness: within 2 to 4 for weights of one sign, with which it is measured; trained weights have both signs, cancel,
+and the bound is then loose by more than 10.
+
+Proofs: docs/theory/stage_two.md.
+"""
+
+import numpy as np
+
+from mimtheory import generalisation
+from mimtheory.experiment import Experiment
+from mimtheory.registry import Lemma
+from mimtheory.relations import EPS, Rounded
+from mimtheory.stage_two import Outer
+
+__all__ = ["lemma"]
+
+lemma = Lemma(
+    "B.3",
+    "Neurons and their parts in the hidden subspace",
+    provenance="ours",
+    uses=("A.7",),
+    cost="run",
+    needs=("assumption_activation",),
+)
+
+
+def _weights(outer: Outer) -> np.ndarray:
+    """Outer weights 1/m, which no cancellation makes small."""
+    m = outer.W.shape[0]
+    return np.full(m, 1 / m)
+
+
+def _projected(outer: Outer) -> np.ndarray:
+    return outer.law.inside @ outer.U
+
+
+def distance(e: Experiment) -> Rounded:
+    """(E (f - f_U)^2)^(1/2)."""
+    if e.population.p == 0:
+        return Rounded(np.empty(0))
+    outer = e.outer
+    network = outer.network(_weights(outer))
+    inside = type(network)(_projected(outer), network.a, network.b, network.centre, network.activation)
+    return generalisation.distance(network, inside)
+
+
+@lemma.claim(
+    "D",
+    r"\|f - f_U\|_{L^2} \le \mathrm{Lip}(\sigma) \sum_j |a_j| \|P_\perp w_j\|",
+    measured=distance,
+)
+def projection(e: Experiment) -> Rounded:
+    """In expectation over x; infinite where sigma' is unbounded."""
+    if e.population.p == 0:
+        return Rounded(np.empty(0))
+    return _sum(e)
+
+
+@lemma.control(
+    projection, why="the Euclidean norm of the terms for their sum", link="h2h2", loss="huber(1)", d=40, n=400, m=32,
+    T1=2, trials=3,
+)  # fmt: skip
+def projection_of_root(e: Experiment) -> Rounded:
+    sizes = _across(e.outer) * np.abs(_weights(e.outer))
+    return Rounded(e.setting.activation.Lip * np.sqrt((sizes**2).sum()))
+
+
+def _across(outer: Outer) -> np.ndarray:
+    return np.asarray(np.linalg.norm(outer.W - _projected(outer), axis=1))
+
+
+def _sum(e: Experiment) -> Rounded:
+    sizes = _across(e.outer) * np.abs(_weights(e.outer))
+    if not np.isfinite(e.setting.activation.Lip):
+        return Rounded(np.inf)
+    return Rounded(
+        e.setting.activation.Lip * float(sizes.sum()), 10 * e.population.d * EPS * float(np.abs(e.outer.W).sum())
+    )
+
+
+def distance_on_sample(e: Experiment) -> Rounded:
+    """The root of the mean of (f - f_U)^2 over the points of D2."""
+    if e.population.p == 0:
+        return Rounded(np.empty(0))
+    outer, a = e.outer, _weights(e.outer)
+    inside = e.setting.activation.sigma(outer.Z @ outer.law.inside.T + outer.b)
+    difference = (outer.Phi - inside) @ a
+    size = float(np.abs(outer.Phi).mean() + np.abs(inside).mean())
+    return Rounded(np.sqrt((difference**2).mean()), 20 * (e.setting.m + 4) * EPS * size)
+
+
+@lemma.claim(
+    "D",
+    r"\|f - f_U\|_n \le \mathrm{Lip}(\sigma) \sum_j |a_j| \|P_\perp w_j \cdot x\|_n",
+    measured=distance_on_sample,
+)
+def projection_on_sample(e: Experiment) -> Rounded:
+    """With means over the points of D2, whatever their law; infinite where sigma' is unbounded."""
+    return _sum_on_sample(e, 1)
+
+
+@lemma.control(
+    projection_on_sample,
+    why="the Euclidean norm of the terms for their sum",
+    link="h2h2",
+    loss="huber(1)",
+    d=40,
+    n=400,
+    m=32,
+    T1=2,
+    trials=3,
+)
+def projection_on_sample_of_root(e: Experiment) -> Rounded:
+    return _sum_on_sample(e, 2)
+
+
+def _sum_on_sample(e: Experiment, order: int) -> Rounded:
+    if e.population.p == 0:
+        return Rounded(np.empty(0))
+    outer = e.outer
+    across = outer.products - outer.Z @ outer.law.inside.T
+    sizes = np.abs(_weights(outer)) * np.sqrt((across**2).mean(axis=0))
+    if not np.isfinite(e.setting.activation.Lip):
+        return Rounded(np.inf)
+    error = 20 * e.setting.m * EPS * float(np.abs(outer.products).mean())
+    return Rounded(e.setting.activation.Lip * np.linalg.norm(sizes, order), error)

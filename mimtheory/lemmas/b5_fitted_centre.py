@@ -1,0 +1,79 @@
+"""Lemma B.5: what a fitted centring constant changes.
+
+l' is Lipschitz, so T_chat and T_c differ by at most L2 |chat - c| at every label: S_hat moves by at most that times
+|X|_op^2/n. And for a loss with continuous derivative the fitted constant makes the mean of the T_i vanish exactly.
+
+Tightness: reached at every label where l is quadratic between the two constants.
+
+Proofs: docs/theory/stage_two.md.
+"""
+
+import numpy as np
+
+from mimtheory.experiment import Experiment
+from mimtheory.registry import Lemma
+from mimtheory.relations import EPS, Rounded, equals
+from mimtheory.sample import fitted_centre
+
+__all__ = ["lemma"]
+
+lemma = Lemma("B.5", "A fitted centring constant", provenance="ours", needs=("assumption_loss_relaxed",))
+
+
+def _fitted(e: Experiment) -> float:
+    return fitted_centre(e.setting.loss, e.y)
+
+
+def largest_change(e: Experiment) -> Rounded:
+    """max_i |l'(chat, y_i) - l'(c, y_i)|, c being that of the population."""
+    loss, c = e.setting.loss, e.population.centre
+    change = np.abs(loss.dl(_fitted(e), e.y) - loss.dl(c, e.y)).max()
+    return Rounded(change, 8 * EPS * float(np.abs(loss.dl(c, e.y)).max() + np.abs(e.y).max()))
+
+
+@lemma.claim("D", r"|T_{\hat c}(y) - T_c(y)| \le L_2 |\hat c - c|", measured=largest_change)
+def lipschitz(e: Experiment) -> Rounded:
+    """At every label; infinite for a loss whose derivative jumps."""
+    return _lipschitz(e, 1.0)
+
+
+@lemma.control(lipschitz, why="half of L2", link="h2h2", loss="huber(1)", d=5, n=300, centre=0.5, trials=3)
+def lipschitz_of_half(e: Experiment) -> Rounded:
+    return _lipschitz(e, 0.5)
+
+
+def _lipschitz(e: Experiment, factor: float) -> Rounded:
+    c, fitted = e.population.centre, _fitted(e)
+    return Rounded(factor * e.setting.loss.L2 * abs(fitted - c), 4 * EPS * (abs(c) + abs(fitted)))
+
+
+def pulls_up(e: Experiment) -> Rounded:
+    """The mean of max(l'(chat, y_i), 0); empty for a loss whose derivative jumps."""
+    return _pull(e, _fitted(e), 1)
+
+
+def _pull(e: Experiment, c: float, sign: int) -> Rounded:
+    """The root is found to 4 ulps of the range of labels; then n summands of that size."""
+    loss, y = e.setting.loss, e.y
+    if not np.isfinite(loss.L2):
+        return Rounded(np.empty(0))
+    slopes, width = loss.dl(c, y), float(np.ptp(y)) + abs(c)
+    return Rounded(np.maximum(sign * slopes, 0).mean(), 16 * EPS * (loss.L2 * width + float(np.abs(slopes).mean())))
+
+
+@lemma.claim(
+    "I",
+    r"\frac1n \sum_i T_i^+ = \frac1n \sum_i T_i^-,\quad T_i = \ell'(\hat c, y_i)",
+    measured=pulls_up,
+    compare=equals,
+)
+def centred(e: Experiment) -> Rounded:
+    """The fitted constant is the root of the mean derivative: labels above and below pull alike."""
+    return _pull(e, _fitted(e), -1)
+
+
+@lemma.control(
+    centred, why="the mean of the labels for the fitted constant", link="h2h2", loss="huber(1)", d=5, n=300, trials=3
+)
+def centred_at_mean(e: Experiment) -> Rounded:
+    return _pull(e, float(e.y.mean()), -1)

@@ -1,0 +1,76 @@
+"""Corollary 3.1: the sample and time complexity that follow from Theorem 1.
+
+The paper has a corollary of this number whose text this project does not have; our reading: with between N and 2 N
+samples a stage, N = 30 d E T^2/min l_k(C)^2, the network of Theorem 1 learns within kappa d^2 additions and
+multiplications, kappa = 60 (E T^2/min l_k(C)^2) (6 m (T1 + 2) + 2 m^2), which does not depend on d but through T1.
+
+Tightness: the count is within 2 to 4 of its bound; the error is that of Theorem 1.
+
+Proofs: docs/theory/stage_two.md.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimtheory.experiment import Experiment
+from mimtheory.lemmas.theorem1 import half_of_variance, sample_size, test_error
+from mimtheory.population import Population
+from mimtheory.registry import Lemma
+from mimtheory.relations import EPS, Rounded
+from mimtheory.training import cost_of
+
+__all__ = ["lemma"]
+
+Floats = NDArray[np.float64]
+
+lemma = Lemma(
+    "Corollary3.1",
+    "Sample and time complexity",
+    provenance="numbered",
+    uses=("Theorem1",),
+    cost="run",
+    needs=("assumption_activation",),
+)
+
+
+def error_and_operations(e: Experiment) -> Rounded:
+    """Test error, and counted additions and multiplications of both stages."""
+    error, operations = test_error(e), cost_of(e.setting, 0).total
+    return Rounded([float(error.value), operations], np.array([error.error, 4 * EPS * operations]))
+
+
+@lemma.claim(
+    "P",
+    r"N \le n \le 2N \Rightarrow \mathbb E (f - g)^2 \le \tfrac12 \mathrm{Var}\, g \text{ within } \kappa d^2"
+    r" \text{ operations}",
+    measured=error_and_operations,
+    needs=("assumption_ell",),
+)
+def complexity(population: Population, delta: float) -> Floats:
+    """Both at once; infinite where Theorem 1 promises nothing, or n is more than twice what it asks for."""
+    return _complexity(population, 2)
+
+
+@lemma.control(
+    complexity,
+    why="d for d^2: linear time",
+    link="h2h2",
+    loss="huber(2)",
+    d=100,
+    n=9000,
+    centre="population",
+    trials=4,
+)
+def complexity_of_linear_time(population: Population, delta: float) -> Floats:
+    return _complexity(population, 1)
+
+
+def _complexity(population: Population, power: int) -> Floats:
+    N, d, m = sample_size(population), population.d, population.setting.m
+    enough = N <= population.n <= 2 * N and 2 * math.sqrt(math.log(d)) <= population.T1 and m >= 32 * population.r
+    if not enough:
+        return np.array([math.inf, math.inf])
+    kappa = 2 * N / d * (6 * m * (population.T1 + 2) + 2 * m * m)
+    return np.array([half_of_variance(population), kappa * d**power])

@@ -1,0 +1,121 @@
+"""Theorem 1: from about d samples the network learns the whole link function.
+
+The paper states n = O~(d) samples, time O~(d^2), m = O~(1) and a test error that vanishes. Our finite reading, with
+constants that are this project's: with n at least 30 d E T^2/min l_k(C)^2 in each stage, T1 at least 2 sqrt(log d) and
+m at least 32 r neurons, the test error is at most half of Var g. What grows with d, n and T1 is measured by
+`python -m verification theorem1` and `steps`.
+
+Tightness: at the smallest n that it allows, the error is a thirtieth to a fifth of Var g; more samples lower it
+further, and the constant 30 is not the least possible.
+
+Proofs: docs/theory/stage_two.md says what is proved and what is measured.
+"""
+
+import math
+
+from mimtheory import generalisation
+from mimtheory.experiment import Experiment
+from mimtheory.population import Population
+from mimtheory.registry import Lemma
+from mimtheory.relations import Rounded
+from mimtheory.stage_two import OuterProblem, minimise
+
+__all__ = ["half_of_variance", "lemma", "sample_size", "test_error"]
+
+lemma = Lemma(
+    "Theorem1",
+    "Learning from about d samples",
+    provenance="title",
+    uses=("A.7", "A.8", "B.1", "B.2", "B.3", "B.4"),
+    cost="run",
+    needs=("assumption_activation",),
+)
+
+_SAMPLES, _NEURONS, _SHARE = 30.0, 32, 0.5
+
+
+def sample_size(population: Population) -> float:
+    """30 d E T^2/min l_k(C)^2: from here on the noise of S_hat is a fraction of the smallest signal."""
+    gap = population.gap
+    return math.inf if gap == 0 else _SAMPLES * population.d * population.moments.mean_T2 / gap**2
+
+
+def test_error(e: Experiment) -> Rounded:
+    """E (network - g)^2 after both stages."""
+    return generalisation.test_error(e.outer.learned, e.setting.link, e.U)
+
+
+def error_of_shuffled_labels(e: Experiment) -> Rounded:
+    """The same where the labels of D2 stand beside the wrong inputs."""
+    outer, reference = e.outer, e.outer.reference
+    y = outer.fresh("shuffle").permutation(outer.y)
+    shuffled = OuterProblem(outer.Phi, y, e.setting.loss, outer.centre, 1e-3 * reference.beta2)
+    network = outer.network(minimise(shuffled))
+    return generalisation.test_error(network, e.setting.link, e.U)
+
+
+@lemma.claim(
+    "P",
+    r"n \ge 30 d \frac{\mathbb E T^2}{\min_k \lambda_k(C)^2},\ T_1 \ge 2\sqrt{\log d},\ m \ge 32 r"
+    r" \Rightarrow \mathbb E (f - g)^2 \le \tfrac12 \mathrm{Var}\, g",
+    measured=test_error,
+    needs=("assumption_ell",),
+)
+def learns(population: Population, delta: float) -> float:
+    """Learning of the whole link, not only of its subspace; infinite where C is singular, or where n, T1 or m
+    is smaller than it asks for."""
+    enough = population.n >= sample_size(population) and 2 * math.sqrt(math.log(population.d)) <= population.T1
+    wide = population.setting.m >= _NEURONS * population.r
+    return half_of_variance(population) if enough and wide else math.inf
+
+
+def half_of_variance(population: Population) -> float:
+    """Half of Var g, the error of the best constant."""
+    return _SHARE * float(population.setting.link.variance)
+
+
+@lemma.control(
+    learns,
+    why="one step of stage one: a constant number of steps",
+    link="h4+h4",
+    loss="huber(1)",
+    d=200,
+    n=8000,
+    m=64,
+    T1=1,
+    centre="population",
+    trials=6,
+)
+def learns_in_one_step(population: Population, delta: float) -> float:
+    return half_of_variance(population)
+
+
+@lemma.control(
+    learns,
+    why="labels shuffled: nothing to learn",
+    measured=error_of_shuffled_labels,
+    link="h2h2",
+    loss="huber(2)",
+    d=20,
+    n=4000,
+    m=64,
+    centre="population",
+    trials=6,
+)
+def learns_from_shuffled_labels(population: Population, delta: float) -> float:
+    return half_of_variance(population)
+
+
+@lemma.control(
+    learns,
+    why="any loss: the squared loss on h4+h4 has C = 0",
+    link="h4+h4",
+    loss="squared",
+    d=100,
+    n=8000,
+    m=64,
+    centre="population",
+    trials=6,
+)
+def learns_with_any_loss(population: Population, delta: float) -> float:
+    return half_of_variance(population)

@@ -1,0 +1,206 @@
+"""Both stages of Algorithm 1, with what they cost and the test error they reach."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimtheory.experiment import Experiment
+from mimtheory.generalisation import Network, test_error
+from mimtheory.population import Setting, check_integer, check_real
+from mimtheory.relations import Rounded
+from mimtheory.sample import memory_limit
+from mimtheory.stage_two import (
+    Outer,
+    OuterProblem,
+    Path,
+    accelerated_descent,
+    gradient_descent,
+    minimise,
+    steps_to_reach,
+)
+
+__all__ = ["Cost", "Trained", "cost_of", "train"]
+
+Floats = NDArray[np.float64]
+
+SOLVERS = ("exact", "gradient", "accelerated")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Operations and bytes of the algorithm as the theory counts it: every sample has d coordinates.
+
+    Attributes
+    ----------
+    stage_one, stage_two : float
+        Additions and multiplications; a value of sigma or l' counts as one.
+    bytes : float
+        Read from X in both stages, one pass a step.
+    """
+
+    stage_one: float
+    stage_two: float
+    bytes: float
+
+    @property
+    def total(self) -> float:
+        return self.stage_one + self.stage_two
+
+
+def cost_of(setting: Setting, T2: int) -> Cost:
+    """Counted operations: 4 n d m + 5 n m a step of stage one; features, normal equations, and 4 n m a step of T2."""
+    n, d, m, T1 = setting.n, setting.d, setting.m, setting.steps
+    one = T1 * (4.0 * n * d * m + 5.0 * n * m)
+    two = 2.0 * n * d * m + n * m + n * m * (m + 1.0) + m**3 / 3 + T2 * 4.0 * n * m
+    return Cost(one, two, 8.0 * n * d * (T1 + 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What `train` returns.
+
+    Attributes
+    ----------
+    setting : Setting
+    experiment : Experiment
+        D1 and stage one, with `.trajectory` and `.alignments`.
+    network : Network
+    problem : OuterProblem
+    path : Path or None
+        The objective along gradient descent, where that was the solver.
+    test_error : Rounded
+        E (network - g)^2 for fresh x, from the law of (U x, W x), with a bound on its error.
+    variance : float
+        Var g, the error of the best constant.
+    cost : Cost
+    seconds : dict
+        Time of each phase.
+    """
+
+    setting: Setting
+    experiment: Experiment
+    network: Network
+    problem: OuterProblem
+    path: Path | None
+    test_error: Rounded
+    variance: float
+    cost: Cost
+    seconds: dict[str, float]
+
+    @cached_property
+    def least(self) -> float:
+        """The smallest objective."""
+        return self.problem.value(minimise(self.problem))
+
+    def T2_to_reach(self, share: float = 0.01) -> int | None:
+        """First step of stage two within `share` of the way from a = 0 to the minimum; None if T2 was too small, or
+        the solver was exact."""
+        return None if self.path is None else steps_to_reach(self.path, self.least, share)
+
+    def __repr__(self) -> str:
+        error = self.test_error
+        return (
+            f"Trained({self.setting.link.text!r}, {self.setting.loss.text!r}, d={self.setting.d}, n={self.setting.n}: "
+            f"test error {float(error.value):.4g} +- {error.error:.1g}, variance {self.variance:.4g})"
+        )
+
+    def _repr_html_(self) -> str:
+        error = self.test_error
+        rows = {
+            "test error": f"{float(error.value):.4g} ± {error.error:.1g}",
+            "variance of g": f"{self.variance:.4g}",
+            "median alignment": f"{float(np.median(self.experiment.alignments[-1])):.4g}",
+            "operations": f"{self.cost.total:.3g}",
+            **{f"seconds, {phase}": f"{spent:.3g}" for phase, spent in self.seconds.items()},
+        }
+        return (
+            "<table>" + "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows.items()) + "</table>"
+        )
+
+
+def train(
+    setting: Setting,
+    rng: int = 0,
+    *,
+    solver: str = "exact",
+    T2: int = 500,
+    beta2: float | None = None,
+    split: bool = True,
+) -> Trained:
+    """Train both layers and measure the test error.
+
+    Parameters
+    ----------
+    setting : Setting
+        n samples for each stage.
+    rng : int
+        Seed, as for `numpy.random.default_rng`.
+    solver : {"exact", "gradient", "accelerated"}
+        Of stage two: ridge or SciPy's solver, or T2 steps of (accelerated) gradient descent.
+    T2 : int
+        Steps of gradient descent.
+    beta2 : float
+        Ridge; None chooses it on the last 20 per cent of D2.
+    split : bool
+        Whether stage two has samples of its own; otherwise both stages use D1.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and what is allowed; for a loss with kinks and a descent.
+    """
+    _check(setting, solver, T2, beta2)
+    seconds: dict[str, float] = {}
+    generator = np.random.default_rng(rng)
+    e = Experiment(setting, generator)
+    with _timed("draw", seconds):
+        _ = e.sample
+    with _timed("stage one", seconds):
+        _ = e.trajectory
+    with _timed("stage two", seconds):
+        outer = e.outer if split else Outer(e.run, generator, split=False)
+        problem = outer.problem(beta2)
+        path = _descend(problem, solver, T2)
+        network = outer.network(minimise(problem) if path is None else path.a)
+    with _timed("test", seconds):
+        error = test_error(network, setting.link, e.U)
+    steps = 0 if path is None else T2
+    variance = float(setting.link.variance)
+    return Trained(setting, e, network, problem, path, error, variance, cost_of(setting, steps), seconds)
+
+
+def _descend(problem: OuterProblem, solver: str, T2: int) -> Path | None:
+    if solver == "exact":
+        return None
+    return gradient_descent(problem, T2) if solver == "gradient" else accelerated_descent(problem, T2)
+
+
+def _check(setting: Setting, solver: str, T2: int, beta2: float | None) -> None:
+    if solver not in SOLVERS:
+        raise ValueError(f"solver = {solver!r}; allowed: {', '.join(SOLVERS)}")
+    check_integer("T2", T2, 1, "an integer from 1")
+    if beta2 is not None:
+        check_real("beta2", beta2, 0.0, "None or a finite number >= 0")
+    if solver != "exact" and not math.isfinite(setting.loss.L2):
+        raise ValueError(
+            f"solver = {solver!r} needs a loss with Lipschitz derivative, not {setting.loss.text}; allowed: exact"
+        )
+    needed = setting.bytes + 8 * setting.n * (3 * setting.m + setting.link.r)
+    if needed > memory_limit():
+        raise ValueError(
+            f"d = {setting.d}, n = {setting.n}, m = {setting.m} needs {needed:,} bytes; "
+            f"allowed: at most the {memory_limit():,} of this machine"
+        )
+
+
+@contextmanager
+def _timed(phase: str, seconds: dict[str, float]) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - start
