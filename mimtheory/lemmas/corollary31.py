@@ -61,7 +61,7 @@ def complexity(population: Population, delta: float) -> Floats:
     d=100,
     n=9000,
     centre="population",
-    trials=4,
+    trials=8,
 )
 def complexity_of_linear_time(population: Population, delta: float) -> Floats:
     return _complexity(population, 1)
