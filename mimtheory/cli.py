@@ -147,21 +147,24 @@ def _centre(text: str | None) -> float | str | None:
 def _plan(
     lemmas: list[str], profile: str | None, given: dict[str, Any], trials: int | None, delta: float | None, rng: int
 ) -> "Plan":
+    from mimtheory.population import Setting, check_fits
+
+    if given and profile is not None:
+        raise ValueError(f"profile = {profile!r} cannot be combined with {', '.join(given)}; allowed: one of the two")
+    values = _DEFAULTS | given
+    values.setdefault("n", _SAMPLES_PER_DIMENSION * values["d"])
+    setting = Setting.from_dict(values)
+    check_fits(setting)
+    # what follows takes half a second to import, which a bad setting should not cost
     from mimtheory.lemmas import REGISTRY, find_lemma
     from mimtheory.operators import DENSE_LIMIT
     from mimtheory.plan import Plan, PlanRow, read_plan
-    from mimtheory.population import Setting
 
     # a zero must reach the validation of the plan, not be taken for "not given"
     trials = 24 if trials is None and given else trials
     delta = 0.01 if delta is None and given else delta
     if not given:
         return read_plan(profile or "quick").restricted(lemmas).with_overrides(trials=trials, delta=delta, rng=rng)
-    if profile is not None:
-        raise ValueError(f"profile = {profile!r} cannot be combined with {', '.join(given)}; allowed: one of the two")
-    values = _DEFAULTS | given
-    values.setdefault("n", _SAMPLES_PER_DIMENSION * values["d"])
-    setting = Setting.from_dict(values)
     labels = [find_lemma(label).label for label in lemmas] or [lemma.label for lemma in REGISTRY]
     assert trials is not None
     assert delta is not None

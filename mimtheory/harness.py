@@ -18,8 +18,7 @@ from threadpoolctl import threadpool_limits
 from mimtheory import __version__
 from mimtheory.judging import judge
 from mimtheory.plan import Plan
-from mimtheory.population import Population
-from mimtheory.sample import memory_limit
+from mimtheory.population import Population, memory_limit
 from mimtheory.store import Store, content_key, fingerprint
 from mimtheory.tasks import Row, Task, check_memory, execute, groups_of, tasks_of
 from mimtheory.verdicts import Report

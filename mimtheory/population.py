@@ -6,6 +6,7 @@ The expectations are imported when first computed: a Setting can be validated wi
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -21,7 +22,7 @@ from mimtheory.losses import Loss, loss
 if TYPE_CHECKING:
     from mimtheory.hessian import ExpectedHessian, Moments
 
-__all__ = ["Population", "Setting", "check_integer", "check_real"]
+__all__ = ["Population", "Setting", "check_fits", "check_integer", "check_real", "memory_limit"]
 
 Floats = NDArray[np.float64]
 _LARGEST = 10**9
@@ -146,6 +147,21 @@ def check_real(name: str, value: Any, least: float, allowed: str) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < least:
         raise ValueError(f"{name} = {value!r}; allowed: {allowed}")
+
+
+def memory_limit() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_fits(setting: Setting, more: int = 0) -> None:
+    """Refuse, with a ValueError, a draw whose predicted bytes, and `more` beside them, this machine does not have."""
+    needed = setting.bytes + more
+    if needed > memory_limit():
+        raise ValueError(
+            f"d = {setting.d}, n = {setting.n}, m = {setting.m} needs {needed:,} bytes; "
+            f"allowed: at most the {memory_limit():,} of this machine"
+        )
 
 
 class Population:

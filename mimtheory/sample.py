@@ -1,6 +1,5 @@
 """A draw: X explicit, labels, T_i, and S_hat with its blocks along and across the hidden subspace."""
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,17 +15,12 @@ from mimtheory.operators import (
     perp_restriction,
     spectral_norm,
 )
-from mimtheory.population import Population
+from mimtheory.population import Population, check_fits
 from mimtheory.relations import EPS, Rounded
 
-__all__ = ["Labels", "Sample", "Split", "fitted_centre", "memory_limit"]
+__all__ = ["Labels", "Sample", "Split", "fitted_centre"]
 
 Floats = NDArray[np.float64]
-
-
-def memory_limit() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @dataclass(frozen=True)
@@ -121,10 +115,7 @@ class Sample:
 
     def __init__(self, population: Population, rng: np.random.Generator, threads: int = 1) -> None:
         s = population.setting
-        if s.bytes > memory_limit():
-            raise ValueError(
-                f"d = {s.d}, n = {s.n} needs {s.bytes:,} bytes; allowed: at most the {memory_limit():,} of this machine"
-            )
+        check_fits(s)
         self.population = population
         q, upper = np.linalg.qr(rng.standard_normal((s.d, population.r)))
         self.U = np.ascontiguousarray((q * np.sign(np.diag(upper))).T)

@@ -20,10 +20,9 @@ from mimtheory.experiment import Experiment
 from mimtheory.lemmas import REGISTRY, find_lemma
 from mimtheory.operators import DENSE_LIMIT
 from mimtheory.plan import Plan, control_design
-from mimtheory.population import Setting
+from mimtheory.population import Setting, check_fits
 from mimtheory.registry import Claim, Control, Cost, Lemma
 from mimtheory.relations import Relation
-from mimtheory.sample import memory_limit
 from mimtheory.search import search
 
 __all__ = [
@@ -143,11 +142,7 @@ def check_memory(plan: Plan) -> int:
         If one draw does not fit into this machine's memory.
     """
     largest = max((task.setting for task in tasks_of(plan) if task.setting), key=lambda s: s.bytes)
-    if largest.bytes > memory_limit():
-        raise ValueError(
-            f"d = {largest.d}, n = {largest.n} needs {largest.bytes:,} bytes; "
-            f"allowed: at most the {memory_limit():,} of this machine"
-        )
+    check_fits(largest)
     return largest.bytes
 
 

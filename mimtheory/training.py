@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from mimtheory.experiment import Experiment
 from mimtheory.generalisation import Network, test_error
-from mimtheory.population import Setting, check_integer, check_real
+from mimtheory.population import Setting, check_fits, check_integer, check_real
 from mimtheory.relations import Rounded
-from mimtheory.sample import memory_limit
 from mimtheory.stage_two import (
     Outer,
     OuterProblem,
@@ -191,12 +190,7 @@ def _check(setting: Setting, solver: str, T2: int, beta2: float | None) -> None:
         raise ValueError(
             f"solver = {solver!r} needs a loss with Lipschitz derivative, not {setting.loss.text}; allowed: exact"
         )
-    needed = setting.bytes + 8 * setting.n * (3 * setting.m + setting.link.r)
-    if needed > memory_limit():
-        raise ValueError(
-            f"d = {setting.d}, n = {setting.n}, m = {setting.m} needs {needed:,} bytes; "
-            f"allowed: at most the {memory_limit():,} of this machine"
-        )
+    check_fits(setting, 8 * setting.n * (3 * setting.m + setting.link.r))
 
 
 @contextmanager

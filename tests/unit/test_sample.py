@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import null_space
 
 from mimtheory import operators
-from mimtheory import sample as sample_module
+from mimtheory import population as population_module
 from mimtheory.losses import loss
 from mimtheory.population import Population, Setting
 from mimtheory.sample import Sample, fitted_centre
@@ -122,6 +122,6 @@ def test_a_sample_with_a_fitted_centre_has_mean_zero_t() -> None:
 
 
 def test_a_draw_beyond_the_memory_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample_module, "memory_limit", lambda: 1000)
+    monkeypatch.setattr(population_module, "memory_limit", lambda: 1000)
     with pytest.raises(ValueError, match=r"needs .* bytes; allowed"):
         make()
