@@ -37,7 +37,10 @@ class ProjectedLaw:
         self.inside = W @ U.T
         across = W - self.inside @ U
         # W x = (W U^T) z + R^T g with R the triangular factor of the part of W across U
-        self._factor = np.asarray(np.linalg.qr(across.T, mode="r"))
+        factor = np.asarray(np.linalg.qr(across.T, mode="r"))
+        # rows that are rounding need no Gaussian: half of them where neurons come in pairs
+        sizes = np.linalg.norm(factor, axis=1)
+        self._factor = factor[sizes > 1e-14 * max(sizes.max(initial=0.0), 1e-300)]
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Z (n, r) and W x (n, m) of n independent points; allocates n (r + 2 m) doubles."""

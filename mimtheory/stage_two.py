@@ -17,6 +17,7 @@ from mimtheory.losses import Loss
 from mimtheory.stage_one import Run
 
 __all__ = [
+    "RIDGES",
     "Outer",
     "OuterProblem",
     "Path",
@@ -25,6 +26,7 @@ __all__ = [
     "draw_biases",
     "gradient_descent",
     "minimise",
+    "ridge_solution",
     "steps_to_reach",
 ]
 
@@ -218,11 +220,12 @@ def minimise(problem: OuterProblem) -> Floats:
     hundredth of the labels' standard deviation.
     """
     if problem.loss.text == "squared":
-        return _ridge(problem.gram, (problem.y - problem.centre) @ problem.Phi / problem.y.size, problem.beta2)
+        return ridge_solution(problem.gram, (problem.y - problem.centre) @ problem.Phi / problem.y.size, problem.beta2)
     return _minimise_smooth(problem)
 
 
-def _ridge(gram: Floats, target: Floats, beta2: float) -> Floats:
+def ridge_solution(gram: Floats, target: Floats, beta2: float) -> Floats:
+    """(gram + beta2 I)^-1 target, (m,), for gram = Phi^T Phi/n (m, m) and target = Phi^T y/n (m,)."""
     values, vectors = np.linalg.eigh(gram)
     # directions that rounding cannot tell from 0 carry no information
     kept = values > 1e-14 * values[-1]

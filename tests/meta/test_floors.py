@@ -21,7 +21,10 @@ FLOORS = [
         "growth",
         "registry",
     ],
-    ["operators", "sample", "stage_one", "generalisation", "stage_two", "experiment", "training"],
+    [
+        *("operators", "sample", "stage_one", "linearised"),
+        *("generalisation", "stage_two", "normal_equations", "experiment", "training"),
+    ],
     [
         *("lemmas.a2_operator_norm", "lemmas.a3_spectral_separation", "lemmas.a4_q_norm"),
         *("lemmas.a1_total_perturbation", "lemmas.a5_compounding", "lemmas.a6_norm_after_t1"),
