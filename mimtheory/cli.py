@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mimtheory.plan import Plan
     from mimtheory.verdicts import Report
 
-__all__ = ["app", "main"]
+__all__ = ["app", "guarded", "main"]
 
 app = typer.Typer(
     add_completion=False,
@@ -29,9 +29,14 @@ _SAMPLES_PER_DIMENSION = 40
 
 
 def main() -> None:
-    """Entry point: one line and exit code 2 for bad input, never a traceback."""
+    """Entry point of `mimtheory`."""
+    guarded(app)
+
+
+def guarded(application: typer.Typer) -> None:
+    """Run a command line and exit: one line and exit code 2 for bad input, never a traceback."""
     try:
-        code = app(standalone_mode=False)
+        code = application(standalone_mode=False)
     except ValueError as problem:
         _fail(str(problem))
     except Exception as problem:
@@ -182,7 +187,7 @@ def _run(plan: "Plan", out: Path, json: bool) -> int:
     check_memory(plan)
     store = Store(out)
     command = shlex.join(["mimtheory", *sys.argv[1:]])
-    with progress_bar() as progress:
+    with progress_bar("verifying") as progress:
         report = run(plan, store, command=command, progress=progress)
     store.close()
     (out / "report.json").write_text(report.to_json(), encoding="utf-8")

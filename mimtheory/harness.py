@@ -3,17 +3,13 @@
 A run that was interrupted takes up the rows it finds.
 """
 
-import itertools
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
-
-from threadpoolctl import threadpool_limits
 
 from mimtheory import __version__
 from mimtheory.judging import judge
@@ -22,11 +18,12 @@ from mimtheory.population import Population, memory_limit
 from mimtheory.store import Store, content_key, fingerprint
 from mimtheory.tasks import Row, Task, check_memory, execute, groups_of, tasks_of
 from mimtheory.verdicts import Report
+from mimtheory.workers import run_jobs
 
 if TYPE_CHECKING:
     from mimtheory.portrait import Portrait
 
-__all__ = ["run"]
+__all__ = ["environment", "run"]
 
 Progress = Callable[[float, float], None]
 
@@ -71,7 +68,7 @@ def run(plan: Plan, store: Store, *, command: str, workers: int = 2, progress: P
         rows_reused=reused,
         lemmas=judge(plan, {task: rows[task] for task in tasks if task in rows}),
         not_run=not_run,
-        environment=_environment(),
+        environment=environment(),
         version=__version__,
         code=fingerprint(),
         portrait=_portrait(plan) if not not_run else None,
@@ -84,31 +81,16 @@ def _compute(todo: list[Task], rows: dict[Task, Row], store: Store, workers: int
     for setting in dict.fromkeys(task.setting for task in todo if task.setting):
         Population(setting).prepare()  # before the pool: its cache is shared by all draws
     largest = max((task.setting.bytes for task in todo if task.setting), default=1)
-    workers = max(1, min(workers, memory_limit() // (2 * largest)))
-    with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as pool:
-        pending, waiting = iter(groups_of(todo)), dict[Future[list[Row]], tuple[Task, ...]]()
 
-        def keep(future: Future[list[Row]]) -> float:
-            group = waiting.pop(future)
-            for task, row in zip(group, future.result(), strict=True):
-                rows[task] = row
-                store.put(content_key(task.identity), row)
-            return sum(task.seconds for task in group)
+    def keep(group: tuple[Task, ...], computed: list[Row]) -> None:
+        nonlocal done
+        for task, row in zip(group, computed, strict=True):
+            rows[task] = row
+            store.put(content_key(task.identity), row)
+        done += sum(task.seconds for task in group)
+        report(done, total)
 
-        try:
-            while True:
-                # few futures at a time: an interrupt then has little to wait for
-                for group in itertools.islice(pending, 2 * workers - len(waiting)):
-                    waiting[pool.submit(execute, group)] = group
-                if not waiting:
-                    break
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    done += keep(future)
-                    report(done, total)
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            for future in [future for future in waiting if not future.cancelled()]:
-                keep(future)
+    run_jobs(groups_of(todo), execute, keep, max(1, min(workers, memory_limit() // (2 * largest))))
 
 
 def _portrait(plan: Plan) -> "Portrait | None":
@@ -127,7 +109,8 @@ def _not_run(tasks: list[Task], rows: dict[Task, Row]) -> Iterable[str]:
     return (f"{label}: {count} rows" for label, count in missing.items())
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Versions and machine, for the record of a run."""
     packages = ("numpy", "scipy", "sympy", "numba", "python-flint", "hypothesis")
     return {
         "python": sys.version.split()[0],

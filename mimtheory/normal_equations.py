@@ -13,7 +13,7 @@ from mimtheory.generalisation import Network, ProjectedLaw
 from mimtheory.population import Setting
 from mimtheory.stage_two import RIDGES, draw_biases, ridge_solution
 
-__all__ = ["NormalEquations", "ridge_network"]
+__all__ = ["NormalEquations", "ridge_network", "ridge_weights"]
 
 Floats = NDArray[np.float64]
 
@@ -79,11 +79,25 @@ def ridge_network(setting: Setting, U: Floats, W: Floats, centre: float, rng: np
     b, law = draw_biases(W.shape[0], rng), ProjectedLaw(U, W)
     cut = math.ceil((1 - _HELD_OUT) * setting.n)
     fit = _accumulated(setting, law, b, centre, cut, rng)
-    if cut == setting.n:
-        return Network(W, fit.solution(max(RIDGES)), b, centre, setting.activation)
     held_out = _accumulated(setting, law, b, centre, setting.n - cut, rng)
+    return Network(W, _chosen(fit, held_out), b, centre, setting.activation)
+
+
+def ridge_weights(Phi: Floats, y: Floats) -> Floats:
+    """The same outer weights (m,) for features (n, m) and labels (n,) that are kept."""
+    cut = math.ceil((1 - _HELD_OUT) * y.size)
+    fit, held_out = NormalEquations(Phi.shape[1]), NormalEquations(Phi.shape[1])
+    fit.add(Phi[:cut], y[:cut])
+    held_out.add(Phi[cut:], y[cut:])
+    return _chosen(fit, held_out)
+
+
+def _chosen(fit: NormalEquations, held_out: NormalEquations) -> Floats:
+    """The solution on all samples with the ridge that is best on those held out; the largest where there are none."""
+    if held_out.count == 0:
+        return fit.solution(max(RIDGES))
     ridge = min(RIDGES, key=lambda ridge: held_out.mean_square(fit.solution(ridge)))
-    return Network(W, fit.joined(held_out).solution(ridge), b, centre, setting.activation)
+    return fit.joined(held_out).solution(ridge)
 
 
 def _accumulated(

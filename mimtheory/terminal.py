@@ -145,12 +145,12 @@ def print_plan(plan: Plan) -> None:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[float, float], None]]:
+def progress_bar(what: str) -> Iterator[Callable[[float, float], None]]:
     """A bar on stderr with elapsed and remaining time; silent where stderr is no terminal."""
-    columns = (TextColumn("verifying"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("verifying", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

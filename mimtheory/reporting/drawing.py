@@ -45,7 +45,7 @@ STYLE: dict[Any, object] = {
 }
 
 
-def log_ticks(ax: Axes, which: str) -> None:
+def log_ticks(ax: Axes, which: str, grid: str = GRID) -> None:
     """Plain numbers on a log axis; 2 and 5 are named as well where the axis is short."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
@@ -54,7 +54,7 @@ def log_ticks(ax: Axes, which: str) -> None:
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=7))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
-    ax.grid(True, axis=which, color=GRID, linewidth=0.7)  # type: ignore[arg-type]
+    ax.grid(True, axis=which, color=grid, linewidth=0.7)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
 
 

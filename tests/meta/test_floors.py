@@ -33,7 +33,10 @@ FLOORS = [
         *("lemmas.b4_uniform_deviation", "lemmas.b5_fitted_centre"),
         *("lemmas.theorem1", "lemmas.corollary31", "lemmas"),
     ],
-    ["advisor", "measuring", "portrait", "verdicts", "store", "plan", "search", "tasks", "judging", "harness"],
+    [
+        *("advisor", "measuring", "portrait", "verdicts", "store", "plan", "search", "tasks", "judging"),
+        *("workers", "harness"),
+    ],
     [
         *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots", "reporting.page"),
         *("reporting", "terminal", "cli", "__main__"),
