@@ -224,7 +224,7 @@ def _outcome(criterion: Criterion, value: float | Sequence[float] | None) -> Out
         return Outcome(criterion, "skipped", None, "Not measured in this profile: run --profile full.")
     values = np.atleast_1d(np.asarray(value, dtype=float))
     within = (criterion.at_least <= values) & (values <= criterion.at_most)
-    # the value nearest to a limit, or the first beyond one; not a number is beyond every limit
+    # the value nearest to a limit, or the first beyond one; nan is beyond every limit
     room = [
         min(value - criterion.at_least, criterion.at_most - value) if ok else -math.inf
         for value, ok in zip(values, within, strict=True)

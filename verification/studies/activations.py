@@ -13,7 +13,7 @@ from verification.two_stages import error_of, prepared, second_stage
 
 LINK, LOSS = "h4+h4", "huber(1)"
 ACTIVATIONS = ("1-cos", "logcosh", "sqrt", "utanh", "asymmetric", "quadratic", "relu", "gelu", "silu", "softplus")
-M = 64
+M = 32
 
 
 def points(options: Options) -> list[tuple[Row, int]]:

@@ -5,6 +5,7 @@ kept. The smallest alpha with |D1| + |D2| = d^alpha is read from the median erro
 logarithms.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -66,37 +67,44 @@ def samples(table: Table, link: str, d: int, error: float) -> tuple[float, float
     return interval(errors, lambda sample: crossing(ratio, np.median(sample, axis=1), error))
 
 
-def _alpha(ratio: float, d: int) -> float:
-    return float(1 + np.log(ratio) / np.log(d))
+def _alpha(ratio: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """alpha with ratio d = d^alpha."""
+    return np.asarray(1 + np.log(ratio) / np.log(d))
 
 
 def values(table: Table, options: Options) -> Values:
-    links, dimensions = [link for link, _ in TARGETS], table.where(link="h2h2").values("d")
+    links, dimensions = [link for link, _ in TARGETS], np.array(table.where(link="h2h2").values("d"))
     needed = {
-        (link, error): [samples(table, link, d, error)[0] for d in dimensions] for link in links for error in ERRORS
+        (link, error): np.array([samples(table, link, d, error)[0] for d in dimensions])
+        for link in links
+        for error in ERRORS
     }
-    alphas = {
-        key: np.array([_alpha(x, d) for x, d in zip(found, dimensions, strict=True)]) for key, found in needed.items()
-    }
-    steps, gaps = [], []
-    for link in links:
-        for error, smaller in zip(ERRORS, (*ERRORS[1:], None), strict=True):
-            reached = alphas[link, error][np.isfinite(alphas[link, error])]
-            steps += list(np.diff(reached))
-            if smaller is not None:
-                gaps += list((alphas[link, smaller] - alphas[link, error])[np.isfinite(alphas[link, error])])
-    found: dict[str, float | list[float]] = {"decreasing": steps, "ordered": gaps}
+    alphas = {key: _alpha(ratio, dimensions) for key, ratio in needed.items()}
+    steps = [step for alpha in alphas.values() for step in np.diff(alpha[np.isfinite(alpha)])]
+    gaps = [
+        gap
+        for link in links
+        for error, smaller in itertools.pairwise(ERRORS)
+        for gap in alphas[link, smaller] - alphas[link, error]
+        if np.isfinite(gap)
+    ]
+    found: dict[str, float | list[float]] = {"decreasing": steps, "ordered": gaps, "bias": _bias(table)}
     if options.full:
-        within = [np.array(x)[np.array(dimensions) >= 100] for x in needed.values()]
+        within = [ratio[dimensions >= 100] for ratio in needed.values()]
         found["collapse"] = [float(x.max() / x.min()) for x in within if np.isfinite(x).all()]
-        found["per_cent"] = max(needed["h2h2", 0.01])
+        found["per_cent"] = float(needed["h2h2", 0.01].max())
         found["per_mille"] = float(np.median(table.where(purpose="smallest").column("error")))
-    found["per_doubling"] = _ratios(table)
-    biased = {
-        name: np.median(table.where(purpose="bias", engine=name).column("error")) for name in ("direct", "linearised")
-    }
-    found["bias"] = float(biased["linearised"] / biased["direct"])
+        found["per_doubling"] = _ratios(table)
     return found
+
+
+def _bias(table: Table) -> float:
+    """Median error without X over that on explicit data."""
+    rows = table.where(purpose="bias")
+    return float(
+        np.median(rows.where(engine="linearised").column("error"))
+        / np.median(rows.where(engine="direct").column("error"))
+    )
 
 
 def _ratios(table: Table) -> list[float]:
@@ -130,7 +138,7 @@ def _draw_link(axes: list[Axes], table: Table, link: str) -> None:
         d, middle, low, high = np.array(reached).T if reached else np.empty((4, 0))
         high = np.where(np.isfinite(high), high, middle)
         style: dict[str, Any] = {"color": COLOURS[k], "marker": SHAPES[k], "capsize": 2, "label": label}
-        exponent = [1 + np.log(x) / np.log(d) for x in (middle, low, high)]
+        exponent = [_alpha(x, d) for x in (middle, low, high)]
         exponents.errorbar(d, exponent[0], [exponent[0] - exponent[1], exponent[2] - exponent[0]], **style)
         collapse.errorbar(d, middle, [middle - low, high - middle], **style)
     exponents.set(title=f"{link}: smallest α", ylabel="α with |D₁| + |D₂| = d^α", xlabel="d")

@@ -139,10 +139,8 @@ def _draw_fixed(ax: Axes, table: Table) -> None:
         found, low, high = fixed(table, T)
         band(ax, d, values, k, f"T = {T}: exponent {found:.2f} ({low:.2f} to {high:.2f})")
     d, values = _alignment(table).by_seed("d", "overlap1")
-    logarithmic = [
-        _alignment(table).where(d=int(x)).column(f"overlap{min(LAST, steps_of_order_log(int(x)))}") for x in d
-    ]
-    band(ax, d, np.array(logarithmic), 3, "T = 2.5 log d")
+    growing = [_alignment(table).where(d=int(x)).column(f"overlap{min(LAST, steps_of_order_log(int(x)))}") for x in d]
+    band(ax, d, np.array(growing), 3, "T = 2.5 log d")
     ax.set(xlabel="d", ylabel="mean overlap²", title="A fixed number of steps")
     logarithmic(ax, "y")
     numbered(ax, "x", d.tolist())

@@ -111,17 +111,18 @@ def values(table: Table, options: Options) -> Values:
     d, ratio, resamples = thresholds(table)
     exponents = [slope(d, sample) for sample in resamples if np.isfinite(sample).all()]
     of_nd, of_d, _ = _cost_exponents(table)
-    steps = [float(np.median(row)) for row in table.where(part="cost").by_seed("d", "T2")[1]]
     needed = widths(table)
-    return {
+    found: dict[str, float | list[float]] = {
         "exponent": slope(d, ratio),
-        "exponent_interval": [float(q) for q in np.quantile(exponents, [0.025, 0.975])],
         "flat": float(ratio.max() / ratio.min()),
         "operations_nd": of_nd,
         "operations_d": of_d,
-        "T2": max(steps) / min(steps),
         "width": max(needed) / min(needed),
     }
+    if options.full:
+        found["exponent_interval"] = [float(q) for q in np.quantile(exponents, [0.025, 0.975])]
+        found["T2"] = list(exponent(*table.where(part="cost").by_seed("d", "T2"))[1:])
+    return found
 
 
 def draw(table: Table, options: Options) -> dict[str, Figure]:
