@@ -29,10 +29,11 @@ def interval(values: Floats, statistic: Callable[[Floats], float], seed: int = 0
 def exponent(x: Floats, values: Floats) -> tuple[float, float, float]:
     """Slope of log median against log x by least squares, values (k, seeds), with its 95 per cent interval."""
 
-    def slope(sample: Floats) -> float:
-        return float(np.polyfit(np.log(x), np.log(np.median(sample, axis=1)), 1)[0])
+    def slopes(samples: Floats) -> Floats:
+        return np.polyfit(np.log(x), np.log(np.median(samples, axis=2)).T, 1)[0]
 
-    return interval(values, slope)
+    low, high = np.quantile(slopes(resampled(values, np.random.default_rng(0))), [0.025, 0.975], method="nearest")
+    return float(slopes(values[None])[0]), float(low), float(high)
 
 
 def crossing(x: Floats, y: Floats, level: float) -> float:
