@@ -49,6 +49,16 @@ def test_the_trajectory_is_that_of_plain_numpy(name: str, beta1: float | None, l
     assert (errors <= 1e-12 * sizes).all()
 
 
+@pytest.mark.parametrize("name", ["1-cos", "asymmetric"])
+def test_a_decay_of_one_over_eta_is_pure_power_iteration_though_it_is_rounded(name: str) -> None:
+    assert 1 - 49.0 * (1 / 49.0) != 0
+    given, default = (make(activation=name, eta1=49.0, beta1=beta1, eps0=1e-3) for beta1 in (1 / 49.0, None))
+    assert given.population.gamma1 == 0
+    assert given.population.f_stays_zero == (name == "1-cos")
+    assert (given.trajectory == default.trajectory).all()
+    assert make(eta1=49.0, beta1=(1 - 2**-50) / 49.0).population.gamma1 != 0
+
+
 @pytest.mark.parametrize("fields", [{"centre": "fitted"}, {"centre": "population"}, {"eta_last": 0.5}, {"T1": 1}])
 def test_centres_and_last_steps_are_those_of_the_setting(fields: dict[str, object]) -> None:
     e = make(**fields)
