@@ -328,7 +328,7 @@ def given_bounds(e: Experiment, delta: float) -> DataBounds:
 
 
 def Delta_bound(e: Experiment, data: DataBounds) -> float:
-    return float(envelope(e.population, data, e.run.T).Delta[-1])
+    return float(envelope(e.population, data, e.population.T).Delta[-1])
 
 
 def test_a6(e: Experiment) -> None:
@@ -357,7 +357,7 @@ def slowest_norm(e: Experiment, missed: float, sign: int) -> float:
     rates = np.sort(np.abs(p.gamma1 - step * expected))[::-1] - abs(step) * noise_bound(e, DELTA / 5)
     d = e.setting.d
     quantiles = [stats.beta.ppf(missed, k / 2, (d - k) / 2) for k in range(1, d)] + [1.0]
-    return float((np.maximum(rates, 0.0) ** e.run.T * np.sqrt(quantiles)).max())
+    return float((np.maximum(rates, 0.0) ** p.T * np.sqrt(quantiles)).max())
 
 
 def test_a6_without_a_draw_counts_equal_eigenvalues_together() -> None:
@@ -367,8 +367,15 @@ def test_a6_without_a_draw_counts_equal_eigenvalues_together() -> None:
     p = e.population
     top = p.eta1 * (p.S_ends[1] - noise_bound(e, DELTA / 5))
     assert found == pytest.approx(top**4 * 1e-6 * math.sqrt(stats.beta.ppf(DELTA / 5, 1, 5)), rel=1e-3)
+    # a quarter of the share for each of four starts; an eighth where a of either sign has an H of its own
+    for beta1, starts in ((None, 4), (0.4 / p.eta1, 8)):
+        e = Experiment(dataclasses.replace(e.setting, beta1=beta1), 0)
+        linear = min(slowest_norm(e, DELTA / 5 / starts, sign) for sign in (1, -1)) * 1e-6
+        value = linear - Delta_bound(e, prior_bounds(e, DELTA * 0.8, noise_bound(e, DELTA / 5)))
+        assert value > 0.9 * linear
+        close(find_claim("A.6/prior_of_all").stated(e.population, DELTA), value)
     # d = r: no bulk
-    whole = Population(dataclasses.replace(e.setting, d=2))
+    whole = Population(dataclasses.replace(e.setting, d=2, beta1=None))
     assert float(np.asarray(find_claim("A.6/prior").stated(whole, DELTA))) > found
 
 

@@ -1,11 +1,15 @@
 """The command line as a user meets it: exit codes, one-line errors, machine-readable output."""
 
+import contextlib
 import csv
 import io
 import json
 import resource
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -129,6 +133,33 @@ def test_json_output_is_the_report(small: tuple[Path, subprocess.CompletedProces
     report = json.loads(mim("verify", "A.2", "--json", *words).stdout)
     assert report["rows_computed"] == 0
     assert [claim["status"] for claim in report["lemmas"][0]["claims"]] == ["holds"] * 10
+
+
+def test_a_verify_that_is_killed_resumes_and_loses_nothing(
+    small: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    words = ("--link", "z1**2 + z1*z2/3", "--loss", "huber(1)", "--d", "20", "--trials", "20", "--out", str(tmp_path))
+    run = subprocess.Popen([sys.executable, "-m", "mimtheory", "verify", "A.2", *words], stdout=subprocess.DEVNULL)
+    while run.poll() is None and _stored(tmp_path) < 5:
+        time.sleep(0.01)
+    run.kill()
+    assert run.wait() == -signal.SIGKILL  # it was still at work
+    kept = _stored(tmp_path)
+    report = json.loads(mim("verify", "A.2", "--json", *words).stdout)
+    assert report["rows_reused"] == kept >= 5
+    assert report["rows_computed"] > 0
+    whole, resumed = ([row | {"seconds": 0} for row in mimtheory.rows(folder)] for folder in (small[0], tmp_path))
+    assert resumed == whole
+
+
+def _stored(folder: Path) -> int:
+    """Rows that another process has written so far."""
+    if not (folder / "rows.sqlite").is_file():
+        return 0
+    with contextlib.closing(sqlite3.connect(folder / "rows.sqlite")) as connection:
+        if not connection.execute("SELECT name FROM sqlite_master").fetchall():
+            return 0
+        return int(connection.execute("SELECT COUNT(*) FROM rows").fetchone()[0])
 
 
 def test_the_squared_loss_leaves_the_bound_without_a_draw_vacuous(tmp_path: Path) -> None:

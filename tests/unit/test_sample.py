@@ -141,7 +141,9 @@ def test_the_reach_bounds_every_carried_input_closely_and_exists_only_where_the_
             expected[t] = max(expected[t], float(np.sqrt((W**2).sum(axis=1).max())))
             W = np.longdouble(p.gamma1) * W - np.longdouble(sign * 1.4 * 0.8) * (W @ A)
     assert s.reach is not None
-    assert (s.reach >= expected).all()
+    # more than what a product of 20 terms can be off by
+    assert (s.reach[1:] >= expected[1:] * (1 + 20 * 2**-53)).all()
+    assert s.reach[0] >= expected[0]
     assert (s.reach <= expected * (1 + 1e-8)).all()
     monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
     assert make(d=20).reach is None
