@@ -22,7 +22,16 @@ from mimtheory.losses import Loss, loss
 if TYPE_CHECKING:
     from mimtheory.hessian import ExpectedHessian, Moments
 
-__all__ = ["Population", "Setting", "check_fits", "check_integer", "check_real", "memory", "memory_limit"]
+__all__ = [
+    "Population",
+    "Setting",
+    "check_delta",
+    "check_fits",
+    "check_integer",
+    "check_real",
+    "memory",
+    "memory_limit",
+]
 
 Floats = NDArray[np.float64]
 _LARGEST = 10**9
@@ -148,6 +157,12 @@ def check_real(name: str, value: Any, least: float, allowed: str) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < least:
         raise ValueError(f"{name} = {value!r}; allowed: {allowed}")
+
+
+def check_delta(delta: Any) -> None:
+    """Refuse, with a ValueError, what is not a failure probability."""
+    if isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 < delta < 1:
+        raise ValueError(f"delta = {delta!r}; allowed: a number with 0 < delta < 1")
 
 
 def memory(eta: float, beta: float | None) -> float:

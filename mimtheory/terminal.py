@@ -13,8 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from mimtheory.advisor import summary_of_assumption, window
 from mimtheory.lemmas import REGISTRY, find_lemma
 from mimtheory.plan import Plan
+from mimtheory.population import Population
 from mimtheory.registry import LEVELS, Claim, Lemma
 from mimtheory.tasks import check_memory, predicted_seconds, tasks_of
 from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from mimtheory.advisor import Exploration, Window
 
 __all__ = [
+    "print_assumption",
     "print_claim",
     "print_exploration",
     "print_lemma",
@@ -84,6 +87,14 @@ def print_claim(claim: Claim) -> None:
     console.print()
 
 
+def print_assumption(label: str) -> None:
+    """What an assumption asks for, and how to check it."""
+    console, summary = _console(), summary_of_assumption(label)
+    console.print(Text(label, style="bold"), Text("assumption, labelled so in arXiv 2511.15120", style="dim"))
+    console.print(Text(f"  {summary}"))
+    console.print(Text("  Checked for a problem by mimtheory explore, with numbers and advice.", style="dim"))
+
+
 def print_exploration(found: "Exploration") -> None:
     """Expansion, expected Hessian, findings, bounds without a draw, and the window of steps."""
     console, s, H = _console(), found.setting, found.hessian
@@ -101,6 +112,8 @@ def print_exploration(found: "Exploration") -> None:
     console.print(table)
     console.print(_bounds_table(found))
     console.print(_window_sentence(found.window))
+    if Population(s).gamma1 != 0:
+        console.print("That is for a > 0. For a < 0:", _window_sentence(window(s, -1)))
 
 
 def _bounds_table(found: "Exploration") -> Table:
