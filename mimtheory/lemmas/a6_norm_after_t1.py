@@ -29,7 +29,7 @@ from mimtheory.registry import Lemma
 from mimtheory.relations import Rounded, at_least, equals
 from mimtheory.sample import Sample
 
-__all__ = ["data_given", "eigenvalues_of_H", "lemma"]
+__all__ = ["crossing", "data_given", "eigenvalues_of_H", "lemma"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -124,6 +124,20 @@ def eigenvalues_of_H(sample: Sample, sign: int) -> Floats:
     population, split = sample.population, sample.split
     step = sign * population.eta1 * population.setting.a_scale
     return population.gamma1 - step * np.concatenate((split.signal, split.bulk))
+
+
+def crossing(sample: Sample, sign: int = 1, most: int = 1000) -> int | None:
+    """T*, the first number of steps after which V_hat carries at least half of the mean square tr(H^{2T})/d, where the
+    norm stops being that of the bulk; None if no T up to `most` does, 0 where d = r."""
+    sizes, r = np.abs(eigenvalues_of_H(sample, sign)), sample.population.r
+    if sizes.size < sample.population.d:
+        raise ValueError(f"d = {sample.population.d}; allowed: where the whole spectrum of S_hat is computed")
+    scaled = sizes / max(float(sizes.max()), 1e-300)  # powers then stay below 1
+    for T in range(most + 1):
+        powers = scaled ** (2 * T)
+        if powers[:r].sum() >= powers[r:].sum():
+            return T
+    return None
 
 
 @lemma.claim("D", r"\big| \|w_j^{(T)}\| - \|H_j^T w_j^{(0)}\| \big| \le \|\Delta_j\|", measured=norm_change)
