@@ -18,7 +18,7 @@ from mimtheory.lemmas import REGISTRY, find_lemma
 from mimtheory.plan import Plan
 from mimtheory.population import Population
 from mimtheory.registry import LEVELS, Claim, Lemma
-from mimtheory.tasks import check_memory, predicted_seconds, tasks_of
+from mimtheory.tasks import check_memory, predicted_seconds, predicted_total, tasks_of
 from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def print_plan(plan: Plan) -> None:
     console.print(table)
     tasks = tasks_of(plan)
     console.print(
-        f"{len(tasks)} rows with controls and searches, about {sum(task.seconds for task in tasks) / 2:.0f} s "
+        f"{len(tasks)} rows with controls and searches, about {predicted_total(tasks):.0f} s "
         f"on two cores; the largest draw needs {check_memory(plan) / 2**20:,.0f} MiB."
     )
 
