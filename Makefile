@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/quick
 
-.PHONY: verify test test-long check bench venv clean
+.PHONY: verify test test-long peers check bench venv clean
 .DELETE_ON_ERROR:
 
 verify: venv
@@ -13,7 +13,12 @@ test: venv
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-long: venv
+	@$(BIN)/python -c 'import torch' 2>/dev/null || echo 'Without torch its comparison is skipped; make peers installs it.'
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "long or not long"
+
+# What the code is compared with besides NumPy, SciPy and mpmath: large, so never needed.
+peers: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[peers]'
 
 check: venv
 	$(BIN)/ruff format --check .

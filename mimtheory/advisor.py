@@ -4,6 +4,7 @@ Everything here is a claim of level P evaluated, or a finding; nothing is simula
 """
 
 import dataclasses
+import inspect
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +15,22 @@ from mimtheory.assumptions import ASSUMPTIONS, Finding, check
 from mimtheory.hessian import ExpectedHessian, expected_hessian
 from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.lemmas.a5_compounding import largest_eps0
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population, Setting, check_delta
 from mimtheory.registry import Claim
 
-__all__ = ["Bound", "Exploration", "Window", "explore", "findings", "required_n", "window"]
+__all__ = [
+    "EPSILON0",
+    "Bound",
+    "Exploration",
+    "Window",
+    "explore",
+    "findings",
+    "required_n",
+    "summary_of_assumption",
+    "window",
+]
 
+EPSILON0 = "ass:epsilon0"
 _LARGEST_N = 10**9
 _STEPS = 64
 
@@ -74,10 +86,14 @@ def findings(setting: Setting, delta: float = 0.01) -> tuple[Finding, ...]:
 
 
 def _epsilon0(population: Population, delta: float) -> Finding:
-    label, eps0 = "ass:epsilon0", population.setting.eps0
+    """eps0 is small enough for A.5: explicit and sufficient, not sharp."""
+    label, eps0 = EPSILON0, population.setting.eps0
     if check("assumption_activation", population).status == "fails":
         return Finding(label, "undecided", "A.5 needs the activation within its assumption.", {"eps0": eps0})
     largest = largest_eps0(population, delta)
+    if largest == 0:
+        reason = "A.5 without a draw allows no eps0 here: it needs a bounded l', and where l' jumps that f stays 0."
+        return Finding(label, "undecided", reason, {"eps0": eps0})
     numbers = {"eps0": eps0, "largest": largest}
     if eps0 <= largest:
         return Finding(label, "holds", f"A.5 allows eps0 up to {largest:.3g} here.", numbers)
@@ -90,6 +106,20 @@ def bounds(setting: Setting, delta: float = 0.01) -> tuple[Bound, ...]:
     population = Population(setting)
     claims = [claim for lemma in REGISTRY for claim in lemma.claims.values() if claim.level == "P"]
     return tuple(Bound(claim, _stated(claim, population, delta)) for claim in claims)
+
+
+def summary_of_assumption(label: str) -> str:
+    """What an assumption asks for, in one sentence.
+
+    Raises
+    ------
+    ValueError
+        If no assumption has this label.
+    """
+    asks = _epsilon0 if label == EPSILON0 else ASSUMPTIONS.get(label)
+    if asks is None:
+        raise ValueError(f"assumption = {label!r} is unknown; allowed: {', '.join([*ASSUMPTIONS, EPSILON0])}")
+    return inspect.cleandoc(asks.__doc__ or "")
 
 
 def _stated(claim: Claim, population: Population, delta: float) -> tuple[float, ...]:
@@ -128,13 +158,21 @@ def required_n(label: str, setting: Setting, delta: float = 0.01) -> int | None:
     return high
 
 
-def window(setting: Setting) -> Window:
-    """The window [T_min, T_max] of stage one from the expected Hessian, with the spread of the bulk at this n/d."""
+def window(setting: Setting, sign: int = 1) -> Window:
+    """The window [T_min, T_max] of stage one from the expected Hessian, with the spread of the bulk at this n/d.
+
+    Parameters
+    ----------
+    setting : Setting
+    sign : {1, -1}
+        Of a_j. It matters only where gamma = 1 - eta1 beta1 is not 0: a_j > 0 then amplifies the lower end of the
+        spectrum of S, a_j < 0 the upper one (for gamma >= eta1 |a_j| |lmax + lmin|/2).
+    """
     population = Population(setting)
-    step, gamma = population.eta1 * setting.a_scale, population.gamma1
+    step, gamma = sign * population.eta1 * setting.a_scale, population.gamma1
     signal = np.abs(gamma - step * (np.linalg.eigvalsh(population.C) + population.c0))
     edge = 2 * math.sqrt(max(population.moments.mean_T2, 0.0) * population.d / population.n)
-    bulk = max(abs(gamma - step * (population.c0 + sign * edge)) for sign in (1, -1)) if population.p else 0.0
+    bulk = max(abs(gamma - step * (population.c0 + end)) for end in (edge, -edge)) if population.p else 0.0
     rho_1, rho_r = float(signal.max()), float(signal.min())
     return Window(_first(population, bulk, rho_r), _last(rho_1, rho_r), rho_1, rho_r, bulk)
 
@@ -211,7 +249,6 @@ def explore(link: str, loss: str = "huber(1)", *, d: int = 100, n: int | None = 
         Other fields of `Setting`, and ``delta`` (default 0.01).
     """
     delta = fields.pop("delta", 0.01)
-    if not isinstance(delta, int | float) or not 0 < delta < 1:
-        raise ValueError(f"delta = {delta!r}; allowed: a number with 0 < delta < 1")
+    check_delta(delta)
     setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": 40 * d if n is None else n, **fields})
-    return Exploration(setting, float(delta))
+    return Exploration(setting, float(delta))  # type: ignore[arg-type] # checked above

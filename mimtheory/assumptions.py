@@ -97,6 +97,13 @@ def cov(population: Population) -> Finding:
         return Finding("assumption_cov", "fails", _why_degenerate(population, exact), numbers)
     if smallest > error:
         return Finding("assumption_cov", "holds", f"C has rank {population.r}: min |l_k| = {smallest:.4g}.", numbers)
+    m = population.moments
+    if m.mean_T2 - m.mean_T**2 <= m.radius * (1 + 2 * abs(m.mean_T)):
+        reason = (
+            f"T = {m.mean_T:.4g} for all labels, up to the error of expectation: they are on one side of the centre. "
+            "Where T is constant C = 0; centre='population' lets T vary."
+        )
+        return Finding("assumption_cov", "undecided", reason, numbers)
     reason = f"min |l_k| = {smallest:.2g} is within the error {error:.2g} of the expectation."
     return Finding("assumption_cov", "undecided", reason, numbers)
 

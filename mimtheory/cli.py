@@ -61,12 +61,16 @@ def list_lemmas() -> None:
 
 
 @app.command()
-def explain(label: Annotated[str, typer.Argument(help="A lemma or a claim, such as A.2 or A.2/perp_block.")]) -> None:
+def explain(
+    label: Annotated[str, typer.Argument(help="A lemma, a claim or an assumption, such as A.2 or A.2/perp_block.")],
+) -> None:
     """Print a statement in words: claims, levels, controls, provenance and where the proof is."""
     from mimtheory.lemmas import find_claim, find_lemma
-    from mimtheory.terminal import print_claim, print_lemma
+    from mimtheory.terminal import print_assumption, print_claim, print_lemma
 
-    if "/" in label:
+    if label.startswith(("ass", "def")):
+        print_assumption(label)
+    elif "/" in label:
         print_claim(find_claim(label))
     else:
         print_lemma(find_lemma(label))
@@ -130,14 +134,24 @@ def explore(
     T1: Annotated[int | None, typer.Option("--T1", help="Steps of stage one.")] = None,
     eps0: Annotated[float, typer.Option(help="Norm of a neuron at the start.")] = 0.01,
     centre: Annotated[str, typer.Option(help="Centring constant: a number, 'population' or 'fitted'.")] = "0",
+    label_noise: Annotated[float, typer.Option(help="Standard deviation of the label noise.")] = 0.0,
+    eta1: Annotated[float | None, typer.Option(help="Step size.")] = None,
+    beta1: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
     delta: Annotated[float, typer.Option(help="Failure probability of the bounds.")] = 0.01,
 ) -> None:
     """Print what the theory says of a problem without a draw: C, assumptions, bounds, steps, the n it needs."""
-    from mimtheory import advisor
+    from mimtheory.population import Setting, check_delta
+
+    check_delta(delta)
+    n = _SAMPLES_PER_DIMENSION * d if n is None else n
+    fields = {"activation": activation, "m": m, "T1": T1, "eps0": eps0, "centre": _centre(centre)}
+    fields |= {"label_noise": label_noise, "eta1": eta1, "beta1": beta1}
+    setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": n, **fields})
+    # what follows takes a second to import, which a bad setting should not cost
+    from mimtheory.advisor import Exploration
     from mimtheory.terminal import print_exploration
 
-    fields = {"activation": activation, "m": m, "T1": T1, "eps0": eps0, "centre": _centre(centre), "delta": delta}
-    print_exploration(advisor.explore(link, loss, d=d, n=n, **fields))
+    print_exploration(Exploration(setting, delta))
 
 
 def _centre(text: str | None) -> float | str | None:

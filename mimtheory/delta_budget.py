@@ -43,6 +43,7 @@ BUDGET: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
         "A.5/even_step_size": {"S_hat": _F(1, 2), "X": _F(1, 2)},
         "A.6/chernoff": {"start": _F(1, 2), "spread": _F(1, 2)},
         "A.6/prior": {"start": _F(1, 5), **{event: _F(1, 5) for event in _GROWTH}},
+        "A.6/prior_of_all": {"start": _F(1, 5), **{event: _F(1, 5) for event in _GROWTH}},
         "A.7/initial_overlap": {"start": _F(1)},
         "A.7/late": {"ratio": _F(1, 3), "start": _F(1, 3), "spread": _F(1, 3)},
         "A.7/too_early": {"ratio": _F(1, 3), "start": _F(1, 3), "spread": _F(1, 3)},

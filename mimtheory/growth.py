@@ -34,6 +34,10 @@ class DataBounds:
         All |w_j^(0).H^t x_i| are at most eps0 |H^t x_i| spread/sqrt(d); infinite where that is not asked for.
     T_max : float
         Bound on max |T_i| (infinite where only K is known).
+    first : float
+        Bound on all |w_j^(0).x_i|/eps0 (infinite where only the spread is known).
+    reach : (T,) or None
+        Bounds on max_i |H^t x_i|; h^t R where it is None.
     """
 
     ends: Floats
@@ -41,6 +45,8 @@ class DataBounds:
     R: float
     spread: float = math.inf
     T_max: float = math.inf
+    first: float = math.inf
+    reach: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -86,15 +92,19 @@ def envelope(population: Population, data: DataBounds, steps: int) -> Envelope:
     eta, h = population.eta1 * population.setting.a_scale, h_of_ends(population, data.ends)
     omega, Delta, Q = np.full(steps + 1, np.inf), np.full(steps + 1, np.inf), np.full(steps, np.inf)
     omega[0], Delta[0] = population.setting.eps0, 0.0
-    root_d, linear = math.sqrt(population.d), population.setting.eps0 * data.R
+    eps0, reach = population.setting.eps0, data.R
+    spread = eps0 * min(1.0, data.spread / math.sqrt(population.d))
     for t in range(steps):
         # the linear part of w is spread evenly over directions, the rest is bounded in norm
-        u = min(omega[t] * data.R, linear * data.spread / root_d + data.R * Delta[t])
+        linear = spread * (reach if data.reach is None else float(data.reach[t]))
+        if t == 0:
+            linear = min(linear, eps0 * data.first)
+        u = min(omega[t] * data.R, linear + data.R * Delta[t])
         f_is_zero = t == 0 or population.f_stays_zero
         Q[t] = eta * data.s_X**2 * q_bound(population, u, data.T_max, f_is_zero)
         if not math.isfinite(Q[t]):
             break
         omega[t + 1] = (h + Q[t]) * omega[t]
         Delta[t + 1] = h * Delta[t] + Q[t] * omega[t]
-        linear *= h
+        reach *= h
     return Envelope(h, omega, Delta, Q)

@@ -7,13 +7,13 @@ from mimtheory.registry import Claim, Control, Lemma
 from mimtheory.relations import Outcome
 from mimtheory.tasks import Row, Task, command_of, lemmas_of
 from mimtheory.verdicts import (
-    ADVICE,
     FALSE_ALARM,
     CellVerdict,
     ClaimVerdict,
     ControlVerdict,
     LemmaVerdict,
     Tally,
+    advice,
     cell_status,
     claim_status,
     detectable_rate,
@@ -70,7 +70,7 @@ def _judge_claim(
         statement=claim.statement,
         summary=claim.summary,
         status=status,
-        advice=ADVICE[status],
+        advice=advice(status, claim.level),
         delta=delta,
         trials=tested,
         failures=failures,

@@ -18,7 +18,7 @@ from mimtheory.experiment import Experiment
 from mimtheory.lemmas import REGISTRY, find_claim, find_lemma
 from mimtheory.losses import Loss, loss
 from mimtheory.operators import EmpiricalHessian, spectral_norm
-from mimtheory.population import Setting, check_integer, check_real
+from mimtheory.population import Setting, check_integer, check_real, memory
 from mimtheory.registry import Claim
 from mimtheory.relations import Relation
 from mimtheory.sample import Sample, fitted_centre
@@ -94,7 +94,7 @@ class _DataPopulation:
     def __init__(self, setting: _DataSetting, r: int | None, c0: float) -> None:
         self.setting, self.d, self.n, self.c0 = setting, setting.d, setting.n, c0
         self.eta1, self.T1, self._r = setting.eta1, setting.steps, r
-        self.gamma1 = 0.0 if setting.beta1 is None else 1 - setting.eta1 * setting.beta1
+        self.gamma1 = memory(setting.eta1, setting.beta1)
         self.T = self.T1 if self.gamma1 == 0 else self.T1 - 1
         self.f_stays_zero = self.gamma1 == 0 and setting.activation.even
 

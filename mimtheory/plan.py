@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from mimtheory.lemmas import find_lemma
-from mimtheory.population import Setting
+from mimtheory.population import Setting, check_delta
 from mimtheory.registry import Control
 from mimtheory.verdicts import Status
 
@@ -39,8 +39,7 @@ class PlanRow:
     def __post_init__(self) -> None:
         if isinstance(self.trials, bool) or not isinstance(self.trials, int) or not 1 <= self.trials <= 10**6:
             raise ValueError(f"trials = {self.trials!r}; allowed: an integer from 1 to 10^6")
-        if not isinstance(self.delta, int | float) or not 0 < self.delta < 1:
-            raise ValueError(f"delta = {self.delta!r}; allowed: a number with 0 < delta < 1")
+        check_delta(self.delta)
         claims = find_lemma(self.lemma).claims
         for name, status in self.expect.items():
             if name not in claims:

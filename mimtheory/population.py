@@ -22,10 +22,20 @@ from mimtheory.losses import Loss, loss
 if TYPE_CHECKING:
     from mimtheory.hessian import ExpectedHessian, Moments
 
-__all__ = ["Population", "Setting", "check_fits", "check_integer", "check_real", "memory_limit"]
+__all__ = [
+    "Population",
+    "Setting",
+    "check_delta",
+    "check_fits",
+    "check_integer",
+    "check_real",
+    "memory",
+    "memory_limit",
+]
 
 Floats = NDArray[np.float64]
 _LARGEST = 10**9
+_ROUNDED_TO_ZERO = 2**-52  # the quotient 1/eta1 and its product with eta1 are off by half of this each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +159,18 @@ def check_real(name: str, value: Any, least: float, allowed: str) -> None:
         raise ValueError(f"{name} = {value!r}; allowed: {allowed}")
 
 
+def check_delta(delta: Any) -> None:
+    """Refuse, with a ValueError, what is not a failure probability."""
+    if isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 < delta < 1:
+        raise ValueError(f"delta = {delta!r}; allowed: a number with 0 < delta < 1")
+
+
+def memory(eta: float, beta: float | None) -> float:
+    """gamma = 1 - eta beta, the share of a neuron that a step keeps; 0 also where beta is 1/eta but for rounding."""
+    gamma = 0.0 if beta is None else 1 - eta * beta
+    return 0.0 if abs(gamma) <= _ROUNDED_TO_ZERO else gamma
+
+
 def memory_limit() -> int:
     """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -261,8 +283,7 @@ class Population:
     @property
     def gamma1(self) -> float:
         """gamma = 1 - eta1 beta1; 0 is pure power iteration."""
-        beta1 = self.setting.beta1
-        return 0.0 if beta1 is None else 1 - self.eta1 * beta1
+        return memory(self.eta1, self.setting.beta1)
 
     @property
     def f_stays_zero(self) -> bool:

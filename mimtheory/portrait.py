@@ -16,7 +16,7 @@ from mimtheory.advisor import Window, window
 from mimtheory.experiment import Experiment
 from mimtheory.growth import envelope
 from mimtheory.lemmas import find_claim
-from mimtheory.lemmas.a6_norm_after_t1 import data_given
+from mimtheory.lemmas.a6_norm_after_t1 import crossing, data_given
 from mimtheory.operators import DENSE_LIMIT
 from mimtheory.population import Setting
 
@@ -56,6 +56,8 @@ class Portrait:
     conditions : Trail
         cond(B) between the bounds of A.8.
     window : Window
+    crossing : int or None
+        A.6's T*, from which the signal carries more of the mean square of the norm than the bulk.
     """
 
     setting: dict[str, Any]
@@ -69,6 +71,7 @@ class Portrait:
     tangents: Trail
     conditions: Trail
     window: Window
+    crossing: int | None
 
 
 def portrait(setting: Setting, rng: int = 0) -> Portrait:
@@ -105,6 +108,7 @@ def portrait(setting: Setting, rng: int = 0) -> Portrait:
         tangents=_between("A.7", draws),
         conditions=_between("A.8", draws),
         window=found,
+        crossing=crossing(first.sample),
     )
 
 

@@ -16,7 +16,7 @@ from mimtheory.operators import (
     spectral_norm,
 )
 from mimtheory.population import Population, check_fits
-from mimtheory.relations import EPS, Rounded
+from mimtheory.relations import EPS, Rounded, gamma
 
 __all__ = ["Labels", "Sample", "Split", "fitted_centre"]
 
@@ -150,6 +150,29 @@ class Sample:
     def R(self) -> float:
         """max_i |x_i|."""
         return float(np.sqrt(self.square_norms.max()))
+
+    @cached_property
+    def reach(self) -> Floats | None:
+        """Bounds on max_i |H^t x_i| for t < T and a of either sign, (T,); None where S_hat is not formed.
+
+        Allocates n d doubles twice. A product with H adds an error of at most gamma_{d+3} (|gamma| + eta |a| |S_hat|_F)
+        |x|, and of eta |a| |x| for each unit that S_hat is off; later products multiply it by at most |H|.
+        """
+        A, p = self.S_hat.matrix, self.population
+        if not isinstance(A, np.ndarray):
+            return None
+        step, kept, ends = p.eta1 * p.setting.a_scale, p.gamma1, self.extremes
+        rounding = gamma(p.d + 3)
+        fresh = rounding * (abs(kept) + step * float(np.linalg.norm(A))) + step * self.S_hat.roundoff
+        bounds = np.zeros(p.T)
+        for sign in (1, -1) if kept else (1,):  # without memory both signs give the same norms
+            W, error = self.X, 0.0
+            h = float(np.abs(kept - sign * step * ends.value).max()) + step * ends.error
+            for t in range(p.T):
+                norm = float(np.sqrt(np.einsum("ij,ij->i", W, W).max()))
+                bounds[t] = max(bounds[t], norm * (1 + rounding) + error)
+                W, error = kept * W - sign * step * (W @ A), h * error + fresh * (norm + error)
+        return bounds
 
     @cached_property
     def extremes(self) -> Rounded:

@@ -34,6 +34,7 @@ __all__ = [
     "groups_of",
     "lemmas_of",
     "predicted_seconds",
+    "predicted_total",
     "seed_of",
     "tasks_of",
 ]
@@ -153,6 +154,11 @@ def groups_of(tasks: Iterable[Task]) -> list[tuple[Task, ...]]:
         draw = (task.setting, task.rng, task.index) if task.setting else task
         groups.setdefault(draw, []).append(task)
     return [tuple(group) for group in groups.values()]
+
+
+def predicted_total(tasks: Iterable[Task], workers: int = 2) -> float:
+    """Rough time of all tasks: those that share a draw cost little more than the one that asks most of it."""
+    return sum(max(task.seconds for task in group) for group in groups_of(tasks)) / workers
 
 
 def execute(group: tuple[Task, ...]) -> list[Row]:

@@ -13,16 +13,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from mimtheory.advisor import summary_of_assumption, window
 from mimtheory.lemmas import REGISTRY, find_lemma
 from mimtheory.plan import Plan
+from mimtheory.population import Population
 from mimtheory.registry import LEVELS, Claim, Lemma
-from mimtheory.tasks import check_memory, predicted_seconds, tasks_of
+from mimtheory.tasks import check_memory, predicted_seconds, predicted_total, tasks_of
 from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
 
 if TYPE_CHECKING:
     from mimtheory.advisor import Exploration, Window
 
 __all__ = [
+    "print_assumption",
     "print_claim",
     "print_exploration",
     "print_lemma",
@@ -84,6 +87,14 @@ def print_claim(claim: Claim) -> None:
     console.print()
 
 
+def print_assumption(label: str) -> None:
+    """What an assumption asks for, and how to check it."""
+    console, summary = _console(), summary_of_assumption(label)
+    console.print(Text(label, style="bold"), Text("assumption, labelled so in arXiv 2511.15120", style="dim"))
+    console.print(Text(f"  {summary}"))
+    console.print(Text("  Checked for a problem by mimtheory explore, with numbers and advice.", style="dim"))
+
+
 def print_exploration(found: "Exploration") -> None:
     """Expansion, expected Hessian, findings, bounds without a draw, and the window of steps."""
     console, s, H = _console(), found.setting, found.hessian
@@ -101,6 +112,8 @@ def print_exploration(found: "Exploration") -> None:
     console.print(table)
     console.print(_bounds_table(found))
     console.print(_window_sentence(found.window))
+    if Population(s).gamma1 != 0:
+        console.print("That is for a > 0. For a < 0:", _window_sentence(window(s, -1)))
 
 
 def _bounds_table(found: "Exploration") -> Table:
@@ -139,7 +152,7 @@ def print_plan(plan: Plan) -> None:
     console.print(table)
     tasks = tasks_of(plan)
     console.print(
-        f"{len(tasks)} rows with controls and searches, about {sum(task.seconds for task in tasks) / 2:.0f} s "
+        f"{len(tasks)} rows with controls and searches, about {predicted_total(tasks):.0f} s "
         f"on two cores; the largest draw needs {check_memory(plan) / 2**20:,.0f} MiB."
     )
 

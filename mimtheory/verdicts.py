@@ -34,6 +34,7 @@ __all__ = [
     "Report",
     "Status",
     "Tally",
+    "advice",
     "cell_status",
     "claim_status",
     "detectable_rate",
@@ -47,7 +48,7 @@ FALSE_ALARM = 1e-6
 _POWER = 0.95
 
 ADVICE: dict[Status, str] = {
-    "holds": "Nothing to do: the design would have caught the failure rate printed beside it.",
+    "holds": "Nothing to do: one violation, or the failure rate printed beside it, would have been caught.",
     "refuted": "The statement is false as implemented, or the code is: reproduce the worst row and look at both sides.",
     "vacuous": "The bound says nothing here: raise n/d, or use a loss with bounded derivative where K is infinite.",
     "undecided": "This design could not have refuted the claim: add trials, or look at the control that survived.",
@@ -61,6 +62,14 @@ PROVENANCE: dict[Provenance, str] = {
     "this is what the chain of lemmas needs there",
     "ours": "a statement of this project",
 }
+
+
+def advice(status: Status, level: Level) -> str:
+    """The sentence of advice for a claim of this level."""
+    if status != "holds":
+        return ADVICE[status]
+    caught = "one violation" if level in ("I", "D") else "the failure rate printed beside it"
+    return f"Nothing to do: {caught} would have been caught."
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The statements, one file each; REGISTRY holds them in the paper's order."""
 
+import difflib
+
 from mimtheory.lemmas.a1_total_perturbation import lemma as a1
 from mimtheory.lemmas.a2_operator_norm import lemma as a2
 from mimtheory.lemmas.a3_spectral_separation import lemma as a3
@@ -38,7 +40,7 @@ def find_lemma(label: str) -> Lemma:
     for lemma in REGISTRY:
         if lemma.label.lower() == label.lower():
             return lemma
-    raise ValueError(f"lemma = {label!r} is unknown; allowed: {', '.join(lemma.label for lemma in REGISTRY)}")
+    raise _unknown("lemma", label, [lemma.label for lemma in REGISTRY])
 
 
 def find_claim(label: str) -> Claim:
@@ -46,5 +48,10 @@ def find_claim(label: str) -> Claim:
     lemma_label, _, name = label.partition("/")
     lemma = find_lemma(lemma_label)
     if name not in lemma.claims:
-        raise ValueError(f"claim = {label!r} is unknown; allowed: {', '.join(c.label for c in lemma.claims.values())}")
+        raise _unknown("claim", label, [claim.label for claim in lemma.claims.values()])
     return lemma.claims[name]
+
+
+def _unknown(kind: str, given: str, known: list[str]) -> ValueError:
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.0)[0]
+    return ValueError(f"{kind} = {given!r} is unknown; did you mean {near!r}? allowed: {', '.join(known)}")

@@ -5,9 +5,12 @@ a weighted Wishart matrix once the hidden coordinates z_i and the labels are giv
 Each has a bound with explicit constants, and together they bound |S_hat - S|, S = c0 I + U^T C U. With p = d - r = 0
 there is neither a perp nor a cross block.
 
-Tightness: the perp and cross bounds are within a factor 2 of what is measured where T is bounded and d >= 50. The
-signal block at level P is looser (3 to 6 times): its net over directions and its Bernstein moments pay for being free
-of the draw. At level P every bound needs a bounded T, but for the Chebyshev forms of the signal block and the mean.
+Tightness: the perp and cross bounds are within a factor 2 of what is measured where T is bounded and d >= 50, and the
+total within 2.2. At level P the signal block is 4 to 8 times too large for the Huber loss and l1 (its net over
+directions and its Bernstein moments pay for being free of the draw), 10 to 14 by Chebyshev for the squared loss, whose
+1/sqrt(delta) is what any T with moments costs (loose by more than 10). The mean is within 1 to 2 at worst and at the
+median 5 to 17 (loose), for a deviation may be small by chance. The total is within 2 to 4. At level P every bound needs
+a bounded T, but for the Chebyshev forms of the signal block and the mean.
 
 Proofs: docs/theory/a2_operator_norm.md.
 """

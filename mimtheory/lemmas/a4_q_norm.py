@@ -3,9 +3,9 @@
 w^(t+1) = (H + Q) w^(t) exactly, with Q = -eta a (1/n) sum_i q_i x_i x_i^T and q_i = l'(c + f_i, y_i) s(u_i) - T_i,
 s(u) = sigma'(u)/u. Since s(0) = 1 and f = 0 at the start, q is small while the neurons are small.
 
-Tightness: the form with max |q| is 20 to 100 times too large (loose by more than 10), because few samples reach the
-maximum; the forms without a draw add the worst sample and the worst step, another factor 3 to 10. The form with the
-norm from l2 to l4 is the sharpest where n/d is above 10 and f stays 0.
+Tightness: the form with max |q| is 5 to 100 times too large (loose by more than 10), because few samples reach the
+maximum; the forms that bound q before the run add the worst sample and the worst step, 25 to 150 in all (loose). The
+form with the norm from l2 to l4 is 6 to 70, and the sharpest of these where n/d is above 10 and f stays 0.
 
 Proofs: docs/theory/stage_one.md.
 """
@@ -67,6 +67,11 @@ def q_norms(e: Experiment) -> Rounded:
     return Rounded(norms.value.max(axis=1), norms.errors.max(axis=1))
 
 
+def each_q_norm(e: Experiment) -> Rounded:
+    """|Q_j^(t)| of every probe at every step, (T1, k)."""
+    return e.run.Q_norms
+
+
 def equal_q_norms(e: Experiment) -> Rounded:
     """The same for the equal steps, the last one brought to the step size of the others."""
     norms, steps = q_norms(e), e.run.T
@@ -113,7 +118,7 @@ def _fresh_errors(e: Experiment) -> Floats:
     return 2 * e.run.errors[1:, None]
 
 
-@lemma.claim("D", r"\|Q_j^{(t)}\| \le \eta_t |a_j| s_X^2 \max_i |q_{ij}|", measured=q_norms)
+@lemma.claim("D", r"\|Q_j^{(t)}\| \le \eta_t |a_j| s_X^2 \max_i |q_{ij}|", measured=each_q_norm)
 def max_q(e: Experiment) -> Rounded:
     """Every q_i is replaced by the largest; s_X^2 is the norm of (1/n) X^T X."""
     return _with_q(e, lambda q: np.abs(q).max(axis=0))
@@ -135,8 +140,8 @@ def mean_q(e: Experiment) -> Rounded:
 
 def _with_q(e: Experiment, size: Callable[[Floats], Floats]) -> Rounded:
     run, s_X = e.run, e.sample.s_X
-    scale = np.abs(run.eta) * e.setting.a_scale
-    sizes = np.array([size(q).max() for q in run.q_of_probes])
+    scale = np.abs(run.eta[:, None]) * e.setting.a_scale
+    sizes = np.array([size(q) for q in run.q_of_probes])
     value = scale * float(s_X.value) ** 2 * sizes
     return Rounded(value, value * 4 * s_X.error / float(s_X.value))
 
@@ -250,12 +255,14 @@ def data_prior(population: Population, label: str, delta: float) -> DataBounds:
 
 def _data(population: Population, label: str, delta: float, noise: float, T_max: float = math.inf) -> DataBounds:
     d, n = population.d, population.n
+    spread = sphere_spread(n * population.setting.m * population.T1, share(label, "spread", delta))
     return DataBounds(
         ends=_ends(population, noise),
         s_X=gaussian_matrix_norm(n, d, gaussian_t(share(label, "s_X", delta))) / math.sqrt(n),
         R=gaussian_norms_upper(d, n, share(label, "R", delta)),
-        spread=sphere_spread(n * population.setting.m * population.T1, share(label, "spread", delta)),
+        spread=spread,
         T_max=T_max,
+        first=spread,  # w^(0).x_i has the law of eps0 N(0, 1), whose tails are no heavier than those of a cap
     )
 
 

@@ -4,10 +4,11 @@ At the start only a share r/d of a neuron's square lies in V_hat. Every step mul
 elsewhere by at most rho_b, so that |P_perp w|/|P w| falls by rho_b/rho_r a step, and by no more than the lower bound
 allows: with n/d fixed T must grow like log d.
 
-Tightness: the deterministic forms are within 1 to 3 where Delta is small. Of the Chernoff forms
-the one for too few steps is within 3 to 10, the late one within 10 to 50 (loose): it answers for starts nearly
-orthogonal to V_hat. The form without a draw bounds every bulk eigenvalue by A.2's total and is loose by more than 10;
-it needs small d and n/d of several hundred.
+Tightness: the deterministic forms are within 1 to 3 where Delta is small. The law of the start is exact, and its
+quantile loose by 75 at the median for delta = 0.01: most starts overlap far more than one in a hundred does. Of the
+Chernoff forms the one for too few steps is within 3 to 10, the late one within 10 to 50 (loose) for the same reason.
+The form without a draw bounds every bulk eigenvalue by A.2's total and is loose by more than 10; it needs small d and
+n/d of several hundred.
 
 Proofs: docs/theory/stage_one.md.
 """

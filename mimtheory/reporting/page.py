@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields
 from importlib.resources import files
 from pathlib import Path
@@ -37,7 +37,8 @@ _RATIO = {
     "equals": "discrepancy / allowance",
 }
 
-_DEFAULTS = {f.name: f.default for f in fields(Setting) if f.default is not MISSING}
+_DEFAULTS = {f.name: f.default for f in fields(Setting) if f.default is not MISSING} | {"activation": "1-cos"}
+_MOST_CELLS = 16  # beyond, the table of a claim is folded, with a summary in its place
 
 
 def write_page(report: Report, folder: Path) -> Path:
@@ -71,6 +72,7 @@ def render(report: Report) -> str:
         "worst_cell": _worst_cell,
         "designs": _designs,
         "refuted_controls": _refuted_controls,
+        "shown_cells": _shown_cells,
     }
     source = files("mimtheory.reporting")
     template = environment.from_string(source.joinpath("page.html.j2").read_text(encoding="utf-8"))
@@ -78,7 +80,7 @@ def render(report: Report) -> str:
         report=report,
         verdict=_verdict(report),
         sentence=_sentence(report),
-        overview=Markup(overview(report.claims)),
+        overview=[Markup(panel) for panel in overview(report.claims)],
         run_figures=_run_figures(report),
         style=Markup(source.joinpath("page.css").read_text(encoding="utf-8")),
     )
@@ -145,6 +147,22 @@ def _median(cell: CellVerdict) -> float:
         return math.nan
     low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
     return low if low == high else (low + high) / 2
+
+
+def _shown_cells(claim: ClaimVerdict) -> list[tuple[str, list[tuple[int, CellVerdict]]]]:
+    """(heading, numbered cells) of each table: one with all cells, or, where they are many, one with those that are
+    not as expected, which stands open, and one with the others, which is folded under its heading."""
+    numbered = list(enumerate(claim.cells))
+    if len(numbered) <= _MOST_CELLS:
+        return [("", numbered)]
+    unexpected = [(i, cell) for i, cell in numbered if not cell.as_expected]
+    others = [(i, cell) for i, cell in numbered if cell.as_expected]
+    heading = f"{len(others)} cells, as expected: {', '.join(_counted(cell.status for _, cell in others))}"
+    return [*([("", unexpected)] if unexpected else []), *([(heading, others)] if others else [])]
+
+
+def _counted(words: Iterable[str]) -> list[str]:
+    return [f"{count} {word}" for word, count in Counter(words).most_common()]
 
 
 def _worst_cell(claim: ClaimVerdict) -> CellVerdict | None:

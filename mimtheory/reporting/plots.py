@@ -29,33 +29,42 @@ SYMBOLS: dict[Status, str] = {
     "error": "!",
 }
 
+_MOST_STRIPS = 12
 _SHAPES = "osD^vPX*"  # one more than colours: the pairs repeat only after 56 cells
 
 
-def overview(claims: Sequence[ClaimVerdict]) -> str:
-    """Tightness of every claim on a log axis; identities, whose ratio has another unit, in a panel of their own."""
+def overview(claims: Sequence[ClaimVerdict]) -> tuple[str, ...]:
+    """Tightness of every claim on log axes, a panel for each dozen and all on one scale; identities, whose ratio has
+    another unit, in panels of their own. A panel is low enough for a sheet of paper."""
     bounds = [claim for claim in claims if claim.kind != "equals"]
     identities = [claim for claim in claims if claim.kind == "equals"]
-    panels = [panel for panel in (bounds, identities) if panel]
-    if not panels:
-        return ""
-    heights = [0.44 * len(panel) + 0.9 for panel in panels]
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH / 72, sum(heights)), layout="constrained")
-        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for ax, panel in zip(axes, panels, strict=True):
-            identity = panel is identities
-            _strips(ax, panel, "discrepancy / roundoff allowance" if identity else "measured / bound")
-        return svg(figure, "overview", _overview_text(claims))
+    return (
+        *_panels(bounds, "measured / bound"),
+        *_panels(identities, "discrepancy / roundoff allowance"),
+    )
 
 
-def _strips(ax: Axes, claims: Sequence[ClaimVerdict], label: str) -> None:
-    ratios = [_ratios(claim.cells) for claim in claims]
-    starts = [_start(values) for values in ratios if values.size]
-    marks = [ratio for claim in claims for ratio in (claim.ratio_median, claim.ratio_worst)]
-    low, high = _decades(np.array([*starts, *marks]))
+def _panels(claims: list[ClaimVerdict], label: str) -> Iterator[str]:
+    count = math.ceil(len(claims) / _MOST_STRIPS)
+    low, high = _decades(np.array([mark for claim in claims for mark in _marks(claim)]))
+    for k in range(count):
+        panel = claims[k * len(claims) // count : (k + 1) * len(claims) // count]
+        with matplotlib.rc_context(STYLE):
+            figure = Figure(figsize=(WIDTH / 72, 0.44 * len(panel) + 0.9), layout="constrained")
+            _strips(figure.subplots(), panel, low, high, label)
+            yield svg(figure, f"overview-{panel[0].label}", _overview_text(panel))
+
+
+def _marks(claim: ClaimVerdict) -> list[float]:
+    """The numbers that a strip shows: where its line begins, the median and the worst."""
+    values = _ratios(claim.cells)
+    return [*([_start(values)] if values.size else []), claim.ratio_median, claim.ratio_worst]
+
+
+def _strips(ax: Axes, claims: Sequence[ClaimVerdict], low: float, high: float, label: str) -> None:
     _frame_strips(ax, len(claims), low, high, label)
-    for y, (claim, values) in enumerate(zip(claims, ratios, strict=True)):
+    for y, claim in enumerate(claims):
+        values = _ratios(claim.cells)
         words = f"{SYMBOLS[claim.status]} {claim.status}: {claim.label}"
         ax.text(0, y - 0.28, words, transform=ax.get_yaxis_transform(), parse_math=False, va="bottom")
         if values.size == 0:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mimtheory.portrait import Portrait, Trail
-from mimtheory.reporting.drawing import BAND, GRID, INK, SERIES, SOFT, STYLE, WIDTH, log_ticks, svg
+from mimtheory.reporting.drawing import BAND, GRID, INK, SERIES, STYLE, WIDTH, log_ticks, svg
 from mimtheory.reporting.mathml import number
 
 __all__ = ["run_figures"]
@@ -25,9 +25,9 @@ def run_figures(found: Portrait) -> tuple[tuple[str, str], ...]:
             f"{bulk}.",
         ),
         (
-            _trail("norms", "|w| / ε₀", steps, found.norms),
+            _trail("norms", "|w| / ε₀", steps, found.norms, found.crossing),
             "Norms of the neurons with a > 0 after T steps. Thick lines: the bound of A.1's recursion above, "
-            "and A.6's below, which one neuron may miss with probability 0.01.",
+            f"and A.6's below, which one neuron may miss with probability 0.01. {_crossing_words(found)}",
         ),
         (
             _trail("tangents", "tangent of the angle", steps, found.tangents),
@@ -36,6 +36,13 @@ def run_figures(found: Portrait) -> tuple[tuple[str, str], ...]:
         ),
         (_conditions(found), _condition_caption(found)),
     )
+
+
+def _crossing_words(found: Portrait) -> str:
+    if found.crossing is None:
+        return "The bulk carries more of the mean square than the signal for every T."
+    dotted = "Dotted: from" if found.crossing in found.steps else "From"
+    return f"{dotted} T* = {found.crossing} on the signal carries more of the mean square than the bulk."
 
 
 def _condition_caption(found: Portrait) -> str:
@@ -68,10 +75,13 @@ def _spectrum(found: Portrait) -> str:
         return svg(figure, "run-spectrum", text)
 
 
-def _trail(name: str, label: str, steps: tuple[int, ...], trail: Trail) -> str:
+def _trail(name: str, label: str, steps: tuple[int, ...], trail: Trail, crossing: int | None = None) -> str:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH / 72, 0.75 * WIDTH / 72), layout="constrained")
-        _curves(figure.subplots(), label, steps, trail)
+        ax = figure.subplots()
+        _curves(ax, label, steps, trail)
+        if crossing in steps:
+            ax.axvline(crossing, color=INK, linewidth=1, linestyle=":")
         return svg(figure, f"run-{name}", _words(label, steps, trail))
 
 
@@ -102,7 +112,7 @@ def _curves(ax: Axes, label: str, steps: tuple[int, ...], trail: Trail) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.grid(True, axis="x", color=GRID, linewidth=0.7)
     ax.set_xlabel("steps T")
-    ax.set_ylabel(label, color=SOFT)
+    ax.set_ylabel(label)
 
 
 def _padded(row: tuple[float, ...], size: int) -> np.ndarray:

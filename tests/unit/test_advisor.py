@@ -81,6 +81,25 @@ def test_the_window_is_computed_from_the_rates() -> None:
     assert not found.empty
 
 
+def test_with_memory_each_sign_of_a_has_a_window_of_its_own() -> None:
+    # gamma = 1 - 0.5 * 0.4 = 0.8; C = diag(-2, -1.4), which a > 0 amplifies and a < 0 shrinks
+    setting = Setting(link="h2h2", loss="squared", d=102, n=102 * 400, eta1=0.5, beta1=0.4)
+    edge = 0.5 * 2 * math.sqrt(2 * (1 + 0.49) / 400)
+    up, down = advisor.window(setting), advisor.window(setting, -1)
+    assert (up.rho_1, up.rho_r, up.rho_b) == pytest.approx((1.8, 1.5, 0.8 + edge), rel=1e-12)
+    assert (down.rho_1, down.rho_r, down.rho_b) == pytest.approx((0.2, 0.1, 0.8 + edge), rel=1e-12)
+    assert up.T_min is not None
+    assert down.T_min is None
+
+
+def test_no_eps0_is_named_where_a5_has_none() -> None:
+    for fields in ({"loss": "squared"}, {"loss": "l1", "beta1": 0.0}):
+        setting = Setting(**({"link": "h2h2", "d": 20, "n": 4000} | fields))
+        finding = {f.label: f for f in mimtheory.findings(setting)}["ass:epsilon0"]
+        assert finding.status == "undecided"
+        assert "allows no eps0" in finding.reason
+
+
 def test_inside_the_window_a_run_aligns_and_covers_before_it_does_not() -> None:
     setting = Setting(link="h2h2", loss="squared", d=102, n=102 * 30, m=64, eps0=1e-6)
     found = advisor.window(setting)

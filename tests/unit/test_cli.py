@@ -1,16 +1,22 @@
 """The command line as a user meets it: exit codes, one-line errors, machine-readable output."""
 
+import contextlib
 import csv
 import io
 import json
 import resource
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import mimtheory
+from mimtheory.advisor import EPSILON0, summary_of_assumption
+from mimtheory.assumptions import ASSUMPTIONS
 from mimtheory.lemmas import REGISTRY, find_lemma
 
 
@@ -20,6 +26,8 @@ def mim(*words: str) -> subprocess.CompletedProcess[str]:
 
 BAD = [
     (("verify", "A.9"), ("A.9", "A.2")),
+    (("verify", "A.22"), ("A.22", "did you mean 'A.2'")),
+    (("explain", "assumption_cow"), ("assumption_cow", "assumption_cov")),
     (("verify", "--link", "h4(x1)"), ("x1", "z1")),
     (("verify", "--link", "h44(z1)"), ("h44",)),
     (("verify", "--link", "sin(z1)"), ("sin",)),
@@ -51,7 +59,7 @@ BAD = [
         ("--nonsense",),
     ),
     (("verify", "--out", "/proc/nowhere", "--trials", "1", "--d", "3"), ("out", "/proc/nowhere")),
-    (("explain", "A.2/perpblock"), ("perpblock", "perp_block")),
+    (("explain", "A.2/perpblock"), ("perpblock", "did you mean 'A.2/perp_block'")),
     (("export", "/nowhere"), ("/nowhere",)),
     (("explore", "h4(x1)"), ("x1", "z1")),
     (("explore", "h4+h4", "--delta", "1"), ("delta = 1",)),
@@ -71,10 +79,14 @@ def test_bad_input_is_one_line_with_exit_code_2(words: tuple[str, ...], named: t
         assert word in run.stderr
 
 
-def test_bad_input_is_refused_within_a_second() -> None:
+@pytest.mark.parametrize(
+    "words",
+    [("verify", "--d", "1000000", "--n", "100000000"), ("explore", "h4+h4", "--d", "1"), ("verify", "--trials", "0")],
+)
+def test_bad_input_is_refused_within_a_second(words: tuple[str, ...]) -> None:
     # processor time, for the machine may be busy with other tests
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    mim("verify", "--d", "1000000", "--n", "100000000")
+    mim(*words)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
 
@@ -131,6 +143,33 @@ def test_json_output_is_the_report(small: tuple[Path, subprocess.CompletedProces
     assert [claim["status"] for claim in report["lemmas"][0]["claims"]] == ["holds"] * 10
 
 
+def test_a_verify_that_is_killed_resumes_and_loses_nothing(
+    small: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    words = ("--link", "z1**2 + z1*z2/3", "--loss", "huber(1)", "--d", "20", "--trials", "20", "--out", str(tmp_path))
+    run = subprocess.Popen([sys.executable, "-m", "mimtheory", "verify", "A.2", *words], stdout=subprocess.DEVNULL)
+    while run.poll() is None and _stored(tmp_path) < 5:
+        time.sleep(0.01)
+    run.kill()
+    assert run.wait() == -signal.SIGKILL  # it was still at work
+    kept = _stored(tmp_path)
+    report = json.loads(mim("verify", "A.2", "--json", *words).stdout)
+    assert report["rows_reused"] == kept >= 5
+    assert report["rows_computed"] > 0
+    whole, resumed = ([row | {"seconds": 0} for row in mimtheory.rows(folder)] for folder in (small[0], tmp_path))
+    assert resumed == whole
+
+
+def _stored(folder: Path) -> int:
+    """Rows that another process has written so far."""
+    if not (folder / "rows.sqlite").is_file():
+        return 0
+    with contextlib.closing(sqlite3.connect(folder / "rows.sqlite")) as connection:
+        if not connection.execute("SELECT name FROM sqlite_master").fetchall():
+            return 0
+        return int(connection.execute("SELECT COUNT(*) FROM rows").fetchone()[0])
+
+
 def test_the_squared_loss_leaves_the_bound_without_a_draw_vacuous(tmp_path: Path) -> None:
     run = mim("verify", "A.2", "--link", "h2", "--loss", "squared", "--d", "10", "--out", str(tmp_path))
     assert run.returncode == 3
@@ -158,6 +197,19 @@ def test_every_lemma_is_explained_with_its_claims_and_provenance(label: str) -> 
     for name in find_lemma(label).claims:
         assert f"{label}/{name}" in explained
     assert "Provenance: " in explained
+
+
+@pytest.mark.parametrize("label", [*ASSUMPTIONS, EPSILON0])
+def test_every_assumption_is_explained(label: str) -> None:
+    run = mim("explain", label)
+    assert run.returncode == 0
+    assert summary_of_assumption(label) in " ".join(run.stdout.split())
+
+
+def test_explore_shows_both_signs_of_a_where_they_differ() -> None:
+    text = mim("explore", "h2h2", "--eta1", "1", "--beta1", "0.3", "--label-noise", "0.1").stdout
+    assert "For a < 0: No number of steps" in text
+    assert "a < 0" not in mim("explore", "h2h2").stdout
 
 
 def test_list_and_explain_name_every_claim_and_the_provenance() -> None:

@@ -67,6 +67,20 @@ def test_the_envelope_is_its_recursion() -> None:
     assert found.h == pytest.approx(1.2)
 
 
+def test_the_envelope_takes_the_smallest_bound_on_the_first_and_on_the_carried_products() -> None:
+    p = population(eps0=0.01, activation="1-cos")
+    ends, reach = np.array([-0.8, 0.6]), np.array([7.0, 3.0])
+    for spread, factor in ((3.0, mpf(3) / mpmath.sqrt(30)), (50.0, mpf(1))):  # Cauchy's inequality is the limit
+        for first in (2.0, math.inf):
+            found = envelope(p, DataBounds(ends, s_X=1.2, R=7.0, spread=spread, first=first, reach=reach), 2)
+            u = min(mpf("0.07"), mpf("0.07") * factor, mpf("0.01") * mpf(first))
+            Q = [mpf("1.5") * mpf("1.44") * u**2 / 6]
+            omega, Delta = (mpf("1.2") + Q[0]) * mpf("0.01"), Q[0] * mpf("0.01")
+            u = min(omega * 7, mpf("0.03") * factor + 7 * Delta)
+            Q.append(mpf("1.5") * mpf("1.44") * u**2 / 6)
+            assert found.Q == pytest.approx([float(q) for q in Q], rel=1e-13)
+
+
 def test_an_envelope_that_overflows_is_infinite_from_there() -> None:
     p = population(loss="squared", eps0=10.0, activation="quadratic", beta1=0.0)
     found = envelope(p, DataBounds(np.array([-50.0, 50.0]), 2.0, 20.0, T_max=50.0), 40)

@@ -18,7 +18,7 @@ from mimtheory.losses import loss
 from mimtheory.plan import Plan, PlanRow, control_design, read_plan
 from mimtheory.population import Setting
 from mimtheory.store import Store, rows
-from mimtheory.tasks import Task, check_memory, seed_of, tasks_of
+from mimtheory.tasks import Task, check_memory, predicted_total, seed_of, tasks_of
 
 SMALL = Setting(link=link("h2"), loss=loss("huber(1)"), d=12, n=300)
 
@@ -180,3 +180,16 @@ def test_tasks_are_unique() -> None:
     tasks = tasks_of(read_plan("quick"))
     assert len(set(tasks)) == len(tasks)
     assert isinstance(tasks[0], Task)
+
+
+def test_lemmas_that_share_a_draw_are_predicted_to_cost_one_and_the_plans_to_take_what_is_promised() -> None:
+    setting = Setting(link="h2h2", loss="huber(1)", d=50, n=4000, m=8)
+    one, two = (
+        Plan("test", tuple(PlanRow(label, setting, 3, 0.01) for label in labels))
+        for labels in (["A.6"], ["A.6", "A.7"])
+    )
+    trials = [[task for task in tasks_of(plan) if task.kind == "trial"] for plan in (one, two)]
+    assert len(trials[1]) == 2 * len(trials[0]) == 6
+    assert predicted_total(trials[0]) == predicted_total(trials[1]) == pytest.approx(1.5 * trials[0][0].seconds)
+    assert predicted_total(tasks_of(read_plan("quick"))) < 120
+    assert predicted_total(tasks_of(read_plan("full"))) < 20 * 60

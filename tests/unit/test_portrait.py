@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mimtheory.experiment import Experiment
+from mimtheory.lemmas.a6_norm_after_t1 import crossing
 from mimtheory.population import Setting
 from mimtheory.portrait import Portrait, Trail, portrait
 from mimtheory.reporting.run_plots import run_figures
@@ -30,6 +31,34 @@ def test_the_numbers_are_those_of_the_draw(found: Portrait) -> None:
     outside = np.linalg.norm(e.run.final.value[:4] - inside @ basis.T, axis=1)
     assert found.tangents.values[at] == pytest.approx(outside / np.linalg.norm(inside, axis=1), rel=1e-6)
     assert found.conditions.values[at] == pytest.approx([np.linalg.cond(inside)], rel=1e-6)
+
+
+def test_the_crossing_is_where_the_signal_outweighs_the_bulk(found: Portrait) -> None:
+    e = Experiment(Setting.from_dict(found.setting), 4)
+    H = e.population.gamma1 * np.eye(20) - e.population.eta1 * (e.X * e.T[:, None]).T @ e.X / 3000
+    basis = e.sample.split.V_hat
+
+    def shares(T: int) -> tuple[float, float]:
+        power = np.linalg.matrix_power(H, 2 * T)
+        signal = float(np.trace(basis.T @ power @ basis))
+        return signal, float(np.trace(power)) - signal
+
+    assert found.crossing is not None
+    assert found.crossing >= 1  # at the start the bulk has 18 of 20 dimensions
+    for T, wins in ((found.crossing - 1, False), (found.crossing, True)):
+        signal, bulk = shares(T)
+        assert (signal >= bulk) == wins
+    drawn, words = run_figures(found)[1]
+    assert f"T* = {found.crossing}" in words
+    assert "stroke-dasharray" in drawn
+
+
+def test_a_sign_of_a_that_shrinks_the_signal_has_no_crossing() -> None:
+    # gamma = 0.7 and C > 0: H = 0.7 - a S_hat is large across the signal for a > 0, along it for a < 0
+    memory = Experiment(Setting(link="h4+h4", loss="huber(1)", d=40, n=8000, m=2, eta1=1.0, beta1=0.3), 0)
+    assert crossing(memory.sample) is None
+    assert crossing(memory.sample, -1) is not None
+    assert crossing(Experiment(Setting(link="h4+h4", loss="huber(1)", d=2, n=400, m=2), 0).sample) == 0
 
 
 @pytest.mark.parametrize("name", ["norms", "tangents", "conditions"])

@@ -305,8 +305,8 @@ def test_tables_have_headers_with_a_scope_and_figures_a_text(page: Page) -> None
     assert all(attributes.get("scope") in ("row", "col") for attributes in page.all("th"))
     figures = [a for a in page.all("svg") if a.get("class") == "figure"]
     assert all(a.get("role") == "img" and a.get("aria-label") for a in figures)
-    # the overview and the claims with trials to draw: identity, perp, broken, weak
-    assert len(figures) == 5
+    # both panels of the overview and the claims with trials to draw: identity, perp, broken, weak
+    assert len(figures) == 6
     assert all(a.get("aria-hidden") == "true" for a in page.all("svg") if a.get("class") == "marker")
 
 
@@ -357,10 +357,34 @@ def test_trials_that_a_log_scale_cannot_show_are_counted() -> None:
 
 
 def test_the_overview_places_infinite_and_missing_ratios() -> None:
-    svg = plots.overview(every_status().claims)
+    svg = "".join(plots.overview(every_status().claims))
     assert "nothing could be compared" in svg
     assert "✗ refuted: A.2/infinite" in svg
     assert "infinite refuted, median ∞, worst ∞" in svg
+
+
+def test_the_overview_has_panels_of_a_dozen_on_one_scale() -> None:
+    verdicts = [claim(f"claim{k}", "holds", "D", cell(0, "holds", ratio=10.0**-k)) for k in range(5)] * 5
+    panels = plots.overview(verdicts)
+    assert [panel.count("✓ holds: ") for panel in panels] == [8, 8, 9]
+    ticks = [re.findall(r">([\d.·⁻⁰-⁹]+)</text>", panel) for panel in panels]
+    assert ticks[0] == ticks[1] == ticks[2]
+
+
+def test_many_cells_are_folded_and_one_that_differs_stands_open() -> None:
+    cells = [cell(k, "holds", ratio=0.5) for k in range(30)] + [cell(30, "undecided", ratio=0.5)]
+    few, many = (render(report(claim("perp", "holds", "G", *some))) for some in (cells[:16], cells))
+    assert "<details>" not in few
+    assert "30 cells, as expected: 30 holds" in many
+    opened = many[: many.index("<details>")]
+    assert opened.count("≠ undecided") == 1
+    assert many.count('class="setting"') == 31
+
+
+def test_a_parameter_at_its_default_is_not_printed() -> None:
+    for name, shown in (("1-cos", False), ("sqrt", True)):
+        own = cell(0, "holds", ratio=0.5, activation=name)
+        assert (f"activation = {name}" in render(report(claim("perp", "holds", "G", own)))) == shown
 
 
 def test_a_report_without_claims_is_still_a_page() -> None:

@@ -125,3 +125,25 @@ def test_a_draw_beyond_the_memory_is_refused_before_it_is_made(monkeypatch: pyte
     monkeypatch.setattr(population_module, "memory_limit", lambda: 1000)
     with pytest.raises(ValueError, match=r"needs .* bytes; allowed"):
         make()
+
+
+@pytest.mark.parametrize("beta1", [None, 0.3])
+def test_the_reach_bounds_every_carried_input_closely_and_exists_only_where_the_matrix_does(
+    beta1: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s = make(d=20, T1=9, eta1=1.4, beta1=beta1, a_scale=0.8)
+    p, X = s.population, s.X.astype(np.longdouble)
+    A = (X * s.T[:, None].astype(np.longdouble)).T @ X / 200
+    expected = np.zeros(p.T)
+    for sign in (1, -1):
+        W = X
+        for t in range(p.T):
+            expected[t] = max(expected[t], float(np.sqrt((W**2).sum(axis=1).max())))
+            W = np.longdouble(p.gamma1) * W - np.longdouble(sign * 1.4 * 0.8) * (W @ A)
+    assert s.reach is not None
+    # more than what a product of 20 terms can be off by
+    assert (s.reach[1:] >= expected[1:] * (1 + 20 * 2**-53)).all()
+    assert s.reach[0] >= expected[0]
+    assert (s.reach <= expected * (1 + 1e-8)).all()
+    monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
+    assert make(d=20).reach is None

@@ -49,6 +49,16 @@ def test_the_trajectory_is_that_of_plain_numpy(name: str, beta1: float | None, l
     assert (errors <= 1e-12 * sizes).all()
 
 
+@pytest.mark.parametrize("name", ["1-cos", "asymmetric"])
+def test_a_decay_of_one_over_eta_is_pure_power_iteration_though_it_is_rounded(name: str) -> None:
+    assert 1 - 49.0 * (1 / 49.0) != 0
+    given, default = (make(activation=name, eta1=49.0, beta1=beta1, eps0=1e-3) for beta1 in (1 / 49.0, None))
+    assert given.population.gamma1 == 0
+    assert given.population.f_stays_zero == (name == "1-cos")
+    assert (given.trajectory == default.trajectory).all()
+    assert make(eta1=49.0, beta1=(1 - 2**-50) / 49.0).population.gamma1 != 0
+
+
 @pytest.mark.parametrize("fields", [{"centre": "fitted"}, {"centre": "population"}, {"eta_last": 0.5}, {"T1": 1}])
 def test_centres_and_last_steps_are_those_of_the_setting(fields: dict[str, object]) -> None:
     e = make(**fields)
@@ -78,7 +88,7 @@ def test_the_gradient_is_the_derivative_of_the_mean_loss(name: str, loss: str) -
 
 @pytest.mark.parametrize("name", INSIDE)
 @pytest.mark.parametrize("loss", ["squared", "logcosh", "pseudo_huber(1)"])
-def test_the_gradient_is_that_of_automatic_differentiation(name: str, loss: str) -> None:
+def test_the_gradient_is_that_of_a_complex_step(name: str, loss: str) -> None:
     # a complex step differentiates analytic code without subtracting: exact to rounding
     e = make(activation=name, loss=loss, eps0=0.5, n=40)
     sigma = {
@@ -100,6 +110,28 @@ def test_the_gradient_is_that_of_automatic_differentiation(name: str, loss: str)
         W[j, k] += 1e-30j
         derivative = value(0.1 + e.a @ sigma(W @ e.X.T) - e.y).mean().imag / 1e-30
         assert G[j, k] == pytest.approx(derivative, rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize("name", INSIDE)
+@pytest.mark.parametrize("beta1", [None, 0.0, 0.3])
+def test_the_trajectory_is_that_of_torch(name: str, beta1: float | None) -> None:
+    torch = pytest.importorskip("torch", reason="an optional peer, installed by make peers")
+    e = make(activation=name, beta1=beta1, loss="logcosh", centre=0.2)
+    sigma = {
+        "quadratic": lambda u: u * u / 2,
+        "1-cos": lambda u: 1 - torch.cos(u),
+        "logcosh": lambda u: torch.log(torch.cosh(u)),
+        "sqrt": lambda u: torch.sqrt(1 + u * u) - 1,
+        "utanh": lambda u: u * torch.tanh(u) / 2,
+        "asymmetric": lambda u: 1 - torch.cos(u) + u - torch.sin(u),
+    }[name]
+    X, y, a, W = (torch.tensor(array, dtype=torch.float64) for array in (e.X, e.y, e.a, e.run.start))
+    for t in range(e.setting.steps):
+        W.requires_grad_()
+        torch.log(torch.cosh(0.2 + sigma(X @ W.T) @ a - y)).mean().backward()
+        W = (e.run.gamma[t] * W - e.run.eta[t] * W.grad).detach()
+        found = e.trajectory[t + 1]
+        assert np.linalg.norm(found - W.numpy()) <= 1e-12 * np.linalg.norm(found)
 
 
 @pytest.mark.parametrize("name", INSIDE)

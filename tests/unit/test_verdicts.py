@@ -17,6 +17,7 @@ from mimtheory.verdicts import (
     Report,
     Status,
     Tally,
+    advice,
     cell_status,
     claim_status,
     detectable_rate,
@@ -157,3 +158,7 @@ def test_the_json_is_strict() -> None:
 def test_every_status_has_a_sentence_of_advice() -> None:
     assert set(ADVICE) == {"holds", "refuted", "vacuous", "undecided", "skipped", "error"}
     assert all(text.endswith(".") for text in ADVICE.values())
+    assert "one violation" in advice("holds", "D")
+    assert "rate" not in advice("holds", "I")
+    assert "failure rate printed" in advice("holds", "G")
+    assert advice("vacuous", "P") == ADVICE["vacuous"]
