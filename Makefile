@@ -2,18 +2,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/quick
+PROFILE ?= quick
 
-.PHONY: verify test test-long peers check bench venv clean
+.PHONY: verify figures test test-long peers check bench venv clean
 .DELETE_ON_ERROR:
 
 verify: venv
 	$(BIN)/mimtheory verify --profile quick --out $(OUT)
 
+# The paper's figures and claims, with criteria stated beforehand; PROFILE=full takes about an hour.
+figures: venv
+	$(BIN)/python -m verification all --profile $(PROFILE)
+
 test: venv
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-long: venv
-	@$(BIN)/python -c 'import torch' 2>/dev/null || echo 'Without torch its comparison is skipped; make peers installs it.'
+	@$(BIN)/python -c 'import torch, statsmodels' 2>/dev/null || echo 'Without torch and statsmodels the comparisons with them are skipped; make peers installs them.'
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "long or not long"
 
 # What the code is compared with besides NumPy, SciPy and mpmath: large, so never needed.

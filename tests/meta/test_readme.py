@@ -51,6 +51,25 @@ def test_readme_shell_commands_of_mimtheory_run(tmp_path: Path) -> None:
                 assert run.returncode == 0, (line, run.stdout, run.stderr)
 
 
+def test_the_readmes_study_runs_and_its_criteria_hold(tmp_path: Path) -> None:
+    import json
+    import subprocess
+    import sys
+
+    lines = [
+        line.split("#")[0].split() for language, block in BLOCKS if language == "sh" for line in block.splitlines()
+    ]
+    studies = [words[3] for words in lines if words[:3] == ["python", "-m", "verification"]]
+    assert studies
+    for study in studies:
+        command = [sys.executable, "-m", "verification", study, "--rng", "3", "--out", str(tmp_path)]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+        verdict = json.loads((tmp_path / study / "verdict.json").read_text())
+        assert {criterion["status"] for criterion in verdict["criteria"]} == {"holds"}
+        assert (tmp_path / study / f"{study}.svg").stat().st_size > 10_000
+
+
 def test_pictures_and_links_of_the_readme_exist() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r'src="([^"]+)"', README):
         if not target.startswith("http"):

@@ -36,7 +36,7 @@ def points(options: Options) -> list[tuple[Row, int]]:
         compared = base | {"link": "h2h2", "loss": "huber(2)", "d": 100, "purpose": "bias"}
         found += [(compared | {"ratio": 256, "engine": engine}, 3 * seeds) for engine in ("linearised", "direct")]
     if options.full and not own:
-        found += [(base | {"link": "h2h2", "loss": "huber(2)", "d": 100, "ratio": 20480, "purpose": "smallest"}, 3)]
+        found += [(base | {"link": "h2h2", "loss": "huber(2)", "d": 100, "ratio": 24576, "purpose": "smallest"}, 3)]
     return found
 
 
