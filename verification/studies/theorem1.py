@@ -177,9 +177,8 @@ def _draw_widths(ax: Axes, table: Table) -> None:
         m, errors = rows.where(d=d).by_seed("m", "error")
         ax.plot(m, np.median(errors, axis=1), color=COLOURS[k], marker=SHAPES[k], label=f"d = {d}")
     ax.axhline(half_of_variance(), color=INK, linewidth=1, linestyle=":")
-    ax.set(
-        xlabel="neurons m", ylabel="median test error", title="Width, at n/d = 256; dotted: half of Var g", yscale="log"
-    )
+    ax.set(xlabel="neurons m", ylabel="median test error", title="Width, at n/d = 256; dotted: half of Var g")
+    logarithmic(ax, "y")
     numbered(ax, "x", WIDTHS)
     ax.legend()
 
