@@ -4,7 +4,7 @@ Sums run over a fixed partition of the rows into leaves and are added in leaf or
 identical for any number of threads.
 """
 
-from mimtheory.kernels.first_layer import first_layer_gradient
+from mimtheory.kernels.first_layer import Gradient, gradient, inner_products, weighted_sums
 from mimtheory.kernels.hessian_power import hessian_power
 
-__all__ = ["first_layer_gradient", "hessian_power"]
+__all__ = ["Gradient", "gradient", "hessian_power", "inner_products", "weighted_sums"]

@@ -9,7 +9,18 @@ PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
     ["relations", "polynomials", "expressions", "losses", "activations", "concentration", "delta_budget"],
-    ["kernels.hessian_power", "kernels.pointwise", "kernels.first_layer", "kernels"],
+    [
+        *("kernels.partition", "kernels.threads", "kernels.compiling", "kernels.tiles", "kernels.elementary"),
+        *(
+            "kernels.products",
+            "kernels.pointwise",
+            "kernels.sweep",
+            "kernels.leaves",
+            "kernels.first_layer",
+            "kernels.hessian_power",
+        ),
+        "kernels",
+    ],
     [
         "links",
         "line_integrals",
