@@ -16,7 +16,7 @@ import numpy as np
 from numba import config, njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-__all__ = ["DISABLED", "kernel", "stamp"]
+__all__ = ["DISABLED", "inlined", "kernel", "stamp"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -63,9 +63,18 @@ def _plain(function: Function) -> Function:
 
 def kernel(function: Function) -> Function:
     """Compile at the first call or load from the cache; releases the lock of the interpreter while it runs."""
+    return _compiled(function, forceinline=False)
+
+
+def inlined(function: Function) -> Function:
+    """The same for a function that must become part of its callers' loops, for these to become vector code."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Function, forceinline: bool) -> Function:
     if DISABLED:
         return _plain(function)
-    compiled: Any = njit(nogil=True, error_model="numpy")(function)
+    compiled: Any = njit(nogil=True, error_model="numpy", forceinline=forceinline)(function)
     compiled._cache = _StampedCache(function)
     return compiled
 

@@ -17,7 +17,21 @@ from numba.extending import intrinsic
 
 from mimtheory.kernels.compiling import DISABLED, kernel
 
-__all__ = ["SIN_COS_LIMIT", "bits_of", "exponential", "float_of", "fma", "log1p", "logarithm", "sin_cos", "tanh"]
+__all__ = [
+    "SIN_COS_LIMIT",
+    "bits_of",
+    "bits_of_single",
+    "cosine_near_0",
+    "exponential",
+    "float_of",
+    "fma",
+    "log1p",
+    "logarithm",
+    "sin_cos",
+    "sine_near_0",
+    "single_of",
+    "tanh",
+]
 
 # up to here the reduction by multiples of pi/2 is good to the last place
 SIN_COS_LIMIT = 2.0**30
@@ -29,49 +43,47 @@ _LARGEST = Fraction(sys.float_info.max)
 def _plain_fma(a: float, b: float, c: float) -> float:
     if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
         return a * b + c
-    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     # a zero keeps its sign, and what is beyond the doubles overflows
     return float(exact) if exact and abs(exact) < _LARGEST else a * b + c
 
 
 @intrinsic
 def _vector_fma(typing, a, b, c):  # type: ignore[no-untyped-def]
+    kind = types.float32 if all(v == types.float32 for v in (a, b, c)) else types.float64
+
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        real = ir.DoubleType()
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(real, [real] * 3), "llvm.fma.f64")
+        real = context.get_value_type(kind)
+        name = f"llvm.fma.f{kind.bitwidth}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(real, [real] * 3), name)
         return builder.call(function, arguments)
 
-    return types.float64(types.float64, types.float64, types.float64), generate
+    return kind(kind, kind, kind), generate
 
 
-def _plain_bits_of(x: float) -> int:
-    return int(struct.unpack("<q", struct.pack("<d", x))[0])
+def _vector_cast(source: Any, target: Any) -> Any:
+    """The same bits as another type."""
+
+    @intrinsic
+    def cast(typing, x):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            return builder.bitcast(arguments[0], context.get_value_type(target))
+
+        return target(source), generate
+
+    return cast
 
 
-@intrinsic
-def _vector_bits_of(typing, x):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.bitcast(arguments[0], ir.IntType(64))
-
-    return types.int64(types.float64), generate
+def _plain_cast(source: str, target: str) -> Any:
+    return lambda x: struct.unpack(target, struct.pack(source, x))[0]
 
 
-def _plain_float_of(x: int) -> float:
-    return float(struct.unpack("<d", struct.pack("<q", x))[0])
-
-
-@intrinsic
-def _vector_float_of(typing, x):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.bitcast(arguments[0], ir.DoubleType())
-
-    return types.float64(types.int64), generate
-
-
-# a b + c with one rounding; the bits of a double as an integer, and back
+# a b + c with one rounding; the bits of a number as an integer, and back
 fma: Any = _plain_fma if DISABLED else _vector_fma
-bits_of: Any = _plain_bits_of if DISABLED else _vector_bits_of
-float_of: Any = _plain_float_of if DISABLED else _vector_float_of
+bits_of: Any = _plain_cast("<d", "<q") if DISABLED else _vector_cast(types.float64, types.int64)
+float_of: Any = _plain_cast("<q", "<d") if DISABLED else _vector_cast(types.int64, types.float64)
+bits_of_single: Any = _plain_cast("<f", "<i") if DISABLED else _vector_cast(types.float32, types.int32)
+single_of: Any = _plain_cast("<i", "<f") if DISABLED else _vector_cast(types.int32, types.float32)
 
 # pi/2 and log 2 in parts: each the nearest double to what the earlier ones leave, from 120 bits of pi/2 and log 2
 _HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)
@@ -87,16 +99,28 @@ _L = tuple(2 / (2 * k + 1) for k in range(1, 11))
 
 
 @kernel
+def sine_near_0(r: float) -> float:
+    """sin r for |r| <= pi/4."""
+    v = r * r
+    s = fma(v, fma(v, fma(v, fma(v, fma(v, fma(v, _S[6], _S[5]), _S[4]), _S[3]), _S[2]), _S[1]), _S[0])
+    return fma(r * v, s, r)
+
+
+@kernel
+def cosine_near_0(r: float) -> float:
+    """cos r for |r| <= pi/4."""
+    v = r * r
+    c = fma(v, fma(v, fma(v, fma(v, fma(v, fma(v, _C[6], _C[5]), _C[4]), _C[3]), _C[2]), _C[1]), _C[0])
+    return fma(v * v, c, 1 - 0.5 * v)
+
+
+@kernel
 def sin_cos(x: float) -> tuple[float, float]:
     """(sin x, cos x) for |x| <= SIN_COS_LIMIT; exactly odd and even."""
     shifted = fma(x, _TWO_OVER_PI, _ROUNDER)
     k = shifted - _ROUNDER
     r = fma(-k, _HALF_PI[2], fma(-k, _HALF_PI[1], fma(-k, _HALF_PI[0], x)))
-    v = r * r
-    s = fma(v, fma(v, fma(v, fma(v, fma(v, fma(v, _S[6], _S[5]), _S[4]), _S[3]), _S[2]), _S[1]), _S[0])
-    c = fma(v, fma(v, fma(v, fma(v, fma(v, fma(v, _C[6], _C[5]), _C[4]), _C[3]), _C[2]), _C[1]), _C[0])
-    sine = fma(r * v, s, r)
-    cosine = fma(v * v, c, 1 - 0.5 * v)
+    sine, cosine = sine_near_0(r), cosine_near_0(r)
     quadrant = bits_of(shifted) & 3
     first = cosine if quadrant & 1 else sine
     second = sine if quadrant & 1 else cosine

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mimtheory.activations import Activation
 from mimtheory.activations import activation as activation_of
+from mimtheory.kernels.gaussians import Gaussians
 from mimtheory.kernels.leaves import kind_of, one_pass
 from mimtheory.kernels.partition import LEAVES, leaf_start
 from mimtheory.kernels.sweep import GIVEN, GRADIENT, PRODUCTS
@@ -53,7 +54,7 @@ class Gradient:
 
 
 def gradient(
-    X: Floats,
+    X: Floats | Gaussians,
     y: Floats,
     W: Floats,
     a: Floats,
@@ -69,8 +70,9 @@ def gradient(
 
     Parameters
     ----------
-    X : (n, d)
-        float32 if X and W both are, else taken as float64. Blocks of other layouts than C order are copied.
+    X : (n, d) array or Gaussians
+        float32 if X and W both are, else taken as float64. Blocks of other layouts than C order are copied; those of
+        Gaussians are made again from the seed, so that X is never stored.
     y : (n,)
     W : (m, d)
     a, b : (m,)
@@ -95,7 +97,8 @@ def gradient(
     ValueError
         If the shapes do not fit or threads < 1.
     """
-    X, y, W, a = (np.asarray(v) for v in (X, y, W, a))
+    y, W, a = (np.asarray(v) for v in (y, W, a))
+    X = X if isinstance(X, Gaussians) else np.asarray(X)
     bias = np.zeros(a.shape) if b is None else np.asarray(b)
     n, m = X.shape[0] if X.ndim else 0, W.shape[0] if W.ndim else 0
     shapes = (X.shape, y.shape, W.shape, a.shape, bias.shape)
@@ -131,7 +134,7 @@ def gradient(
 
 
 def _in_blocks(
-    X: Floats,
+    X: Floats | Gaussians,
     y: Floats,
     W: Floats,
     a: Floats,
@@ -160,11 +163,11 @@ def _in_blocks(
             q = slope * sigma.s_minus_1(u) + (slope - l.dl(centre, y[rows])[:, None])
             peaks[leaf] = np.abs(u).max(axis=0), np.abs(q).max(axis=0)
         S[rows] = sigma.d1(u) * a * slope
-    total = weighted_sums(X, S, threads=threads)
+    total = weighted_sums(X, S.astype(kind_of(X, W), copy=False), threads=threads)
     return Gradient(total / n, f, peaks.max(axis=0) if quantities else None, y, l, centre)
 
 
-def inner_products(X: Floats, W: Floats, *, threads: int | None = None) -> Floats:
+def inner_products(X: Floats | Gaussians, W: Floats, *, threads: int | None = None) -> Floats:
     """X W^T, (n, m), with the bits of the products inside `gradient`.
 
     Parameters
@@ -186,7 +189,7 @@ def inner_products(X: Floats, W: Floats, *, threads: int | None = None) -> Float
     return Z
 
 
-def weighted_sums(X: Floats, S: Floats, *, threads: int | None = None) -> Floats:
+def weighted_sums(X: Floats | Gaussians, S: Floats, *, threads: int | None = None) -> Floats:
     """S^T X, (m, d), summed over the fixed partition of the samples.
 
     Parameters

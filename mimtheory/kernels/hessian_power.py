@@ -4,6 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from mimtheory.kernels.gaussians import Gaussians
 from mimtheory.kernels.leaves import kind_of, one_pass
 from mimtheory.kernels.sweep import POWER
 
@@ -12,13 +13,14 @@ __all__ = ["hessian_power"]
 Floats = NDArray[Any]
 
 
-def hessian_power(X: Floats, T: Floats, V: Floats, *, threads: int | None = None) -> Floats:
+def hessian_power(X: Floats | Gaussians, T: Floats, V: Floats, *, threads: int | None = None) -> Floats:
     """Apply S_hat = (1/n) X^T diag(T) X to the rows of V.
 
     Parameters
     ----------
-    X : (n, d)
-        float32 if X and V both are, else taken as float64. Blocks of other layouts than C order are copied.
+    X : (n, d) array or Gaussians
+        float32 if X and V both are, else taken as float64. Blocks of other layouts than C order are copied; those of
+        Gaussians are made again from the seed.
     T : (n,)
     V : (k, d)
     threads : int

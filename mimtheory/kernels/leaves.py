@@ -5,26 +5,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.kernels.partition import LEAVES, leaf_start
+from mimtheory.kernels.gaussians import Gaussians
+from mimtheory.kernels.partition import LEAVES, ROWS, leaf_start
 from mimtheory.kernels.sweep import FEATURES, PRODUCTS, padded, sweep, workspace
-from mimtheory.kernels.threads import across_leaves, thread_count
+from mimtheory.kernels.threads import across_parts, thread_count
 
 __all__ = ["kind_of", "one_pass"]
 
 Floats = NDArray[Any]
 Kind = type[np.floating[Any]]
 
-_NO_VECTOR, _NO_PEAKS = np.zeros(0), np.zeros((0, 2, 0))
+_NO_VECTOR, _NO_PEAKS, _NO_KEY = np.zeros(0), np.zeros((0, 2, 0)), (np.uint64(0), np.uint64(0))
 
 
-def kind_of(*arrays: Floats) -> Kind:
-    """float32 where all arrays are, else float64."""
-    return np.float32 if all(array.dtype == np.float32 for array in arrays) else np.float64
+def kind_of(X: Floats | Gaussians, *arrays: Floats) -> Kind:
+    """float32 where all arrays are, else float64; that of X where X is made."""
+    if isinstance(X, Gaussians):
+        return np.float32 if X.dtype == np.float32 else np.float64
+    return np.float32 if all(array.dtype == np.float32 for array in (X, *arrays)) else np.float64
 
 
 def one_pass(
     mode: int,
-    X: Floats,
+    X: Floats | Gaussians,
     m: int,
     kind: Kind,
     threads: int | None,
@@ -65,16 +68,21 @@ def one_pass(
         none if Z is None else Z,
         peaks,
     )
-    across_leaves(lambda low, high: _leaves(mode, X, kind, low, high, fixed), LEAVES, threads)
+    across_parts(lambda low, high: _leaves(mode, X, kind, low, high, fixed), LEAVES, threads)
     total = out[0]
     for leaf in range(1, out.shape[0]):
         total += out[leaf]
     return total[:, :width]
 
 
-def _leaves(mode: int, X: Floats, kind: Kind, low: int, high: int, fixed: tuple[Any, ...]) -> None:
+def _leaves(mode: int, X: Floats | Gaussians, kind: Kind, low: int, high: int, fixed: tuple[Any, ...]) -> None:
     n, out = X.shape[0], fixed[10]
-    fixed = (*fixed, workspace(mode, out.shape[1], X.shape[1], out.shape[2], kind))
+    space = workspace(mode, out.shape[1], X.shape[1], out.shape[2], kind)
+    if isinstance(X, Gaussians):
+        rest = (*fixed, True, X.key, space)
+        sweep(mode, X.block(ROWS), n, 0, low, high, *rest)
+        return
+    fixed = (*fixed, False, _NO_KEY, space)
     if X.flags.c_contiguous and X.dtype == kind:
         sweep(mode, X, n, 0, low, high, *fixed)
         return

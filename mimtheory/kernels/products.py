@@ -62,30 +62,50 @@ def pack(W: Floats, few: Floats, panels: Floats) -> None:
 
 @kernel
 def _inner(
-    X: Floats, x: int, stride: int, rows: int, V: Floats, v: int, vectors: int, Z: Floats, z: int, fresh: bool
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    V: Floats,
+    v: int,
+    vectors: int,
+    Z: Floats,
+    z: int,
+    fresh: bool,
+    ahead: int,
 ) -> None:
     """Z (+)= X V^T for at most four neurons, over some vectors along d."""
     m, long, wide = V.shape[0], V.shape[1], Z.shape[1]
     q = 0
     if m & 4:
-        inner_4(X, x, stride, rows, V, v, long, vectors, Z, z, wide, fresh)
+        inner_4(X, x, stride, rows, V, v, long, vectors, Z, z, wide, fresh, ahead)
     if m & 2:
-        inner_2(X, x, stride, rows, V, v, long, vectors, Z, z, wide, fresh)
+        inner_2(X, x, stride, rows, V, v, long, vectors, Z, z, wide, fresh, ahead)
         q = 2
     if m & 1:
-        inner_1(X, x, stride, rows, V, v + q * long, long, vectors, Z, z + q, wide, fresh)
+        inner_1(X, x, stride, rows, V, v + q * long, long, vectors, Z, z + q, wide, fresh, ahead)
 
 
 @kernel
-def few_products(X: Floats, x: int, stride: int, rows: int, whole: int, edge: Floats, V: Floats, Z: Floats) -> None:
+def _share(whole: int) -> int:
+    """Vectors of a row of the next block that the second product asks for; the first asks for the rest, so that
+    memory is never idle."""
+    return whole if whole < 2 * DEPTH else (whole // DEPTH + 1) // 2 * DEPTH
+
+
+@kernel
+def few_products(
+    X: Floats, x: int, stride: int, rows: int, whole: int, edge: Floats, V: Floats, Z: Floats, ahead: int
+) -> None:
     """Z = X V^T for at most four neurons; `whole` vectors of a row are in X, one more in `edge` if V is wider."""
     size, wide = edge.shape[1], Z.shape[1]
     for r in range(0, rows, INNER_ROWS):
         some = min(INNER_ROWS, rows - r)
         for k in range(0, whole, DEPTH):
-            _inner(X, x + r * stride + k * size, stride, some, V, k * size, min(DEPTH, whole - k), Z, r * wide, k == 0)
+            count, far = min(DEPTH, whole - k), ahead if k >= _share(whole) else 0
+            _inner(X, x + r * stride + k * size, stride, some, V, k * size, count, Z, r * wide, k == 0, far)
         if whole * size < V.shape[1]:
-            _inner(edge, r * size, size, some, V, whole * size, 1, Z, r * wide, whole == 0)
+            _inner(edge, r * size, size, some, V, whole * size, 1, Z, r * wide, whole == 0, 0)
 
 
 @kernel
@@ -153,7 +173,8 @@ def _rank_4(
     size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
     g = j * wide
     for c in range(0, whole - _V4 + 1, _V4):
-        rank_4(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, ahead)
+        far = ahead if c < _share(whole) else 0
+        rank_4(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, far)
     for c in range(whole - whole % _V4, whole):
         edge_4(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, 0)
     if whole * size < wide:
@@ -178,7 +199,8 @@ def _rank_2(
     size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
     g = j * wide
     for c in range(0, whole - _V2 + 1, _V2):
-        rank_2(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, ahead)
+        far = ahead if c < _share(whole) else 0
+        rank_2(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, far)
     for c in range(whole - whole % _V2, whole):
         edge_2(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, 0)
     if whole * size < wide:
@@ -203,7 +225,8 @@ def _rank_1(
     size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
     g = j * wide
     for c in range(0, whole - _V1 + 1, _V1):
-        rank_1(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, ahead)
+        far = ahead if c < _share(whole) else 0
+        rank_1(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, far)
     for c in range(whole - whole % _V1, whole):
         edge_1(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, 0)
     if whole * size < wide:

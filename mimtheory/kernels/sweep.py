@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mimtheory.kernels import tiles
 from mimtheory.kernels.compiling import kernel
 from mimtheory.kernels.partition import GROUP, LEAVES, ROWS
+from mimtheory.kernels.philox import fill_row
 from mimtheory.kernels.pointwise import activate, loss_slope
 from mimtheory.kernels.products import FEW, accumulate, add, carry, copy_edge, few_products, many_products, pack
 
@@ -26,6 +27,8 @@ POWER = 1  # S_ij = y_i u_ij
 GIVEN = 2  # nothing: S is an argument
 PRODUCTS = 3  # u itself, without a sum
 FEATURES = 4  # Phi_ij = sigma(u_ij), and the sum is Phi^T [Phi, y]
+
+SHORT = 8  # rows of a block for few neurons
 
 
 def padded(count: int, itemsize: int) -> int:
@@ -198,50 +201,60 @@ def sweep(
     f: Floats,
     Z: Floats,
     peaks: Floats,
+    made: bool,
+    key: tuple[Any, Any],
     space: tuple[Floats, ...],
 ) -> None:
-    """Leaves low ... high - 1 of n rows, of which X holds those from `first` on.
+    """Leaves low ... high - 1 of n rows, of which X holds those from `first` on; if `made`, X is the place for a block
+    of Gaussians of this key.
 
     The sum of leaf k is added to out[k % out.shape[0]], (m, whole vectors).
     """
     few, panels, block, edge, u, value, slope, levels = space
     m, d, size, wide = out.shape[1], X.shape[1], edge.shape[1], block.shape[1]
     whole = d // size
+    # with little to do for a row, shorter blocks stay in a nearer cache
+    tall = SHORT if m <= FEW else ROWS
     pack(W, few, panels)
     for leaf in range(low, high):
         start, stop = leaf * n // LEAVES, (leaf + 1) * n // LEAVES
         blocks = (stop - start + ROWS - 1) // ROWS
         for number in range(blocks):
-            row = start + number * ROWS
-            rows, x = min(ROWS, stop - row), (row - first) * d
-            if whole * size < d:
-                copy_edge(X, row - first, rows, whole, edge)
-            if few.shape[0]:
-                few_products(X, x, d, rows, whole, edge, few, block)
-            elif panels.shape[0]:
-                many_products(X, x, d, rows, panels, block)
-            if mode in (GRADIENT, FEATURES):
-                _biased(rows, m, block, b, u)
-                activate(codes[1], rows * wide, u, value, slope)
-            if mode == GRADIENT:
-                _slopes(rows, m, value, slope, y, row, a, centre, codes[0], parameter, block, f)
-                if peaks.shape[0]:
-                    _peaks(rows, m, wide, u, slope, y, row, f, centre, codes[0], parameter, series, near, peaks[leaf])
-            elif mode == FEATURES:
-                _features(rows, m, value, y, row, block, Z)
-            elif mode == POWER:
-                _scaled(rows, m, y, row, block)
-            elif mode == PRODUCTS:
-                _copied(rows, m, block, row, Z)
-                continue
-            left, x_left, stride, vectors, factors, at = X, x, d, whole, block, 0
-            ahead = ROWS * d if number + 1 < blocks else 0
-            if mode == GIVEN:
-                factors, at = S, row * m
-            elif mode == FEATURES:
-                left, x_left, stride, vectors, ahead = block, 0, wide, wide // size, 0
-            fresh = number % GROUP == 0
-            accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead)
+            for row in range(start + number * ROWS, min(start + (number + 1) * ROWS, stop), tall):
+                rows, x = min(tall, stop - row), 0 if made else (row - first) * d
+                ahead = 0 if made or row + tall >= stop else tall * d
+                if made:
+                    for i in range(rows):
+                        fill_row(X[i], np.uint64(row + i), key[0], key[1])
+                if whole * size < d:
+                    copy_edge(X, row - first, rows, whole, edge)
+                if few.shape[0]:
+                    few_products(X, x, d, rows, whole, edge, few, block, ahead)
+                elif panels.shape[0]:
+                    many_products(X, x, d, rows, panels, block)
+                if mode in (GRADIENT, FEATURES):
+                    _biased(rows, m, block, b, u)
+                    activate(codes[1], rows * wide, u, value, slope)
+                if mode == GRADIENT:
+                    _slopes(rows, m, value, slope, y, row, a, centre, codes[0], parameter, block, f)
+                    if peaks.shape[0]:
+                        _peaks(
+                            rows, m, wide, u, slope, y, row, f, centre, codes[0], parameter, series, near, peaks[leaf]
+                        )
+                elif mode == FEATURES:
+                    _features(rows, m, value, y, row, block, Z)
+                elif mode == POWER:
+                    _scaled(rows, m, y, row, block)
+                elif mode == PRODUCTS:
+                    _copied(rows, m, block, row, Z)
+                    continue
+                left, x_left, stride, vectors, factors, at = X, x, d, whole, block, 0
+                if mode == GIVEN:
+                    factors, at = S, row * m
+                elif mode == FEATURES:
+                    left, x_left, stride, vectors, ahead = block, 0, wide, wide // size, 0
+                fresh = number % GROUP == 0 and row == start + number * ROWS
+                accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead)
             carry(levels, number, blocks)
         if blocks and mode != PRODUCTS:
             top = 0 if blocks <= GROUP else (1 if blocks <= GROUP * GROUP else 2)

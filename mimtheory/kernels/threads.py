@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 
-__all__ = ["across_leaves", "thread_count"]
+__all__ = ["across_parts", "thread_count"]
 
 _VARIABLES = ("MIMTHEORY_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
 # multiply-adds below which a second thread costs more than it saves
@@ -50,12 +50,12 @@ def _pool(process: int, size: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(size, thread_name_prefix="mimtheory")
 
 
-def across_leaves(work: Callable[[int, int], None], leaves: int, threads: int) -> None:
-    """Call work(low, high) on parts of the leaves, one part a thread."""
+def across_parts(work: Callable[[int, int], None], parts: int, threads: int) -> None:
+    """Call work(low, high) on ranges that make up 0 ... parts - 1, one a thread."""
     if threads == 1:
-        work(0, leaves)
+        work(0, parts)
         return
-    bounds = [part * leaves // threads for part in range(threads + 1)]
+    bounds = [k * parts // threads for k in range(threads + 1)]
     pool = _pool(os.getpid(), _available())
     futures = [pool.submit(work, *part) for part in pairwise(bounds[1:])]
     try:

@@ -130,6 +130,7 @@ def plain_inner(
     z: int,
     z_stride: int,
     fresh: bool,
+    ahead: int,
     count: int,
 ) -> None:
     """Z[r, q] (+)= <X[r], V[q]> over `vectors` whole vectors, for `rows` <= INNER_ROWS rows and q < count."""
@@ -313,9 +314,9 @@ def _vector_products(typing, X, x, x_stride, rows, W, w, depth, Z, z, z_stride, 
 
 def _vector_inner(count: int) -> Tile:
     @intrinsic
-    def tile(typing, X, x, x_stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
+    def tile(typing, X, x, x_stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            _, x, x_stride, rows, _, v, v_stride, vectors, _, z, z_stride, fresh = arguments
+            _, x, x_stride, rows, _, v, v_stride, vectors, _, z, z_stride, fresh, ahead = arguments
             code = _Code(context, builder, signature, arguments)
             pointers = code.row_pointers(code.at(code.array(0), x), x_stride, rows, INNER_ROWS)
             others = [code.at(code.array(4), v, code.times(v_stride, q)) for q in range(count)]
@@ -325,6 +326,7 @@ def _vector_inner(count: int) -> Tile:
                 right = [code.load(code.at(pointer, k)) for pointer in others]
                 for r, pointer in enumerate(pointers):
                     left = code.load(code.at(pointer, k))
+                    code.prefetch(code.at(pointer, k, ahead))
                     for q in range(count):
                         code.add_product(sums[r * count + q], left, right[q])
             out = code.at(code.array(8), z)
@@ -336,7 +338,7 @@ def _vector_inner(count: int) -> Tile:
             code.put(values, fresh)
             return context.get_dummy_value()
 
-        return _signature((X, x, x_stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh)), generate
+        return _signature((X, x, x_stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, ahead)), generate
 
     return tile
 

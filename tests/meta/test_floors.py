@@ -11,14 +11,8 @@ FLOORS = [
     ["relations", "polynomials", "expressions", "losses", "activations", "concentration", "delta_budget"],
     [
         *("kernels.partition", "kernels.threads", "kernels.compiling", "kernels.tiles", "kernels.elementary"),
-        *(
-            "kernels.products",
-            "kernels.pointwise",
-            "kernels.sweep",
-            "kernels.leaves",
-            "kernels.first_layer",
-            "kernels.hessian_power",
-        ),
+        *("kernels.products", "kernels.pointwise", "kernels.philox", "kernels.sweep", "kernels.gaussians"),
+        *("kernels.leaves", "kernels.first_layer", "kernels.hessian_power"),
         "kernels",
     ],
     [

@@ -21,11 +21,11 @@ def call_products(X, x, stride, rows, W, w, depth, Z, z, z_stride, fresh):  # ty
 @kernel
 def call_inner(count, X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
     if count == 1:
-        tiles.inner_1(X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh)
+        tiles.inner_1(X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, 0)
     elif count == 2:
-        tiles.inner_2(X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh)
+        tiles.inner_2(X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, 0)
     else:
-        tiles.inner_4(X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh)
+        tiles.inner_4(X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, 0)
 
 
 @kernel
@@ -75,7 +75,7 @@ def test_inner_products_are_those_of_the_twin(kind: type, count: int, fresh: boo
     for rows in (1, tiles.INNER_ROWS):
         arguments = (X, 4 * size + size, 4 * size, rows, V, 4 * size, 4 * size, 3)
         call_inner(count, *arguments, ours, 8, 7, fresh)
-        tiles.plain_inner(*arguments, twin, 8, 7, fresh, count)
+        tiles.plain_inner(*arguments, twin, 8, 7, fresh, 0, count)
         assert (ours == twin).all()
     if fresh:
         assert ours[1, 1] == X[1, size:] @ V[1, : 3 * size]
