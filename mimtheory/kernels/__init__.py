@@ -7,5 +7,15 @@ identical for any number of threads.
 from mimtheory.kernels.first_layer import Gradient, gradient, inner_products, weighted_sums
 from mimtheory.kernels.gaussians import Gaussians
 from mimtheory.kernels.hessian_power import hessian_power
+from mimtheory.kernels.second_layer import NormalEquations, normal_equations
 
-__all__ = ["Gaussians", "Gradient", "gradient", "hessian_power", "inner_products", "weighted_sums"]
+__all__ = [
+    "Gaussians",
+    "Gradient",
+    "NormalEquations",
+    "gradient",
+    "hessian_power",
+    "inner_products",
+    "normal_equations",
+    "weighted_sums",
+]
