@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/quick
 
-.PHONY: verify test test-long check bench venv clean
+TWINS := $(addprefix tests/unit/test_,kernels.py gaussians.py second_layer.py)
+
+.PHONY: verify test test-long twins check bench venv clean
 .DELETE_ON_ERROR:
 
 verify: venv
@@ -14,6 +16,10 @@ test: venv
 
 test-long: venv
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "long or not long"
+
+# the Python twins of the compiled functions
+twins: venv
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(TWINS)
 
 check: venv
 	$(BIN)/ruff format --check .

@@ -1,4 +1,5 @@
-"""The command line: list, explain, explore, verify, export. Bad input is one line on stderr and exit code 2.
+"""The command line: list, explain, explore, verify, warm, bench, export. Bad input is one line on stderr and exit
+code 2.
 
 Only light modules are imported here; a command imports what it needs, so that help is immediate.
 """
@@ -201,6 +202,14 @@ def _write_page(report: "Report", out: Path) -> str:
         return str(write_page(report, out))
     except ImportError as missing:
         return f"not written: {missing}"
+
+
+@app.command()
+def warm() -> None:
+    """Compile all kernels for this machine, or find them compiled."""
+    from mimtheory import kernels
+
+    print(f"kernels ready after {kernels.warm():.1f} s")
 
 
 @app.command()

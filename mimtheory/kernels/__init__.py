@@ -8,6 +8,7 @@ from mimtheory.kernels.first_layer import Gradient, gradient, inner_products, we
 from mimtheory.kernels.gaussians import Gaussians
 from mimtheory.kernels.hessian_power import hessian_power
 from mimtheory.kernels.second_layer import NormalEquations, normal_equations
+from mimtheory.kernels.warming import warm
 
 __all__ = [
     "Gaussians",
@@ -17,5 +18,6 @@ __all__ = [
     "hessian_power",
     "inner_products",
     "normal_equations",
+    "warm",
     "weighted_sums",
 ]

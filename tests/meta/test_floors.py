@@ -13,6 +13,7 @@ FLOORS = [
         *("kernels.partition", "kernels.threads", "kernels.compiling", "kernels.tiles", "kernels.elementary"),
         *("kernels.products", "kernels.pointwise", "kernels.philox", "kernels.sweep", "kernels.gaussians"),
         *("kernels.leaves", "kernels.first_layer", "kernels.hessian_power", "kernels.second_layer"),
+        "kernels.warming",
         "kernels",
     ],
     [
