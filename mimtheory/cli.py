@@ -213,6 +213,23 @@ def warm() -> None:
 
 
 @app.command()
+def bench(
+    json: Annotated[bool, typer.Option("--json", help="Print every timing as JSON.")] = False,
+    repeats: Annotated[int, typer.Option(help="Rounds of every race.")] = 7,
+    verification: Annotated[bool, typer.Option(help="Time the quick verification too.")] = True,
+    page: Annotated[Path | None, typer.Option(help="Write the table and the roofline to this Markdown page.")] = None,
+) -> None:
+    """Time the kernels against NumPy, torch (where installed) and what the machine allows."""
+    from mimtheory.benchmark_page import markdown, write_page
+    from mimtheory.benchmarking import benchmark
+
+    result = benchmark(repeats=repeats, verification=verification)
+    if page is not None:
+        write_page(result, page)
+    print(result.to_json() if json else markdown(result))
+
+
+@app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="The --out folder of an earlier verify.")],
     csv: Annotated[bool, typer.Option("--csv", help="CSV instead of one JSON object a line.")] = False,

@@ -13,7 +13,7 @@ FLOORS = [
         *("kernels.partition", "kernels.threads", "kernels.compiling", "kernels.tiles", "kernels.elementary"),
         *("kernels.products", "kernels.pointwise", "kernels.philox", "kernels.sweep", "kernels.gaussians"),
         *("kernels.leaves", "kernels.first_layer", "kernels.hessian_power", "kernels.second_layer"),
-        "kernels.warming",
+        *("kernels.warming", "kernels.roofline"),
         "kernels",
     ],
     [
@@ -39,7 +39,7 @@ FLOORS = [
     ["advisor", "measuring", "portrait", "verdicts", "store", "plan", "search", "tasks", "judging", "harness"],
     [
         *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots", "reporting.page"),
-        *("reporting", "terminal", "cli", "__main__"),
+        *("reporting", "terminal", "benchmarking", "benchmark_page", "cli", "__main__"),
     ],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
