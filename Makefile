@@ -4,7 +4,9 @@ BIN := .venv/bin
 OUT ?= out/quick
 PROFILE ?= quick
 
-.PHONY: verify figures test test-long peers check bench venv clean
+TWINS := $(addprefix tests/unit/test_,kernels.py gaussians.py second_layer.py)
+
+.PHONY: verify figures test test-long twins peers check bench venv clean
 .DELETE_ON_ERROR:
 
 verify: venv
@@ -24,6 +26,10 @@ test-long: venv
 # What the code is compared with besides NumPy, SciPy and mpmath: large, so never needed.
 peers: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[peers]'
+
+# The Python twins of the compiled functions.
+twins: venv
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(TWINS)
 
 check: venv
 	$(BIN)/ruff format --check .

@@ -1,4 +1,5 @@
-"""The command line: list, explain, explore, verify, export. Bad input is one line on stderr and exit code 2.
+"""The command line: list, explain, explore, verify, warm, bench, export. Bad input is one line on stderr and exit
+code 2.
 
 Only light modules are imported here; a command imports what it needs, so that help is immediate.
 """
@@ -220,6 +221,31 @@ def _write_page(report: "Report", out: Path) -> str:
         return str(write_page(report, out))
     except ImportError as missing:
         return f"not written: {missing}"
+
+
+@app.command()
+def warm() -> None:
+    """Compile all kernels for this machine, or find them compiled."""
+    from mimtheory import kernels
+
+    print(f"kernels ready after {kernels.warm():.1f} s")
+
+
+@app.command()
+def bench(
+    json: Annotated[bool, typer.Option("--json", help="Print every timing as JSON.")] = False,
+    repeats: Annotated[int, typer.Option(help="Rounds of every race.")] = 7,
+    verification: Annotated[bool, typer.Option(help="Time the quick verification too.")] = True,
+    page: Annotated[Path | None, typer.Option(help="Write the table and the roofline to this Markdown page.")] = None,
+) -> None:
+    """Time the kernels against NumPy, torch (where installed) and what the machine allows."""
+    from mimtheory.benchmark_page import markdown, write_page
+    from mimtheory.benchmarking import benchmark
+
+    result = benchmark(repeats=repeats, verification=verification)
+    if page is not None:
+        write_page(result, page)
+    print(result.to_json() if json else markdown(result))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from scipy.linalg import eigvalsh
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from mimtheory.kernels import hessian_power
-from mimtheory.kernels.hessian_power import roundings
+from mimtheory.kernels.partition import roundings
 from mimtheory.relations import Rounded, gamma
 
 __all__ = [

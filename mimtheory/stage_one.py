@@ -4,23 +4,21 @@ The loss's derivative at the start is T_i, and up to Q the step is the linear ma
 the trajectory, the linear trajectory beside it and their difference Delta, with a bound on the rounding of each.
 """
 
-from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.kernels import first_layer_gradient
-from mimtheory.kernels.hessian_power import LEAVES, roundings
+from mimtheory.kernels import gradient
+from mimtheory.kernels.partition import product_roundings, roundings
 from mimtheory.operators import EmpiricalHessian, spectral_norm
 from mimtheory.population import Setting
 from mimtheory.relations import EPS, Rounded, gamma
 from mimtheory.sample import Sample
 
-__all__ = ["Run", "gradient", "symmetric_start"]
+__all__ = ["Run", "symmetric_start"]
 
 Floats = NDArray[np.float64]
-Slope = Callable[[Floats, Floats], Floats]
 
 
 def symmetric_start(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -29,50 +27,6 @@ def symmetric_start(setting: Setting, rng: np.random.Generator) -> tuple[Floats,
     half *= setting.eps0 / np.linalg.norm(half, axis=1, keepdims=True)
     a = np.full(setting.m // 2, setting.a_scale)
     return np.concatenate((a, -a)), np.concatenate((half, half[::-1]))
-
-
-def gradient(
-    setting: Setting, X: Floats, y: Floats, W: Floats, a: Floats, centre: float, threads: int = 1
-) -> tuple[Floats, Floats]:
-    """Gradient in W of (1/n) sum_i l(c + f(x_i), y_i), and f; compiled unless loss or activation is user-defined.
-
-    Returns
-    -------
-    G : (m, d)
-    f : (n,)
-    """
-    loss, sigma = setting.loss, setting.activation
-    if loss.code < 0 or sigma.code < 0:
-        return _gradient_in_blocks(setting, X, y, W, a, centre)
-    parameter = 0.0 if loss.parameter is None else float(loss.parameter)
-    return first_layer_gradient(
-        X,
-        y,
-        W,
-        a,
-        centre=centre,
-        loss_code=loss.code,
-        loss_parameter=parameter,
-        activation_code=sigma.code,
-        threads=threads,
-    )
-
-
-def _gradient_in_blocks(
-    setting: Setting, X: Floats, y: Floats, W: Floats, a: Floats, centre: float
-) -> tuple[Floats, Floats]:
-    """The same with NumPy, for functions the kernel does not know; allocates two (n/16, m) blocks at a time."""
-    n, half = X.shape[0], W.shape[0] // 2
-    G, f = np.zeros_like(W), np.empty(n)
-    for leaf in range(LEAVES):
-        rows = slice(leaf * n // LEAVES, (leaf + 1) * n // LEAVES)
-        u = X[rows] @ W.T
-        outputs = setting.activation.sigma(u) * a
-        # mirrored neurons first: where they cancel, f is exactly 0
-        f[rows] = (outputs[:, :half] + outputs[:, : half - 1 : -1]).sum(axis=1)
-        slope = setting.loss.dl(centre + f[rows], y[rows])
-        G += (setting.activation.d1(u) * a * slope[:, None]).T @ X[rows]
-    return G / n, f
 
 
 class Run:
@@ -98,7 +52,7 @@ class Run:
         self.setting = sample.population.setting
         self.T1 = self.setting.steps
         self.a, self.start = symmetric_start(self.setting, rng)
-        self._gradient = partial(gradient, self.setting, sample.X, sample.y, centre=sample.centre, threads=threads)
+        self._threads = threads
 
     # The trajectory
 
@@ -109,7 +63,7 @@ class Run:
         W, f = np.empty((self.T1 + 1, m, d)), np.empty((self.T1, self.setting.n))
         W[0], eta_last = self.start, self.setting.eta_last
         for t in range(self.T1):
-            G, f[t] = self._gradient(W=W[t], a=self.a)
+            G, f[t] = self._gradient(W[t])
             if t < self.T1 - 1:
                 W[t + 1] = population.gamma1 * W[t] - population.eta1 * G
             else:
@@ -117,6 +71,20 @@ class Run:
                 W[t + 1] = -eta_last * G
         assert eta_last is not None
         return W, f, eta_last
+
+    def _gradient(self, W: Floats) -> tuple[Floats, Floats]:
+        sample, s = self.sample, self.setting
+        found = gradient(
+            sample.X,
+            sample.y,
+            W,
+            self.a,
+            activation=s.activation,
+            loss=s.loss,
+            centre=sample.centre,
+            threads=self._threads,
+        )
+        return found.gradient, found.outputs
 
     @property
     def trajectory(self) -> Floats:
@@ -265,7 +233,7 @@ class Run:
         eta |a| s_X^2 max |q|.
         """
         n, d, m, step = self.setting.n, self.setting.d, self.setting.m, np.abs(self.eta) * self.setting.a_scale
-        of_sums, of_products = gamma(roundings(n, d)), gamma(-(-d // 8) + 2 * m + 48)
+        of_sums, of_products = gamma(roundings(n, d)), gamma(product_roundings(d) + 2 * m + 40)
         h, Q = self.h.max(axis=1), step * float(self.sample.s_X.value) ** 2 * self.q_ceiling
         out = np.zeros(self.T1 + 1)
         out[0] = 4 * EPS * self.setting.eps0

@@ -4,7 +4,20 @@ Sums run over a fixed partition of the rows into leaves and are added in leaf or
 identical for any number of threads.
 """
 
-from mimtheory.kernels.first_layer import first_layer_gradient
+from mimtheory.kernels.first_layer import Gradient, gradient, inner_products, weighted_sums
+from mimtheory.kernels.gaussians import Gaussians
 from mimtheory.kernels.hessian_power import hessian_power
+from mimtheory.kernels.second_layer import NormalEquations, normal_equations
+from mimtheory.kernels.warming import warm
 
-__all__ = ["first_layer_gradient", "hessian_power"]
+__all__ = [
+    "Gaussians",
+    "Gradient",
+    "NormalEquations",
+    "gradient",
+    "hessian_power",
+    "inner_products",
+    "normal_equations",
+    "warm",
+    "weighted_sums",
+]

@@ -1,182 +1,208 @@
-"""The gradient of the first layer in one pass over X.
+"""The gradient of the first layer in one pass over X, and the two products of which it is made."""
 
-Four rows at a time stay in registers and cache: their products with every neuron, the pointwise part, and their share
-of the gradient. Rows are split into `LEAVES` equal parts, a constant of the code; each has its own accumulator and
-these are added in order, so that one thread and many give the same bits.
-"""
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
-import numba
 import numpy as np
-from numba import config, njit, prange
 from numpy.typing import NDArray
 
-from mimtheory.kernels.hessian_power import LEAVES
-from mimtheory.kernels.pointwise import activation_and_slope, loss_slope
+from mimtheory.activations import Activation
+from mimtheory.activations import activation as activation_of
+from mimtheory.kernels.gaussians import Gaussians
+from mimtheory.kernels.leaves import kind_of, one_pass
+from mimtheory.kernels.partition import LEAVES, leaf_start
+from mimtheory.kernels.sweep import GIVEN, GRADIENT, PRODUCTS
+from mimtheory.losses import Loss
+from mimtheory.losses import loss as loss_of
 
-__all__ = ["first_layer_gradient"]
+__all__ = ["Gradient", "gradient", "inner_products", "weighted_sums"]
 
-Floats = NDArray[np.float64]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _inner(x: Floats, w: Floats) -> float:
-    """<x, w> with eight partial sums, one vector register without reordering anything."""
-    d = x.shape[0]
-    body = d - d % 8
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    for k in range(0, body, 8):
-        s0 += x[k] * w[k]
-        s1 += x[k + 1] * w[k + 1]
-        s2 += x[k + 2] * w[k + 2]
-        s3 += x[k + 3] * w[k + 3]
-        s4 += x[k + 4] * w[k + 4]
-        s5 += x[k + 5] * w[k + 5]
-        s6 += x[k + 6] * w[k + 6]
-        s7 += x[k + 7] * w[k + 7]
-    rest = 0.0
-    for k in range(body, d):
-        rest += x[k] * w[k]
-    return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7)) + rest
+Floats = NDArray[Any]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _row(
-    x: Floats, y: float, W: Floats, a: Floats, centre: float, codes: tuple[int, int], parameter: float, s: Floats
-) -> float:
-    """s_j = a_j l'(c + f, y) sigma'(w_j.x) for one sample; returns f.
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """What one pass over the samples finds.
 
-    Neurons j and m-1-j are added first: where they cancel, as they do at a symmetric start, f is exactly 0.
+    Attributes
+    ----------
+    gradient : (m, d)
+        Of (1/n) sum_i l(c + f(x_i), y_i) in the rows of W.
+    outputs : (n,)
+        f(x_i); exactly 0 where neurons j and m-1-j cancel.
+    peaks : (2, m) or None
+        Where asked for: max_i |u_ij| and max_i |q_ij|, q_ij = l'(c + f_i, y_i) s(u_ij) - T_i with T_i = l'(c, y_i).
     """
-    m = W.shape[0]
-    f = 0.0
-    for j in range(m // 2):
-        value, s[j] = activation_and_slope(codes[1], _inner(x, W[j]))
-        mirrored, s[m - 1 - j] = activation_and_slope(codes[1], _inner(x, W[m - 1 - j]))
-        f += a[j] * value + a[m - 1 - j] * mirrored
-    slope = loss_slope(codes[0], centre + f - y, parameter)
-    for j in range(m):
-        s[j] *= a[j] * slope
-    return f
+
+    gradient: Floats
+    outputs: Floats
+    peaks: Floats | None
+    _y: Floats = field(repr=False)
+    _loss: Loss = field(repr=False)
+    _centre: float = field(repr=False)
+
+    @cached_property
+    def loss(self) -> float:
+        """The mean loss."""
+        return float(self._loss.value(self._centre + self.outputs, self._y).mean())
+
+    @cached_property
+    def norms(self) -> Floats:
+        """Norms of the rows of the gradient, (m,)."""
+        return np.linalg.norm(self.gradient, axis=1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _leaf(
-    X: Floats,
+def gradient(
+    X: Floats | Gaussians,
     y: Floats,
     W: Floats,
     a: Floats,
-    centre: float,
-    codes: tuple[int, int],
-    parameter: float,
-    start: int,
-    stop: int,
-    G: Floats,
-    f: Floats,
-) -> None:
-    """Add sum_{start <= i < stop} s_ij x_i to row j of G, four samples at a time."""
-    m, d = W.shape
-    s = np.empty((4, m))
-    body = stop - (stop - start) % 4
-    for i in range(start, body, 4):
-        for q in range(4):
-            f[i + q] = _row(X[i + q], y[i + q], W, a, centre, codes, parameter, s[q])
-        x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
-        for j in range(m):
-            row, s0, s1, s2, s3 = G[j], s[0, j], s[1, j], s[2, j], s[3, j]
-            for k in range(d):
-                row[k] += (s0 * x0[k] + s1 * x1[k]) + (s2 * x2[k] + s3 * x3[k])
-    for i in range(body, stop):
-        f[i] = _row(X[i], y[i], W, a, centre, codes, parameter, s[0])
-        for j in range(m):
-            row, s0 = G[j], s[0, j]
-            for k in range(d):
-                row[k] += s0 * X[i, k]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _serial(
-    X: Floats, y: Floats, W: Floats, a: Floats, centre: float, codes: tuple[int, int], parameter: float, leaves: int
-) -> tuple[Floats, Floats]:
-    n, f = X.shape[0], np.empty(X.shape[0])
-    partial = np.zeros((leaves, W.shape[0], W.shape[1]))
-    for leaf in range(leaves):
-        _leaf(X, y, W, a, centre, codes, parameter, leaf * n // leaves, (leaf + 1) * n // leaves, partial[leaf], f)
-    return _combine(partial, n), f
-
-
-@njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def _parallel(
-    X: Floats, y: Floats, W: Floats, a: Floats, centre: float, codes: tuple[int, int], parameter: float, leaves: int
-) -> tuple[Floats, Floats]:
-    n, f = X.shape[0], np.empty(X.shape[0])
-    partial = np.zeros((leaves, W.shape[0], W.shape[1]))
-    for leaf in prange(leaves):
-        _leaf(X, y, W, a, centre, codes, parameter, leaf * n // leaves, (leaf + 1) * n // leaves, partial[leaf], f)
-    return _combine(partial, n), f
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _combine(partial: Floats, n: int) -> Floats:
-    total = partial[0].copy()
-    for leaf in range(1, partial.shape[0]):
-        total += partial[leaf]
-    total /= n
-    return total
-
-
-def first_layer_gradient(
-    X: Floats,
-    y: Floats,
-    W: Floats,
-    a: Floats,
+    b: Floats | None = None,
     *,
-    centre: float,
-    loss_code: int,
-    loss_parameter: float,
-    activation_code: int,
-    threads: int = 1,
-) -> tuple[Floats, Floats]:
-    """Gradient of (1/n) sum_i l(c + f(x_i), y_i) in the rows of W, f(x) = sum_j a_j sigma(w_j.x).
+    activation: "str | Activation",
+    loss: "str | Loss",
+    centre: float = 0.0,
+    threads: int | None = None,
+    quantities: bool = False,
+) -> Gradient:
+    """Gradient of (1/n) sum_i l(c + f(x_i), y_i) in the rows of W, f(x) = sum_j a_j sigma(w_j.x + b_j).
 
     Parameters
     ----------
-    X : (n, d) C-contiguous float64
-    y : (n,) float64
-    W : (m, d) float64, m even
-    a : (m,) float64
+    X : (n, d) array or Gaussians
+        float32 if X and W both are, else taken as float64. Blocks of other layouts than C order are copied; those of
+        Gaussians are made again from the seed, so that X is never stored.
+    y : (n,)
+    W : (m, d)
+    a, b : (m,)
+        Outer weights and biases (0 if not given).
+    activation, loss : str or object
+        As in `mimtheory.activation` and `mimtheory.loss`; those of the zoo are compiled, any other is called on
+        blocks of rows.
     centre : float
-    loss_code, loss_parameter, activation_code
-        As in `Loss.code` and `Activation.code`, which are at least 0 for the functions compiled here.
+        The centring constant c.
     threads : int
-        Any number gives the same bits.
+        None chooses; any number gives the same bits.
+    quantities : bool
+        Whether `peaks` are wanted. Those of q are not a number where s(u) = sigma'(u)/u has no value at 0.
 
     Returns
     -------
-    G : (m, d)
-        Allocates 16 m d doubles.
-    f : (n,)
-        The network on the samples; exactly 0 where neurons j and m-1-j cancel.
+    Gradient
+        The pass allocates 4 m d numbers, with several threads 16 m d more.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit, a code is negative or threads < 1.
+        If the shapes do not fit or threads < 1.
     """
-    n, d = X.shape
-    m = W.shape[0]
-    if y.shape != (n,) or W.shape != (m, d) or a.shape != (m,) or m % 2 or n < 1:
+    y, W, a = (np.asarray(v) for v in (y, W, a))
+    X = X if isinstance(X, Gaussians) else np.asarray(X)
+    bias = np.zeros(a.shape) if b is None else np.asarray(b)
+    n, m = X.shape[0] if X.ndim else 0, W.shape[0] if W.ndim else 0
+    shapes = (X.shape, y.shape, W.shape, a.shape, bias.shape)
+    if min(n, m) < 1 or X.ndim != 2 or shapes != (X.shape, (n,), (m, X.shape[1]), (m,), (m,)):
         raise ValueError(
-            f"shapes X {X.shape}, y {y.shape}, W {W.shape}, a {a.shape} do not fit; "
-            "allowed: (n, d), (n,), (m, d), (m,) with m even"
+            f"shapes X {X.shape}, y {y.shape}, W {W.shape}, a {a.shape}, b {bias.shape} do not fit; "
+            "allowed: (n, d), (n,), (m, d), (m,), (m,) with n, m at least 1"
         )
-    if loss_code < 0 or activation_code < 0:
-        raise ValueError(f"codes = ({loss_code}, {activation_code}); allowed: those of built-in functions, from 0")
-    if threads < 1:
-        raise ValueError(f"threads = {threads}; allowed: at least 1")
-    X, y, W, a = (np.ascontiguousarray(v, dtype=np.float64) for v in (X, y, W, a))
-    arguments = (X, y, W, a, float(centre), (loss_code, activation_code), float(loss_parameter), LEAVES)
-    threads = min(threads, int(getattr(config, "NUMBA_NUM_THREADS", 1)))
-    if threads == 1:
-        return _serial(*arguments)
-    numba.set_num_threads(threads)
-    return _parallel(*arguments)
+    sigma, l = activation_of(activation), loss_of(loss)  # noqa: E741
+    if sigma.code < 0 or l.code < 0:
+        return _in_blocks(X, y, W, a, bias, sigma, l, centre, threads, quantities)
+    f, inside = np.empty(n), sigma.reason is None
+    peaks = np.zeros((LEAVES if quantities else 0, 2, m))
+    total = one_pass(
+        GRADIENT,
+        X,
+        m,
+        kind_of(X, W),
+        threads,
+        W=W,
+        y=y,
+        a=a,
+        b=bias,
+        centre=centre,
+        codes=(l.code, sigma.code),
+        parameter=0.0 if l.parameter is None else float(l.parameter),
+        series=np.array(sigma._series if inside else [np.nan]),
+        near=sigma._near if inside else np.inf,
+        f=f,
+        peaks=peaks,
+    )
+    return Gradient(total / n, f, peaks.max(axis=0) if quantities else None, y, l, centre)
+
+
+def _in_blocks(
+    X: Floats | Gaussians,
+    y: Floats,
+    W: Floats,
+    a: Floats,
+    b: Floats,
+    sigma: Activation,
+    l: Loss,  # noqa: E741
+    centre: float,
+    threads: int | None,
+    quantities: bool,
+) -> Gradient:
+    """The same for functions the kernel does not know, called on the samples of one leaf at a time; allocates n m."""
+    n, m = X.shape[0], W.shape[0]
+    half, f = m // 2, np.empty(n)
+    S = inner_products(X, W, threads=threads).astype(np.float64, copy=False) + b
+    peaks = np.zeros((LEAVES, 2, m))
+    for leaf in range(LEAVES):
+        rows = slice(leaf_start(leaf, n), leaf_start(leaf + 1, n))
+        u = S[rows]
+        outputs = sigma.sigma(u) * a
+        # mirrored neurons first: where they cancel, f is exactly 0
+        f[rows] = (outputs[:, :half] + outputs[:, m - half :][:, ::-1]).sum(axis=1)
+        if m % 2:
+            f[rows] += outputs[:, half]
+        slope = l.dl(centre + f[rows], y[rows])[:, None]
+        if quantities and u.size:
+            q = slope * sigma.s_minus_1(u) + (slope - l.dl(centre, y[rows])[:, None])
+            peaks[leaf] = np.abs(u).max(axis=0), np.abs(q).max(axis=0)
+        S[rows] = sigma.d1(u) * a * slope
+    total = weighted_sums(X, S.astype(kind_of(X, W), copy=False), threads=threads)
+    return Gradient(total / n, f, peaks.max(axis=0) if quantities else None, y, l, centre)
+
+
+def inner_products(X: Floats | Gaussians, W: Floats, *, threads: int | None = None) -> Floats:
+    """X W^T, (n, m), with the bits of the products inside `gradient`.
+
+    Parameters
+    ----------
+    X : (n, d)
+    W : (m, d)
+    threads : int
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or threads < 1.
+    """
+    if X.ndim != 2 or W.ndim != 2 or X.shape[1] != W.shape[1] or not X.shape[0]:
+        raise ValueError(f"shapes X {X.shape}, W {W.shape} do not fit; allowed: (n, d), (m, d)")
+    kind = kind_of(X, W)
+    Z = np.empty((X.shape[0], W.shape[0]), kind)
+    one_pass(PRODUCTS, X, W.shape[0], kind, threads, W=W, Z=Z)
+    return Z
+
+
+def weighted_sums(X: Floats | Gaussians, S: Floats, *, threads: int | None = None) -> Floats:
+    """S^T X, (m, d), summed over the fixed partition of the samples.
+
+    Parameters
+    ----------
+    X : (n, d)
+    S : (n, m)
+    threads : int
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or threads < 1.
+    """
+    if X.ndim != 2 or S.ndim != 2 or X.shape[0] != S.shape[0] or not X.shape[0]:
+        raise ValueError(f"shapes X {X.shape}, S {S.shape} do not fit; allowed: (n, d), (n, m)")
+    return one_pass(GIVEN, X, S.shape[1], kind_of(X, S), threads, S=S)

@@ -1,26 +1,34 @@
 """Losses and activations inside compiled loops, chosen by the integer codes of `losses` and `activations`.
 
-A switch on a code costs nothing measurable there, while a Python callable as an argument would defeat the cache.
-The definitions are those of the two zoos; tests compare them on the whole line.
+A Python callable as an argument would defeat the cache; a switch outside the loop over a block costs nothing. The
+activations of the assumptions are free of branches and of calls, so that their loops become vector code. The
+definitions are those of the two zoos; tests compare them on the whole line.
 """
 
 import math
 
-from numba import njit
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["activation_and_slope", "loss_slope"]
+from mimtheory.kernels.compiling import kernel
+from mimtheory.kernels.elementary import SIN_COS_LIMIT, exponential, log1p, sin_cos, tanh
+
+__all__ = ["activate", "loss_slope"]
+
+Floats = NDArray[np.float64]
 
 _SQRT2 = math.sqrt(2)
 _SQRT_2PI = math.sqrt(2 * math.pi)
+_LOG2 = math.log(2)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _sign(u: float) -> float:
     """-1, 0 or 1; not a number stays one."""
     return math.copysign(1.0, u) if abs(u) > 0 else u
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def loss_slope(code: int, u: float, parameter: float) -> float:
     """l'(t, y) at the error u = t - y for squared, l1, huber, pseudo_huber, logcosh, quantile (codes 0 to 5)."""
     if code == 0:
@@ -32,56 +40,134 @@ def loss_slope(code: int, u: float, parameter: float) -> float:
     if code == 3:
         return u / math.hypot(1.0, u / parameter)
     if code == 4:
-        return math.tanh(u)
+        return tanh(u)
     return 0.5 * _sign(u) + 0.5 - parameter
 
 
-@njit(cache=True, error_model="numpy")
-def _u_minus_sin(u: float) -> float:
+@kernel
+def _u_minus_sin(u: float, sine: float) -> float:
     """u - sin u; the series below 1/2 ends where its terms are below one unit in the last place."""
-    if abs(u) >= 0.5:
-        return u - math.sin(u)
     v = u * u
-    return u * v / 6 * (1 - v / 20 * (1 - v / 42 * (1 - v / 72 * (1 - v / 110 * (1 - v / 156)))))
+    near = u * v / 6 * (1 - v / 20 * (1 - v / 42 * (1 - v / 72 * (1 - v / 110 * (1 - v / 156)))))
+    return near if abs(u) < 0.5 else u - sine
 
 
-@njit(cache=True, error_model="numpy")
-def _even_activation(code: int, u: float) -> tuple[float, float]:
-    """quadratic, 1-cos, logcosh, sqrt, utanh (codes 0 to 4), each without cancellation at u = 0."""
-    if code == 0:
-        return u * u / 2, u
-    if code == 1:
-        half = math.sin(u / 2)
-        return 2 * half * half, math.sin(u)
-    if code == 3:
-        root = math.hypot(1.0, u)
-        return u / (1 + root) * u, u / root
-    t = math.tanh(u)
-    if code == 2:
-        size = abs(u)
-        value = -0.5 * math.log1p(-t * t) if size < 1 else size + math.log1p(math.exp(-2 * size)) - math.log(2)
-        return value, t
+# (sigma, sigma') of the activations, each without cancellation at u = 0
+
+
+@kernel
+def _one_minus_cos(u: float) -> tuple[float, float]:
+    s, c = sin_cos(u / 2)
+    return 2 * s * s, 2 * s * c
+
+
+@kernel
+def _asymmetric(u: float) -> tuple[float, float]:
+    s, c = sin_cos(u / 2)
+    even, sine = 2 * s * s, 2 * s * c
+    return even + _u_minus_sin(u, sine), sine + even
+
+
+@kernel
+def _far_sine(code: int, u: float) -> tuple[float, float]:
+    """1-cos and asymmetric where |u| is beyond the range of `sin_cos`."""
+    half = math.sin(u / 2)
+    even, sine = 2 * half * half, math.sin(u)
+    return (even, sine) if code == 1 else (even + u - sine, sine + even)
+
+
+@kernel
+def _logcosh(u: float) -> tuple[float, float]:
+    t, size = tanh(u), abs(u)
+    squared = min(t * t, 0.75)
+    # log cosh u = log(1 + t^2/(1 - t^2))/2 below 0.8, where 1 - t^2 is above 1/2; else |u| + log(1 + exp(-2|u|))
+    # - log 2
+    ratio = squared / (1 - squared)
+    near, far = 0.5 * log1p(min(ratio, 1.0)), size + log1p(exponential(-2 * size)) - _LOG2
+    return (near if size < 0.8 else far), t
+
+
+@kernel
+def _sqrt(u: float) -> tuple[float, float]:
+    # beyond 2^30 the root is |u| to the last place, and u^2 might overflow
+    root = math.sqrt(1 + u * u) if abs(u) < SIN_COS_LIMIT else abs(u)
+    return u / (1 + root) * u, (u / root if abs(u) < math.inf else _sign(u))
+
+
+@kernel
+def _utanh(u: float) -> tuple[float, float]:
+    t = tanh(u)
     return u * t / 2, (t + u * (1 - t * t)) / 2
 
 
-@njit(cache=True, error_model="numpy")
-def activation_and_slope(code: int, u: float) -> tuple[float, float]:
-    """(sigma(u), sigma'(u)); codes 5 to 10: asymmetric, relu, gelu, silu, tanh, softplus."""
-    if code <= 4:
-        return _even_activation(code, u)
-    if code == 5:
-        half = math.sin(u / 2)
-        return 2 * half * half + _u_minus_sin(u), math.sin(u) + 2 * half * half
-    if code == 6:
-        return max(u, 0.0), 1.0 if u > 0 else 0.0
-    if code == 7:
-        Phi = math.erfc(-u / _SQRT2) / 2
-        return u * Phi, Phi + u * math.exp(-u * u / 2) / _SQRT_2PI
-    if code == 9:
-        t = math.tanh(u)
-        return t, 1 - t * t
-    e = math.exp(-abs(u))
+@kernel
+def _gelu(u: float) -> tuple[float, float]:
+    Phi = math.erfc(-u / _SQRT2) / 2
+    return u * Phi, Phi + u * math.exp(-u * u / 2) / _SQRT_2PI
+
+
+@kernel
+def _silu(u: float) -> tuple[float, float]:
+    e = exponential(-abs(u))
     logistic = (1.0 if u >= 0 else e) / (1 + e)
-    if code == 8:
-        return u * logistic, logistic + u * e / ((1 + e) * (1 + e))
-    return max(u, 0.0) + math.log1p(e), logistic
+    return u * logistic, logistic + u * e / ((1 + e) * (1 + e))
+
+
+@kernel
+def _softplus(u: float) -> tuple[float, float]:
+    e = exponential(-abs(u))
+    logistic = (1.0 if u >= 0 else e) / (1 + e)
+    return max(u, 0.0) + log1p(e), logistic
+
+
+@kernel
+def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None:
+    """(sigma, sigma') at the first k entries of u; codes 0 to 10: quadratic, 1-cos, logcosh, sqrt, utanh, asymmetric,
+    relu, gelu, silu, tanh, softplus."""
+    if code == 0:
+        for i in range(k):
+            value[i], slope[i] = u[i] * u[i] / 2, u[i]
+    elif code == 1 or code == 5:
+        _activate_sine(code, k, u, value, slope)
+    elif code == 2:
+        for i in range(k):
+            value[i], slope[i] = _logcosh(u[i])
+    elif code == 3:
+        for i in range(k):
+            value[i], slope[i] = _sqrt(u[i])
+    elif code == 4:
+        for i in range(k):
+            value[i], slope[i] = _utanh(u[i])
+    elif code == 6:
+        for i in range(k):
+            value[i], slope[i] = max(u[i], 0.0), 1.0 if u[i] > 0 else u[i] * 0.0
+    elif code == 7:
+        for i in range(k):
+            value[i], slope[i] = _gelu(u[i])
+    elif code == 8:
+        for i in range(k):
+            value[i], slope[i] = _silu(u[i])
+    elif code == 9:
+        for i in range(k):
+            value[i] = tanh(u[i])
+            slope[i] = 1 - value[i] * value[i]
+    else:
+        for i in range(k):
+            value[i], slope[i] = _softplus(u[i])
+
+
+@kernel
+def _activate_sine(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None:
+    far = 0
+    if code == 1:
+        for i in range(k):
+            value[i], slope[i] = _one_minus_cos(u[i])
+            far += SIN_COS_LIMIT < abs(u[i]) < math.inf
+    else:
+        for i in range(k):
+            value[i], slope[i] = _asymmetric(u[i])
+            far += SIN_COS_LIMIT < abs(u[i]) < math.inf
+    if far:
+        for i in range(k):
+            if SIN_COS_LIMIT < abs(u[i]) < math.inf:
+                value[i], slope[i] = _far_sine(code, u[i])

@@ -9,7 +9,13 @@ PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
     ["relations", "polynomials", "expressions", "losses", "activations", "concentration", "delta_budget"],
-    ["kernels.hessian_power", "kernels.pointwise", "kernels.first_layer", "kernels"],
+    [
+        *("kernels.partition", "kernels.threads", "kernels.compiling", "kernels.tiles", "kernels.elementary"),
+        *("kernels.products", "kernels.pointwise", "kernels.philox", "kernels.sweep", "kernels.gaussians"),
+        *("kernels.leaves", "kernels.first_layer", "kernels.hessian_power", "kernels.second_layer"),
+        *("kernels.warming", "kernels.roofline"),
+        "kernels",
+    ],
     [
         "links",
         "line_integrals",
@@ -39,7 +45,7 @@ FLOORS = [
     ],
     [
         *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots", "reporting.page"),
-        *("reporting", "terminal", "cli", "__main__"),
+        *("reporting", "terminal", "benchmarking", "benchmark_page", "cli", "__main__"),
     ],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

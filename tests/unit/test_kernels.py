@@ -1,23 +1,33 @@
-"""Kernels: exact rationals, NumPy within the derived bound on rounding, and the same bits for one and two threads."""
+"""Kernels: exact rationals, extended precision within the derived bound on rounding, the same bits for any threads."""
 
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from mimtheory.activations import ACTIVATION_NAMES, activation
-from mimtheory.kernels import first_layer_gradient, hessian_power
-from mimtheory.kernels.hessian_power import LEAVES, roundings
-from mimtheory.kernels.pointwise import activation_and_slope, loss_slope
-from mimtheory.losses import LOSS_NAMES, loss
+from mimtheory.activations import ACTIVATION_NAMES, Activation, activation
+from mimtheory.kernels import gradient, hessian_power, inner_products, weighted_sums
+from mimtheory.kernels.compiling import DISABLED
+from mimtheory.kernels.elementary import exponential, log1p, logarithm, sin_cos, tanh
+from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, leaf_start, product_roundings, roundings
+from mimtheory.kernels.pointwise import activate, loss_slope
+from mimtheory.losses import LOSS_NAMES, Loss, loss
 from mimtheory.relations import gamma
 
-SIZES = [(1, 1, 1), (3, 2, 1), (15, 7, 2), (16, 8, 1), (17, 9, 3), (100, 33, 4), (1000, 5, 2)]
+SIZES = [(1, 1, 1), (3, 2, 1), (15, 7, 2), (16, 8, 1), (17, 9, 3), (100, 33, 4), (300, 5, 2), (70, 70, 5), (40, 26, 9)]
+SMOOTH = ["logcosh", "pseudo_huber(1)", "squared"]
+Long = np.longdouble
 
 
 def draw(n: int, d: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     return rng.standard_normal((n, d)), rng.standard_normal(n), rng.standard_normal((k, d))
+
+
+# The Hessian-power update
 
 
 def test_hessian_power_is_exact_on_small_integers() -> None:
@@ -39,36 +49,78 @@ def test_hessian_power_is_within_its_rounding_of_extended_precision(n: int, d: i
     X, T, V = draw(n, d, k)
     before = X.copy(), T.copy(), V.copy()
     found = hessian_power(X, T, V)
-    long = X.astype(np.longdouble)
-    exact = ((V.astype(np.longdouble) @ long.T) * T) @ long / n
+    exact = ((V.astype(Long) @ X.astype(Long).T) * T) @ X.astype(Long) / n
     sizes = ((np.abs(V) @ np.abs(X).T) * np.abs(T)) @ np.abs(X) / n
     # the longdouble side has 2^-11 of the same bound
     assert (np.abs(found - exact) <= gamma(roundings(n, d)) * sizes * (1 + 2**-10)).all()
-    for given, original in zip((X, T, V), before, strict=True):
-        assert (given == original).all()
+    for given_array, original in zip((X, T, V), before, strict=True):
+        assert (given_array == original).all()
 
 
 @pytest.mark.parametrize(("n", "d", "k"), SIZES)
-def test_hessian_power_has_the_same_bits_for_any_number_of_threads_and_any_layout(n: int, d: int, k: int) -> None:
+def test_results_have_the_same_bits_for_any_number_of_threads_and_any_layout(n: int, d: int, k: int) -> None:
     X, T, V = draw(n, d, k)
-    found = hessian_power(X, T, V)
-    assert (hessian_power(X, T, V, threads=2) == found).all()
-    assert (hessian_power(np.asfortranarray(X), T, np.asfortranarray(V)) == found).all()
     wide = np.zeros((2 * n, 2 * d))
     wide[::2, ::2] = X
-    assert (hessian_power(wide[::2, ::2], T, V) == found).all()
+    S = np.random.default_rng(9).standard_normal((n, k))
+    for call in (
+        lambda X, threads: hessian_power(X, T, V, threads=threads),
+        lambda X, threads: inner_products(X, V, threads=threads),
+        lambda X, threads: weighted_sums(X, S, threads=threads),
+        lambda X, threads: gradient(X, T, V, T[:1].repeat(k), activation="1-cos", loss="l1", threads=threads).gradient,
+    ):
+        found = call(X, 1)
+        assert (call(X, 2) == found).all()
+        assert (call(np.asfortranarray(X), 1) == found).all()
+        assert (call(wide[::2, ::2], 2) == found).all()
+        assert (call(X.astype(">f8"), 1) == found).all()
 
 
-def test_roundings_counts_at_least_the_longest_sum() -> None:
-    # d/8 additions, the reduction of 8 + rest, two products, the rows of a leaf, the leaves, the division
-    for n, d in ((1, 1), (1000, 100), (17, 9)):
-        assert roundings(n, d) >= d // 8 + 4 + d % 8 / 8 + 2 + n / LEAVES + LEAVES - 1
+def longest_path(n: int, d: int) -> int:
+    """Additions on the way of the first term, by walking through the partition."""
+    inner = min(d, DEPTH) + -(-d // DEPTH)
+    rows = max(leaf_start(leaf + 1, n) - leaf_start(leaf, n) for leaf in range(LEAVES))
+    blocks = [min(ROWS, rows - start) for start in range(0, rows, ROWS)]
+    groups = [blocks[start : start + GROUP] for start in range(0, len(blocks), GROUP)]
+    sections = [groups[start : start + GROUP] for start in range(0, len(groups), GROUP)]
+    return inner + max(blocks) + max(map(len, groups)) + max(map(len, sections)) + len(sections) + LEAVES
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (1000, 100), (17, 9), (5000, 4000), (10**6, 64), (10**7, 3)])
+def test_roundings_counts_at_least_the_longest_sum(n: int, d: int) -> None:
+    # and the products: of a term, with the factor between the sums (3 in a gradient), with x; and the division by n
+    assert longest_path(n, d) + 6 <= roundings(n, d) <= longest_path(n, d) + 12
+    assert product_roundings(d) >= 1 + min(d, DEPTH) + d / DEPTH
+
+
+def test_the_sums_of_a_million_samples_are_bounded_by_1e_14() -> None:
+    # without the inner product, the four products around it and the division
+    assert gamma(roundings(10**6, 1) - product_roundings(1) - 5) <= 1e-14
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_a_long_sum_of_one_sign_is_as_good_as_the_partition_promises(kind: type) -> None:
+    n = 2000 if DISABLED else 10**6
+    rng = np.random.default_rng(3)
+    X: np.ndarray = rng.uniform(0.5, 1, (n, 3)).astype(kind)
+    S: np.ndarray = rng.uniform(0.5, 1, (n, 1)).astype(kind)
+    exact = S.astype(Long).T @ X.astype(Long)
+    error = np.abs(weighted_sums(X, S) - exact) / exact
+    # |S|^T |X| is the sum itself here
+    assert error.max() <= (1e-14 if kind is np.float64 else 1e-14 * 2.0**29)
 
 
 def test_a_row_that_is_not_a_number_shows() -> None:
     X, T, V = draw(40, 6, 2)
-    X[7, 3] = np.nan
-    assert np.isnan(hessian_power(X, T, V)).all()
+    for bad in (np.nan, np.inf):
+        X[7, 3] = bad
+        assert not np.isfinite(hessian_power(X, T, V)).any()
+        for name in ACTIVATION_NAMES:
+            found = gradient(X, T, V, np.ones(2), activation=name, loss="squared", quantities=True)
+            assert not np.isfinite(found.gradient[:, 3]).any(), name
+            assert not np.isfinite(found.outputs[7]) or name in ("relu", "gelu", "silu", "softplus", "tanh")
+            assert found.peaks is not None
+            assert not np.isfinite(found.peaks).any()
     assert np.isfinite(hessian_power(X[8:], T[8:], V)).all()
 
 
@@ -85,9 +137,50 @@ def test_a_row_that_is_not_a_number_shows() -> None:
 def test_shapes_that_do_not_fit_are_refused(X, T, V, threads) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="allowed"):
         hessian_power(X, T, V, threads=threads)
+    if threads:
+        with pytest.raises(ValueError, match="allowed"):
+            inner_products(X, V if V.shape != (1, 2) else np.ones((1, 5)))
+        with pytest.raises(ValueError, match="allowed"):
+            weighted_sums(X, np.ones((7, 1)))
 
 
-@pytest.mark.parametrize("name", [name for name in LOSS_NAMES if name != "squared"] + ["squared"])
+# Pointwise functions
+
+
+def ulps(found: float, exact: mpmath.mpf) -> float:
+    """Error in units of 2^-53 of the result."""
+    return float(abs((mpmath.mpf(found) - exact) / exact)) * 2.0**53
+
+
+@pytest.mark.parametrize(
+    ("ours", "exact", "largest", "smallest", "allowed"),
+    [
+        (lambda x: sin_cos(x)[0], mpmath.sin, 1e9, 1e-300, 4),
+        (lambda x: sin_cos(x)[1], mpmath.cos, 1e9, 1e-300, 4),
+        (exponential, mpmath.exp, 700, 1e-300, 4),
+        (tanh, mpmath.tanh, 700, 1e-300, 4),
+    ],
+)
+def test_elementary_functions_are_right_to_the_last_places(ours, exact, largest, smallest, allowed) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    x = np.exp(rng.uniform(np.log(smallest), np.log(largest), 300)) * rng.choice([-1, 1], 300)
+    multiples = rng.integers(1, 10**5, 50) * (np.pi / 2)
+    with mpmath.workdps(60):
+        for point in [*x, *rng.uniform(-4, 4, 300), *multiples[multiples < largest]]:
+            assert ulps(ours(float(point)), exact(mpmath.mpf(float(point)))) <= allowed, point
+    assert np.isnan(ours(np.nan))
+
+
+@pytest.mark.parametrize(("ours", "exact"), [(logarithm, mpmath.log), (log1p, mpmath.log1p)])
+def test_logarithms_are_right_to_the_last_places(ours, exact) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    x = 10.0 ** rng.uniform(-300, 300 if ours is logarithm else 0, 300)
+    with mpmath.workdps(60):
+        for point in [*x, *rng.uniform(0.5, 2 if ours is logarithm else 1, 300)]:
+            assert ulps(ours(float(point)), exact(mpmath.mpf(float(point)))) <= 4, point
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
 def test_compiled_losses_are_those_of_the_zoo(name: str) -> None:
     candidate = loss(name)
     parameter = 0.0 if candidate.parameter is None else float(candidate.parameter)
@@ -100,53 +193,146 @@ def test_compiled_losses_are_those_of_the_zoo(name: str) -> None:
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_compiled_activations_are_those_of_the_zoo(name: str) -> None:
     candidate = activation(name)
-    for u in np.concatenate((np.linspace(-6, 6, 1201), [1e-3, -1e-3, 1e-8, 30.0, -30.0])):
-        value, slope = activation_and_slope(candidate.code, float(u))
-        # relative inside the assumptions, where nothing may cancel near 0; libraries differ by a few last places
-        inside, ulps = candidate.reason is None, 16 * 2**-53 * max(1.0, abs(u))
-        assert abs(value - float(candidate.sigma(u))) <= ulps * (abs(value) if inside else 1.0), u
-        assert abs(slope - float(candidate.d1(u))) <= ulps * (max(abs(slope), 1e-9) if inside else 1.0), u
-
-
-def plain_gradient(X, y, W, a, c, l, sigma):  # type: ignore[no-untyped-def]  # noqa: E741
-    Z = W @ X.T
-    f = a @ sigma.sigma(Z)
-    return (a[:, None] * sigma.d1(Z) * l.dl(c + f, y)) @ X / len(y), f
+    u = np.concatenate((np.linspace(-6, 6, 1201), [1e-3, -1e-3, 1e-8, 30.0, -30.0, 3e9, -3e9]))
+    value, slope = np.empty_like(u), np.empty_like(u)
+    activate(candidate.code, u.size, u, value, slope)
+    # inside the assumptions relative near 0, where nothing may cancel; libraries differ by a few last places
+    allowed = 16 * 2**-53 * np.maximum(1.0, np.minimum(np.abs(u), 30.0))
+    near = (np.abs(u) < 1) & (candidate.reason is None)
+    for found, expected in ((value, candidate.sigma(u)), (slope, candidate.d1(u))):
+        size = np.abs(expected)
+        assert (np.abs(found - expected) <= allowed * np.where(near, size, np.maximum(1.0, size))).all()
 
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
-@pytest.mark.parametrize(("n", "d", "m"), [(1, 1, 2), (19, 7, 4), (200, 30, 10)])
-def test_the_fused_gradient_is_the_plain_one(name: str, n: int, d: int, m: int) -> None:
-    X, y, W = draw(n, d, m, seed=3)
-    a = np.random.default_rng(4).standard_normal(m)
-    sigma = activation(name)
-    for l in map(loss, LOSS_NAMES):  # noqa: E741
-        parameter = 0.0 if l.parameter is None else float(l.parameter)
-        codes = {"loss_code": l.code, "loss_parameter": parameter, "activation_code": sigma.code}
-        G, f = first_layer_gradient(X, y, W, a, centre=0.3, **codes)
-        plain, f_plain = plain_gradient(X, y, W, a, 0.3, l, sigma)
-        assert np.abs(f - f_plain).max() <= 1e-12 * (1 + np.abs(f_plain).max())
-        assert np.abs(G - plain).max() <= 1e-12 * np.abs(plain).max()
-        again = first_layer_gradient(X, y, W, a, centre=0.3, threads=2, **codes)
-        assert (again[0] == G).all()
-        assert (again[1] == f).all()
+def test_compiled_activations_bear_any_number(name: str) -> None:
+    u = np.array([0.0, 5e-324, -5e-324, 1e-310, 1e150, -1e150, np.nan])
+    value, slope = np.empty_like(u), np.empty_like(u)
+    activate(activation(name).code, u.size, u, value, slope)
+    assert np.isfinite(value[:-1]).all()
+    assert np.isfinite(slope[:-1]).all()
+    assert np.isnan(value[-1])
+    assert np.isnan(slope[-1])
+    if activation(name).even:
+        again = np.empty_like(u), np.empty_like(u)
+        activate(activation(name).code, u.size, -u, *again)
+        assert (again[0][:-1] == value[:-1]).all()
+        assert (again[1][:-1] == -slope[:-1]).all()
 
 
-def test_mirrored_neurons_cancel_exactly() -> None:
+# The gradient
+
+
+def plain_gradient(X, y, W, a, b, c, l: Loss, sigma: Activation):  # type: ignore[no-untyped-def]  # noqa: E741
+    """From the definition, the products in extended precision."""
+    u = np.asarray(X.astype(Long) @ W.astype(Long).T + b, dtype=float)
+    f = np.asarray(sigma.sigma(u).astype(Long) @ a, dtype=float)
+    S = a * sigma.d1(u) * l.dl(c + f, y)[:, None]
+    return np.asarray(S.astype(Long).T @ X.astype(Long) / len(y), dtype=float), f, u
+
+
+@given(
+    n=st.integers(1, 70),
+    d=st.integers(1, 40),
+    m=st.integers(1, 19),
+    name=st.sampled_from(ACTIVATION_NAMES),
+    formula=st.sampled_from(SMOOTH),
+    single=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_gradient_is_the_plain_one(
+    n: int, d: int, m: int, name: str, formula: str, single: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    kind = np.float32 if single else np.float64
+    X, W = rng.standard_normal((n, d)).astype(kind), (rng.standard_normal((m, d)) / np.sqrt(d)).astype(kind)
+    y, a, b = rng.standard_normal(n), rng.standard_normal(m), rng.standard_normal(m)
+    sigma, l = activation(name), loss(formula)  # noqa: E741
+    found = gradient(X, y, W, a, b, activation=name, loss=formula, centre=0.3, quantities=True)
+    G, f, u = plain_gradient(X, y, W, a, b, 0.3, l, sigma)
+    assert found.gradient.dtype == kind
+    unit = np.finfo(kind).eps / 2
+    # a relative error of k units in u moves sigma and sigma' by at most 3 (1 + |u|) times that, f by the sum over j,
+    # and l' by as much as f
+    sizes = (np.abs(X) @ np.abs(W).T + np.abs(b)).astype(float)
+    moved = (product_roundings(d) + 40) * unit * (1 + sizes) * 3 * (1 + np.abs(u))
+    outputs = np.abs(a) @ moved.T + m * unit * (np.abs(a) @ np.abs(sigma.sigma(u)).T)
+    if name == "relu":
+        assume((np.abs(u) > moved).all())  # else a sign may flip
+    assert (np.abs(found.outputs - f) <= outputs).all()
+    slopes = np.abs(l.dl(0.3 + f, y))
+    factor = np.abs(a) * (moved * slopes[:, None] + np.abs(sigma.d1(u)) * (outputs + 8 * unit * slopes)[:, None])
+    terms = np.abs(a) * np.abs(sigma.d1(u)) * slopes[:, None]
+    allowed = (factor + (roundings(n, d) * unit) * terms).T @ np.abs(X) / n
+    assert (np.abs(found.gradient - G) <= allowed + 1e-300).all()
+    assert found.loss == pytest.approx(l.value(0.3 + found.outputs, y).mean())
+    assert found.peaks is not None
+    assert (np.abs(found.peaks[0] - np.abs(u).max(axis=0)) <= moved.max(axis=0)).all()
+    if sigma.reason is None:
+        slope = l.dl(0.3 + f, y)
+        q = slope[:, None] * sigma.s_minus_1(u) + (slope - l.dl(0.3, y))[:, None]
+        assert (np.abs(found.peaks[1] - np.abs(q).max(axis=0)) <= (4 * moved + 2 * outputs[:, None]).max(axis=0)).all()
+    else:
+        assert np.isnan(found.peaks[1]).all()
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+@pytest.mark.parametrize("text", LOSS_NAMES)
+def test_every_loss_and_activation_of_the_zoo_has_its_code(name: str, text: str) -> None:
+    X, y, W = draw(25, 7, 4, seed=3)
+    a, b = np.random.default_rng(4).standard_normal((2, 4))
+    found = gradient(X, y, W, a, b, activation=name, loss=text, centre=0.3)
+    G, f, _ = plain_gradient(X, y, W, a, b, 0.3, loss(text), activation(name))
+    assert np.abs(found.outputs - f).max() <= 1e-13 * (1 + np.abs(f).max())
+    assert np.abs(found.gradient - G).max() <= 1e-13 * (1 + np.abs(G).max())
+
+
+@pytest.mark.parametrize("m", [1, 6, 7])
+def test_user_defined_functions_are_called_on_blocks_and_agree(m: int) -> None:
+    X, y, W = draw(50, 9, m, seed=5)
+    a, b = np.random.default_rng(4).standard_normal((2, m))
+    compiled = gradient(X, y, W, a, b, activation="logcosh", loss="logcosh", centre=0.1, quantities=True)
+    own = gradient(X, y, W, a, b, activation="log(cosh(u))", loss="log(cosh(u))", centre=0.1, quantities=True)
+    for name in ("gradient", "outputs", "peaks", "norms", "loss"):
+        assert np.abs(getattr(own, name) - getattr(compiled, name)).max() <= 1e-13, name
+    plain = gradient(X, y, W, a, b, activation="log(cosh(u))", loss="log(cosh(u))")
+    assert plain.peaks is None
+
+
+@pytest.mark.parametrize("name", ["1-cos", "utanh", "log(cosh(u))", "gelu"])
+@pytest.mark.parametrize("half", [1, 3, 5, 9])
+def test_mirrored_neurons_cancel_exactly(name: str, half: int) -> None:
+    X, y, W = draw(50, 9, half, seed=5)
+    W, a = np.concatenate((W, W[::-1])), np.repeat([0.7, -0.7], half)
+    found = gradient(X, y, W, a, activation=name, loss="squared")
+    assert (found.outputs == 0).all()
+    assert (found.gradient == -found.gradient[::-1]).all()
+
+
+def test_the_gradient_does_not_change_its_arguments() -> None:
     X, y, W = draw(50, 9, 3, seed=5)
-    W, a = np.concatenate((W, W[::-1])), np.array([0.7, 0.7, 0.7, -0.7, -0.7, -0.7])
-    _, f = first_layer_gradient(X, y, W, a, centre=0.0, loss_code=0, loss_parameter=0.0, activation_code=1)
-    assert (f == 0).all()
+    a, b = np.ones(3), np.ones(3)
+    before = [v.copy() for v in (X, y, W, a, b)]
+    gradient(X, y, W, a, b, activation="1-cos", loss="squared")
+    for array, original in zip((X, y, W, a, b), before, strict=True):
+        assert (array == original).all()
 
 
-def test_the_gradient_refuses_shapes_and_codes_that_do_not_fit() -> None:
+def test_the_gradient_refuses_shapes_and_threads_that_do_not_fit() -> None:
     X, y, W = draw(10, 4, 2)
-    good = {"centre": 0.0, "loss_code": 0, "loss_parameter": 0.0, "activation_code": 0}
-    with pytest.raises(ValueError, match="m even"):
-        first_layer_gradient(X, y, W[:1], np.ones(1), **good)
-    with pytest.raises(ValueError, match="shapes"):
-        first_layer_gradient(X, y[:-1], W, np.ones(2), **good)
-    with pytest.raises(ValueError, match="codes"):
-        first_layer_gradient(X, y, W, np.ones(2), **(good | {"loss_code": -1}))
+    names = {"activation": "1-cos", "loss": "squared"}
+    for arguments in (
+        (X, y[:-1], W, np.ones(2)),
+        (X, y, W[:, :3], np.ones(2)),
+        (X, y, W, np.ones(3)),
+        (X, y, W, np.ones(2), np.ones(3)),
+        (X[:0], y[:0], W, np.ones(2)),
+        (X, y, W[:0], np.ones(0)),
+        (X[0], y, W, np.ones(2)),
+    ):
+        with pytest.raises(ValueError, match="shapes"):
+            gradient(*arguments, **names)
     with pytest.raises(ValueError, match="threads"):
-        first_layer_gradient(X, y, W, np.ones(2), threads=0, **good)
+        gradient(X, y, W, np.ones(2), threads=0, **names)
+    with pytest.raises(ValueError, match="activation"):
+        gradient(X, y, W, np.ones(2), activation="relux", loss="squared")

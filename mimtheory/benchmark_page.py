@@ -1,0 +1,93 @@
+"""A Benchmark as a Markdown page with a table and the roofline."""
+
+from pathlib import Path
+
+from mimtheory.benchmarking import Benchmark, Timing
+
+__all__ = ["markdown", "write_page"]
+
+_INTRODUCTION = """# Benchmarks
+
+Written by `mimtheory bench --page docs/benchmarks.md`. Competitors take turns; a cell is the median and, in brackets,
+the least and the largest of the rounds. One thread each, by the processor time that it used; threads and the
+verification by the clock on the wall. `ratio` is the time of an engine over that of mimtheory in the same case. `roof`
+is the least time that arithmetic and memory of one core allow over the measured one (float64; above 1 where X stays in
+a cache). NumPy computes W X^T and then C X, the better of the two orientations; `plain` is the other.
+"""
+
+
+def markdown(result: Benchmark) -> str:
+    """The tables as text."""
+    lines = [_INTRODUCTION]
+    lines += ["| machine | |", "|---|---|", *(f"| {name} | {value} |" for name, value in result.machine.items())]
+    lines += [
+        "",
+        f"One core: {result.work / 1e9:.1f} GFLOP/s in float64 on data in its nearest cache, "
+        f"{result.bandwidth / 1e9:.1f} GB/s from memory.",
+    ]
+    cases = dict.fromkeys(timing.case for timing in result.timings)
+    for case in cases:
+        if case.startswith("scaling") or case in ("arithmetic", "memory"):
+            continue
+        lines += [
+            "",
+            f"## {case[0].upper()}{case[1:]}",
+            "",
+            "| sizes | engine | time | ratio | roof |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [_row(result, timing) for timing in result.timings if timing.case == case]
+    if result.exponents:
+        slopes = ", ".join(f"{slope:.2f} in {name}" for name, slope in result.exponents.items())
+        lines += [
+            "",
+            f"Time of a gradient grows with the exponents {slopes} (from n = 4000, d = 500, m = 8, over factors of 8).",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(result: Benchmark, timing: Timing) -> str:
+    first = next(t for t in result.timings if (t.case, t.sizes) == (timing.case, timing.sizes))
+    sizes = ", ".join(f"{name} = {size}" for name, size in timing.sizes.items())
+    roof = f"{result.share(timing):.2f}" if timing.operations and "float32" not in timing.engine else ""
+    ratio = "" if timing is first else f"{timing.median / first.median:.2f}"
+    spread = f"{_time(timing.median)} ({_time(timing.least)} to {_time(timing.most)})"
+    return f"| {sizes} | {timing.engine} | {spread} | {ratio} | {roof} |"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} us"
+
+
+def write_page(result: Benchmark, path: Path) -> None:
+    """Write the page, and the roofline beside it as images/roofline.svg."""
+    figure = path.parent / "images" / "roofline.svg"
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    _draw(result, figure)
+    text = markdown(result) + f"\n![Arithmetic a second against arithmetic for each byte](images/{figure.name})\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def _draw(result: Benchmark, path: Path) -> None:
+    import matplotlib
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": "roofline", "font.size": 10}):
+        figure = Figure(figsize=(6, 3.6), layout="constrained")
+        ax = figure.subplots()
+        intensity = np.geomspace(0.3, 60, 200)
+        ax.loglog(intensity, np.minimum(result.work, intensity * result.bandwidth) / 1e9, color="black")
+        for case, marker in (("gradient", "o"), ("hessian power", "s")):
+            for engine, colour in (("mimtheory", "C0"), ("numpy", "C1"), ("numpy, V X^T", "C1"), ("torch", "C2")):
+                some = [t for t in result.timings if (t.case, t.engine) == (case, engine)]
+                x, y = [t.operations / t.bytes for t in some], [t.operations / t.median / 1e9 for t in some]
+                if some:
+                    ax.plot(x, y, marker, color=colour, label=f"{engine.split(',')[0]}, {case}")
+        ax.set_xlabel("operations for each byte of X")
+        ax.set_ylabel("GFLOP/s")
+        ax.legend(frameon=False, fontsize=8)
+        figure.savefig(path, metadata={"Date": None})

@@ -1,0 +1,87 @@
+"""How kernels are compiled and cached: one decorator, one stamp for all of their sources.
+
+Numba looks at the file of a function to see whether its cached code is still true, but not at the files of the
+functions that it calls. The stamp here is a digest of every source file of the package, so that an edit of any of them,
+be it of one constant, makes all cached code stale.
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numba import config, njit
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+__all__ = ["DISABLED", "inlined", "kernel", "stamp"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DISABLED = bool(getattr(config, "DISABLE_JIT", 0))
+_announced = False
+
+
+def stamp(folder: Path = Path(__file__).parent) -> str:
+    """Digest of the sources in a folder, by name and content."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+_STAMP = stamp()
+
+
+class _StampedCache(FunctionCache):
+    """Numba's cache of a function, valid as long as no source of the package changes."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, _STAMP)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            _announce()
+        return found
+
+
+def _plain(function: Function) -> Function:
+    """The Python function itself, as silent about what is not a number as compiled code."""
+
+    @wraps(function)
+    def silent(*arguments: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*arguments)
+
+    plain: Any = silent
+    return plain
+
+
+def kernel(function: Function) -> Function:
+    """Compile at the first call or load from the cache; releases the lock of the interpreter while it runs."""
+    return _compiled(function, forceinline=False)
+
+
+def inlined(function: Function) -> Function:
+    """The same for a function that must become part of its callers' loops, for these to become vector code."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Function, forceinline: bool) -> Function:
+    if DISABLED:
+        return _plain(function)
+    compiled: Any = njit(nogil=True, error_model="numpy", forceinline=forceinline)(function)
+    compiled._cache = _StampedCache(function)
+    return compiled
+
+
+def _announce() -> None:
+    """Say once why this call takes so long."""
+    global _announced
+    if not _announced:
+        _announced = True
+        print("mimtheory: compiling kernels for this machine, once (about 20 seconds)", file=sys.stderr)

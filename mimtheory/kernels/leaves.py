@@ -1,0 +1,93 @@
+"""From arrays of any layout to `sweep`: leaves in order on one thread, or spread over several, with the same bits."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimtheory.kernels.gaussians import Gaussians
+from mimtheory.kernels.partition import LEAVES, ROWS, leaf_start
+from mimtheory.kernels.sweep import FEATURES, PRODUCTS, padded, sweep, workspace
+from mimtheory.kernels.threads import across_parts, thread_count
+
+__all__ = ["kind_of", "one_pass"]
+
+Floats = NDArray[Any]
+Kind = type[np.floating[Any]]
+
+_NO_VECTOR, _NO_PEAKS, _NO_KEY = np.zeros(0), np.zeros((0, 2, 0)), (np.uint64(0), np.uint64(0))
+
+
+def kind_of(X: Floats | Gaussians, *arrays: Floats) -> Kind:
+    """float32 where all arrays are, else float64; that of X where X is made."""
+    if isinstance(X, Gaussians):
+        return np.float32 if X.dtype == np.float32 else np.float64
+    return np.float32 if all(array.dtype == np.float32 for array in (X, *arrays)) else np.float64
+
+
+def one_pass(
+    mode: int,
+    X: Floats | Gaussians,
+    m: int,
+    kind: Kind,
+    threads: int | None,
+    *,
+    W: Floats | None = None,
+    y: Floats = _NO_VECTOR,
+    a: Floats = _NO_VECTOR,
+    b: Floats | None = None,
+    S: Floats | None = None,
+    centre: float = 0.0,
+    codes: tuple[int, int] = (0, 0),
+    parameter: float = 0.0,
+    series: Floats = _NO_VECTOR,
+    near: float = 0.0,
+    f: Floats = _NO_VECTOR,
+    Z: Floats | None = None,
+    peaks: Floats = _NO_PEAKS,
+) -> Floats:
+    """The sum of a mode of `sweep` over all samples, (m, width), not yet divided by n; f, Z and peaks are filled."""
+    n, d = X.shape
+    threads = thread_count(threads, 2.0 * n * d * m)
+    width = 0 if mode == PRODUCTS else m + 1 if mode == FEATURES else d
+    none = np.zeros((0, 0), kind)
+    out = np.zeros((1 if threads == 1 else LEAVES, m, padded(width, np.dtype(kind).itemsize)), kind)
+    fixed = (
+        none if W is None else np.ascontiguousarray(W, dtype=kind),
+        np.ascontiguousarray(y, dtype=np.float64),
+        np.ascontiguousarray(a, dtype=np.float64),
+        np.zeros(m) if b is None else np.ascontiguousarray(b, dtype=np.float64),
+        float(centre),
+        codes,
+        float(parameter),
+        none if S is None else np.ascontiguousarray(S, dtype=kind),
+        series,
+        float(near),
+        out,
+        f,
+        none if Z is None else Z,
+        peaks,
+    )
+    across_parts(lambda low, high: _leaves(mode, X, kind, low, high, fixed), LEAVES, threads)
+    total = out[0]
+    for leaf in range(1, out.shape[0]):
+        total += out[leaf]
+    return total[:, :width]
+
+
+def _leaves(mode: int, X: Floats | Gaussians, kind: Kind, low: int, high: int, fixed: tuple[Any, ...]) -> None:
+    n, out = X.shape[0], fixed[10]
+    space = workspace(mode, out.shape[1], X.shape[1], out.shape[2], kind)
+    if isinstance(X, Gaussians):
+        rest = (*fixed, True, X.key, space)
+        sweep(mode, X.block(ROWS), n, 0, low, high, *rest)
+        return
+    fixed = (*fixed, False, _NO_KEY, space)
+    if X.flags.c_contiguous and X.dtype == kind:
+        sweep(mode, X, n, 0, low, high, *fixed)
+        return
+    for leaf in range(low, high):
+        start, stop = leaf_start(leaf, n), leaf_start(leaf + 1, n)
+        if start < stop:
+            rows = np.ascontiguousarray(X[start:stop], dtype=kind)
+            sweep(mode, rows, n, start, leaf, leaf + 1, *fixed)

@@ -1,0 +1,128 @@
+"""Standard Gaussians by row number: Philox4x32-10 and the method of Box and Muller, as vector code.
+
+The entry in row i and column k is a function of the seed, i and k alone, so that any part of a matrix of Gaussians can
+be made anywhere, at any time and on any thread.
+
+Source of the generator: J. Salmon, M. Moraes, R. Dror, D. Shaw, *Parallel random numbers: as easy as 1, 2, 3*, SC 2011;
+the tests hold it against the known answers published with it (Random123, kat_vectors).
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+from numpy.typing import NDArray
+
+from mimtheory.kernels.compiling import inlined, kernel
+from mimtheory.kernels.elementary import bits_of_single, cosine_near_0, float_of, fma, logarithm, sine_near_0, single_of
+
+__all__ = ["fill_double", "fill_row", "fill_rows", "fill_single", "philox"]
+
+Floats = NDArray[Any]
+
+_LOW = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+_1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
+_ONE = np.uint64(0x3FF0000000000000)
+_TWELVE, _BIT_62, _BIT_63 = np.uint64(12), np.uint64(1 << 62), np.uint64(1 << 63)
+_FRACTION = np.uint64((1 << 52) - 1)
+# the last counter word keeps the two precisions apart
+_DOUBLE, _SINGLE = np.uint64(0), np.uint64(1)
+
+# single precision: 1, 3/2, 2^-31 ..., the bits of 1 and of sqrt(1/2), and series shorter than those of `elementary`
+_F0, _F1, _F3_2, _2_31, _2_32 = (np.float32(v) for v in (0, 1, 1.5, 2.0**-31, 2.0**-32))
+_LOG2, _HALF_PI = np.float32(math.log(2)), np.float32(math.pi / 2)
+_BIT_30, _BIT_31, _FRACTION_23, _ONE_SINGLE = (np.uint64(v) for v in (1 << 30, 1 << 31, (1 << 23) - 1, 0x3F800000))
+_SQRT_HALF, _23 = np.int32(0x3F3504F3), np.int32(23)
+_L = tuple(np.float32(2 / (2 * k + 1)) for k in range(1, 5))
+_S = tuple(np.float32((-1) ** k / math.factorial(2 * k + 1)) for k in range(1, 5))
+_C = tuple(np.float32((-1) ** k / math.factorial(2 * k)) for k in range(1, 5))
+
+
+@inlined
+def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
+    """Ten rounds on a counter of four and a key of two words of 32 bits, each in 64."""
+    for _ in range(10):
+        p0, p1 = _M0 * c0, _M1 * c2
+        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
+        k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
+    return c0, c1, c2, c3
+
+
+@inlined
+def _pair(first: Any, second: Any) -> tuple[float, float]:
+    """Two Gaussians from two times 64 uniform bits.
+
+    52 bits of the first make u in (0, 1] and the radius sqrt(-2 log u); of the second, 52 make an angle between -pi/4
+    and pi/4 and 2 say which quarter: whether the coordinates change places and whether they change sign.
+    """
+    u = 2.0 - float_of(np.int64((first >> _TWELVE) | _ONE))
+    radius = math.sqrt(-2 * logarithm(u))
+    angle = (float_of(np.int64((second & _FRACTION) | _ONE)) - 1.5) * (math.pi / 2)
+    radius = -radius if second & _BIT_63 else radius
+    x, y = radius * cosine_near_0(angle), radius * sine_near_0(angle)
+    return (y if second & _BIT_62 else x), (x if second & _BIT_62 else y)
+
+
+@inlined
+def _single_pair(first: Any, second: Any) -> tuple[Any, Any]:
+    """The same in single precision from two times 32 bits, of which u takes 31; its error is a few units of 2^-24."""
+    u = np.float32(np.int32(first >> _1)) * _2_31 + _2_32
+    bits = bits_of_single(u)
+    e = (bits - _SQRT_HALF) >> _23
+    x = single_of(bits - (e << _23))
+    s = (x - _F1) / (x + _F1)
+    v = s * s
+    log = fma(np.float32(e), _LOG2, fma(s * v, fma(v, fma(v, fma(v, _L[3], _L[2]), _L[1]), _L[0]), s + s))
+    radius = math.sqrt(max(_F0, -(log + log)))
+    radius = -radius if second & _BIT_31 else radius
+    r = (single_of(np.int32((second & _FRACTION_23) | _ONE_SINGLE)) - _F3_2) * _HALF_PI
+    v = r * r
+    sine = fma(r * v, fma(v, fma(v, fma(v, _S[3], _S[2]), _S[1]), _S[0]), r)
+    cosine = fma(v, fma(v, fma(v, fma(v, _C[3], _C[2]), _C[1]), _C[0]), _F1)
+    return radius * (sine if second & _BIT_30 else cosine), radius * (cosine if second & _BIT_30 else sine)
+
+
+@kernel
+def fill_double(out: Floats, row: Any, k0: Any, k1: Any) -> None:
+    """A row of an even number of columns: call p of the generator gives columns 2 p and 2 p + 1."""
+    i0, i1 = row & _LOW, row >> _HALF
+    for k in range(out.shape[0] // 2):
+        p = np.uint64(k)  # an index without a sign needs no check for one, which would undo vector code
+        w0, w1, w2, w3 = philox(p, _DOUBLE, i0, i1, k0, k1)
+        out[p << _1], out[(p << _1) + _1] = _pair(w0 | (w1 << _HALF), w2 | (w3 << _HALF))
+
+
+@kernel
+def fill_single(out: Floats, row: Any, k0: Any, k1: Any) -> None:
+    """A row whose number of columns is a multiple of 4: call p gives columns 4 p to 4 p + 3."""
+    i0, i1 = row & _LOW, row >> _HALF
+    for k in range(out.shape[0] // 4):
+        p = np.uint64(k)
+        w0, w1, w2, w3 = philox(p, _SINGLE, i0, i1, k0, k1)
+        q = p << _2
+        out[q], out[q + _1] = _single_pair(w0, w1)
+        out[q + _2], out[q + _3] = _single_pair(w2, w3)
+
+
+def fill_row(out: Floats, row: Any, k0: Any, k1: Any) -> None:
+    """Standard Gaussians in a row of whole vectors, in the precision of the row."""
+    fill = fill_double if out.itemsize == 8 else fill_single
+    fill(out, row, k0, k1)
+
+
+@overload(fill_row)
+def _fill_row(out, row, k0, k1):  # type: ignore[no-untyped-def]
+    fill = fill_double if out.dtype == types.float64 else fill_single
+    return lambda out, row, k0, k1: fill(out, row, k0, k1)
+
+
+@kernel
+def fill_rows(out: Floats, first: int, k0: Any, k1: Any) -> None:
+    """The rows from `first` on."""
+    for i in range(out.shape[0]):
+        fill_row(out[i], np.uint64(first + i), k0, k1)

@@ -1,0 +1,285 @@
+"""The two products of one pass over X, made of tiles, for a block of rows.
+
+Z = X_b W^T with W packed for it, and G += S_b^T X_b. A block is named by an array that holds it, the offset of its
+first entry and the distance of its rows; the columns that do not fill a vector stand, padded with zeros, in `edge`.
+"""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mimtheory.kernels import tiles
+from mimtheory.kernels.compiling import kernel
+from mimtheory.kernels.partition import DEPTH, GROUP
+from mimtheory.kernels.tiles import (
+    INNER_ROWS,
+    PRODUCT_ROWS,
+    edge_1,
+    edge_2,
+    edge_4,
+    edge_8,
+    inner_1,
+    inner_2,
+    inner_4,
+    products_tile,
+    rank_1,
+    rank_2,
+    rank_4,
+    rank_8,
+)
+
+__all__ = ["FEW", "accumulate", "add", "carry", "copy_edge", "few_products", "many_products", "pack"]
+
+Floats = NDArray[Any]
+
+FEW = 4  # neurons up to which the lanes of a register run along d and not along the neurons
+_V8, _V4, _V2, _V1 = (tiles.RANK_SHAPES[j] for j in (8, 4, 2, 1))
+
+
+@kernel
+def copy_edge(X: Floats, row: int, rows: int, whole: int, edge: Floats) -> None:
+    """The last columns of the block, which do not fill a vector; what follows them stays 0."""
+    start = whole * edge.shape[1]
+    for i in range(rows):
+        for k in range(start, X.shape[1]):
+            edge[i, k - start] = X[row + i, k]
+
+
+@kernel
+def pack(W: Floats, few: Floats, panels: Floats) -> None:
+    """W in rows of whole vectors, or in panels with the neurons side by side; 0 beyond."""
+    m, size = W.shape[0], panels.shape[2]
+    for j in range(few.shape[0]):
+        for k in range(W.shape[1]):
+            few[j, k] = W[j, k]
+    for j in range(m if panels.shape[0] else 0):
+        for k in range(W.shape[1]):
+            panels[j // size, k, j % size] = W[j, k]
+
+
+# The first product
+
+
+@kernel
+def _inner(
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    V: Floats,
+    v: int,
+    vectors: int,
+    Z: Floats,
+    z: int,
+    fresh: bool,
+    ahead: int,
+) -> None:
+    """Z (+)= X V^T for at most four neurons, over some vectors along d."""
+    m, long, wide = V.shape[0], V.shape[1], Z.shape[1]
+    q = 0
+    if m & 4:
+        inner_4(X, x, stride, rows, V, v, long, vectors, Z, z, wide, fresh, ahead)
+    if m & 2:
+        inner_2(X, x, stride, rows, V, v, long, vectors, Z, z, wide, fresh, ahead)
+        q = 2
+    if m & 1:
+        inner_1(X, x, stride, rows, V, v + q * long, long, vectors, Z, z + q, wide, fresh, ahead)
+
+
+@kernel
+def _share(whole: int) -> int:
+    """Vectors of a row of the next block that the second product asks for; the first asks for the rest, so that
+    memory is never idle."""
+    return whole if whole < 2 * DEPTH else (whole // DEPTH + 1) // 2 * DEPTH
+
+
+@kernel
+def few_products(
+    X: Floats, x: int, stride: int, rows: int, whole: int, edge: Floats, V: Floats, Z: Floats, ahead: int
+) -> None:
+    """Z = X V^T for at most four neurons; `whole` vectors of a row are in X, one more in `edge` if V is wider."""
+    size, wide = edge.shape[1], Z.shape[1]
+    for r in range(0, rows, INNER_ROWS):
+        some = min(INNER_ROWS, rows - r)
+        for k in range(0, whole, DEPTH):
+            count, far = min(DEPTH, whole - k), ahead if k >= _share(whole) else 0
+            _inner(X, x + r * stride + k * size, stride, some, V, k * size, count, Z, r * wide, k == 0, far)
+        if whole * size < V.shape[1]:
+            _inner(edge, r * size, size, some, V, whole * size, 1, Z, r * wide, whole == 0, 0)
+
+
+@kernel
+def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: Floats) -> None:
+    """Z = X W^T, W packed in panels (k, d, lanes): a piece of a panel stays in the first cache for all rows."""
+    d, size, wide = panels.shape[1], panels.shape[2], Z.shape[1]
+    for k in range(0, d, DEPTH):
+        depth = min(DEPTH, d - k)
+        for p in range(panels.shape[0]):
+            w = (p * d + k) * size
+            for r in range(0, rows, PRODUCT_ROWS):
+                some = min(PRODUCT_ROWS, rows - r)
+                products_tile(
+                    X, x + r * stride + k, stride, some, panels, w, depth, Z, r * wide + p * size, wide, k == 0
+                )
+
+
+# The second product
+
+
+@kernel
+def _rank_8(
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    whole: int,
+    edge: Floats,
+    S: Floats,
+    s: int,
+    end: int,
+    G: Floats,
+    fresh: bool,
+    ahead: int,
+) -> None:
+    """Neurons 0 ... end - 1, a multiple of 8; each piece of the block is read for all of them while it is near."""
+    size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
+    for c in range(0, whole - _V8 + 1, _V8):
+        for j in range(0, end, 8):
+            far = ahead if j == 0 else 0
+            rank_8(X, x + c * size, stride, rows, S, s + j, s_stride, G, j * wide + c * size, wide, fresh, far)
+    for c in range(whole - whole % _V8, whole):
+        for j in range(0, end, 8):
+            edge_8(X, x + c * size, stride, rows, S, s + j, s_stride, G, j * wide + c * size, wide, fresh, 0)
+    if whole * size < wide:
+        for j in range(0, end, 8):
+            edge_8(edge, 0, size, rows, S, s + j, s_stride, G, j * wide + whole * size, wide, fresh, 0)
+
+
+@kernel
+def _rank_4(
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    whole: int,
+    edge: Floats,
+    S: Floats,
+    s: int,
+    j: int,
+    G: Floats,
+    fresh: bool,
+    ahead: int,
+) -> None:
+    size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
+    g = j * wide
+    for c in range(0, whole - _V4 + 1, _V4):
+        far = ahead if c < _share(whole) else 0
+        rank_4(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, far)
+    for c in range(whole - whole % _V4, whole):
+        edge_4(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, 0)
+    if whole * size < wide:
+        edge_4(edge, 0, size, rows, S, s + j, s_stride, G, g + whole * size, wide, fresh, 0)
+
+
+@kernel
+def _rank_2(
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    whole: int,
+    edge: Floats,
+    S: Floats,
+    s: int,
+    j: int,
+    G: Floats,
+    fresh: bool,
+    ahead: int,
+) -> None:
+    size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
+    g = j * wide
+    for c in range(0, whole - _V2 + 1, _V2):
+        far = ahead if c < _share(whole) else 0
+        rank_2(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, far)
+    for c in range(whole - whole % _V2, whole):
+        edge_2(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, 0)
+    if whole * size < wide:
+        edge_2(edge, 0, size, rows, S, s + j, s_stride, G, g + whole * size, wide, fresh, 0)
+
+
+@kernel
+def _rank_1(
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    whole: int,
+    edge: Floats,
+    S: Floats,
+    s: int,
+    j: int,
+    G: Floats,
+    fresh: bool,
+    ahead: int,
+) -> None:
+    size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
+    g = j * wide
+    for c in range(0, whole - _V1 + 1, _V1):
+        far = ahead if c < _share(whole) else 0
+        rank_1(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, far)
+    for c in range(whole - whole % _V1, whole):
+        edge_1(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, 0)
+    if whole * size < wide:
+        edge_1(edge, 0, size, rows, S, s + j, s_stride, G, g + whole * size, wide, fresh, 0)
+
+
+@kernel
+def accumulate(
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    whole: int,
+    edge: Floats,
+    S: Floats,
+    s: int,
+    m: int,
+    G: Floats,
+    fresh: bool,
+    ahead: int,
+) -> None:
+    """G (+)= S^T X: neurons by eights, then what is left of them."""
+    j = m - m % 8
+    if j:
+        _rank_8(X, x, stride, rows, whole, edge, S, s, j, G, fresh, ahead)
+        ahead = 0
+    if m & 4:
+        _rank_4(X, x, stride, rows, whole, edge, S, s, j, G, fresh, ahead)
+        j, ahead = j + 4, 0
+    if m & 2:
+        _rank_2(X, x, stride, rows, whole, edge, S, s, j, G, fresh, ahead)
+        j, ahead = j + 2, 0
+    if m & 1:
+        _rank_1(X, x, stride, rows, whole, edge, S, s, j, G, fresh, ahead)
+
+
+@kernel
+def add(target: Floats, source: Floats, fresh: bool) -> None:
+    for j in range(target.shape[0]):
+        if fresh:
+            for k in range(target.shape[1]):
+                target[j, k] = source[j, k]
+        else:
+            for k in range(target.shape[1]):
+                target[j, k] += source[j, k]
+
+
+@kernel
+def carry(levels: Floats, block: int, blocks: int) -> None:
+    """After a block: a full group goes into its section, a full section into the leaf."""
+    last = block == blocks - 1
+    if blocks > GROUP and (block % GROUP == GROUP - 1 or last):
+        group = block // GROUP
+        add(levels[1], levels[0], group % GROUP == 0)
+        if blocks > GROUP * GROUP and (group % GROUP == GROUP - 1 or last):
+            add(levels[2], levels[1], group < GROUP)

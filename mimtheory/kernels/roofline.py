@@ -1,0 +1,42 @@
+"""Yardsticks of a benchmark: what a core can compute on data in its nearest cache, and a sum without a partition."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimtheory.kernels.compiling import kernel
+from mimtheory.kernels.partition import LEAVES
+from mimtheory.kernels.sweep import POWER, padded, sweep, workspace
+from mimtheory.kernels.tiles import RANK_SHAPES, lanes, rank_8
+
+__all__ = ["one_leaf", "peak_work"]
+
+Floats = NDArray[np.float64]
+
+_ROWS = 64
+_NO_KEY = (np.uint64(0), np.uint64(0))
+_COLUMNS = RANK_SHAPES[8] * lanes(8)
+
+
+@kernel
+def _repeat(X: Floats, S: Floats, G: Floats, rounds: int) -> None:
+    for _ in range(rounds):
+        rank_8(X, 0, X.shape[1], X.shape[0], S, 0, S.shape[1], G, 0, G.shape[1], False, 0)
+
+
+def peak_work(rounds: int) -> float:
+    """Do the same tile so many times; returns the additions and multiplications of it all."""
+    X, S, G = np.ones((_ROWS, _COLUMNS)), np.zeros((_ROWS, 8)), np.zeros((8, _COLUMNS))
+    _repeat(X, S, G, rounds)
+    return 2.0 * 8 * _COLUMNS * _ROWS * rounds
+
+
+def one_leaf(X: Floats, T: Floats, V: Floats) -> Floats:
+    """`hessian_power` in a single leaf, for what the partition costs: the first of a sample so many times as large."""
+    n, (k, d) = X.shape[0], V.shape
+    none, nothing = np.zeros((0, 0)), np.zeros(0)
+    out = np.zeros((1, k, padded(d, 8)))
+    rest = (0.0, (0, 0), 0.0, none, nothing, 0.0, out, nothing, none, np.zeros((0, 2, 0)), False, _NO_KEY)
+    space = workspace(POWER, k, d, out.shape[2], np.float64)
+    arguments = (POWER, X, LEAVES * n, 0, 0, 1, V, T, nothing, np.zeros(k), *rest, space)
+    sweep(*arguments)
+    return out[0, :, :d] / n

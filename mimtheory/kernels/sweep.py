@@ -1,0 +1,261 @@
+"""One pass over X: blocks of rows that stay in cache, two products with each, sums over a fixed partition.
+
+A block X_b of 32 rows is multiplied by W (`tiles.products_tile` or `inner_*`), something pointwise makes factors S_b of
+the products, and G += S_b^T X_b (`rank_*`), which reads the block from cache and asks for the next one. What
+is pointwise depends on the mode. This is the only compiled function with loops over the data.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimtheory.kernels import tiles
+from mimtheory.kernels.compiling import kernel
+from mimtheory.kernels.partition import GROUP, LEAVES, ROWS
+from mimtheory.kernels.philox import fill_row
+from mimtheory.kernels.pointwise import activate, loss_slope
+from mimtheory.kernels.products import FEW, accumulate, add, carry, copy_edge, few_products, many_products, pack
+
+__all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep", "workspace"]
+
+Floats = NDArray[Any]
+
+# What is made of the products u_ij = w_j.x_i + b_j of a block:
+GRADIENT = 0  # f_i, and S_ij = a_j l'(c + f_i, y_i) sigma'(u_ij)
+POWER = 1  # S_ij = y_i u_ij
+GIVEN = 2  # nothing: S is an argument
+PRODUCTS = 3  # u itself, without a sum
+FEATURES = 4  # Phi_ij = sigma(u_ij), and the sum is Phi^T [Phi, y]
+
+SHORT = 8  # rows of a block for few neurons
+
+
+def padded(count: int, itemsize: int) -> int:
+    """The smallest multiple of a vector register's numbers that is at least `count`."""
+    size = tiles.lanes(itemsize)
+    return -(-count // size) * size
+
+
+# Between the products
+
+
+@kernel
+def _slopes(
+    rows: int,
+    m: int,
+    value: Floats,
+    slope: Floats,
+    y: Floats,
+    at: int,
+    a: Floats,
+    centre: float,
+    loss: int,
+    parameter: float,
+    S: Floats,
+    f: Floats,
+) -> None:
+    """f_i, and S_ij = a_j l'(c + f_i, y_i) sigma'(u_ij).
+
+    Neurons j and m-1-j are added first: where they cancel, as they do at a symmetric start, f is exactly 0.
+    """
+    wide = S.shape[1]
+    for i in range(rows):
+        row, total = i * wide, 0.0
+        for j in range(m // 2):
+            total += a[j] * value[row + j] + a[m - 1 - j] * value[row + m - 1 - j]
+        if m & 1:
+            total += a[m // 2] * value[row + m // 2]
+        f[at + i] = total
+        factor = loss_slope(loss, centre + total - y[at + i], parameter)
+        for j in range(m):
+            S[i, j] = slope[row + j] * (a[j] * factor)
+
+
+@kernel
+def _biased(rows: int, m: int, Z: Floats, b: Floats, u: Floats) -> None:
+    """u = Z + b in double precision, row after row; what stands beyond the neurons stays 0."""
+    wide = Z.shape[1]
+    for i in range(rows):
+        for j in range(m):
+            u[i * wide + j] = Z[i, j] + b[j]
+
+
+@kernel
+def _raise(peaks: Floats, kind: int, j: int, size: float) -> None:
+    """The larger of the two; what is not a number stays."""
+    old = peaks[kind, j]
+    if old == old and not size <= old:
+        peaks[kind, j] = size
+
+
+@kernel
+def _peaks(
+    rows: int,
+    m: int,
+    wide: int,
+    u: Floats,
+    slope: Floats,
+    y: Floats,
+    at: int,
+    f: Floats,
+    centre: float,
+    loss: int,
+    parameter: float,
+    series: Floats,
+    near: float,
+    peaks: Floats,
+) -> None:
+    """Raise max |u_ij| and max |q_ij| of each neuron, q_ij = l'(c + f_i, y_i) s(u_ij) - T_i without cancellation."""
+    for i in range(rows):
+        T = loss_slope(loss, centre - y[at + i], parameter)
+        factor = loss_slope(loss, centre + f[at + i] - y[at + i], parameter)
+        for j in range(m):
+            v = u[i * wide + j]
+            if abs(v) < near:
+                minus_1 = 0.0
+                for k in range(series.shape[0] - 1, -1, -1):
+                    minus_1 = minus_1 * v + series[k]
+            else:
+                minus_1 = slope[i * wide + j] / v - 1
+            q = abs(factor * minus_1 + (factor - T))
+            _raise(peaks, 0, j, abs(v))
+            _raise(peaks, 1, j, q)
+
+
+@kernel
+def _features(rows: int, m: int, value: Floats, y: Floats, at: int, block: Floats, Z: Floats) -> None:
+    """Phi in place of the products, with y as one more column, and a copy of Phi in Z."""
+    wide = block.shape[1]
+    for i in range(rows):
+        for j in range(m):
+            block[i, j] = value[i * wide + j]
+        block[i, m] = y[at + i]
+        if Z.shape[0]:
+            for j in range(m):
+                Z[at + i, j] = value[i * wide + j]
+
+
+@kernel
+def _scaled(rows: int, m: int, y: Floats, at: int, block: Floats) -> None:
+    for i in range(rows):
+        for j in range(m):
+            block[i, j] *= y[at + i]
+
+
+@kernel
+def _copied(rows: int, m: int, block: Floats, at: int, Z: Floats) -> None:
+    for i in range(rows):
+        for j in range(m):
+            Z[at + i, j] = block[i, j]
+
+
+# The pass
+
+
+def workspace(mode: int, m: int, d: int, width: int, kind: type[np.floating[Any]]) -> tuple[Floats, ...]:
+    """What `sweep` works in; every thread needs its own.
+
+    Returns
+    -------
+    few, panels : W packed, one of them empty
+    block, edge : a block of products and factors, and the last columns of a block of X
+    u, value, slope : the same block in double precision
+    levels : (3, m, width), sums of a group, a section and a leaf
+    """
+    size = tiles.lanes(np.dtype(kind).itemsize)
+    packed, few = mode != GIVEN, m <= FEW
+    if mode == FEATURES:
+        wide = padded(m + 1, np.dtype(kind).itemsize)
+    else:
+        wide = m if few else padded(m, np.dtype(kind).itemsize)
+    return (
+        np.zeros((m if packed and few else 0, -(-d // size) * size), kind),
+        np.zeros((-(-m // size) if packed and not few else 0, d, size), kind),
+        np.zeros((ROWS, wide), kind),
+        np.zeros((ROWS, size), kind),
+        *np.zeros((3, ROWS * wide)),
+        np.empty((3, m, width), kind),
+    )
+
+
+@kernel
+def sweep(
+    mode: int,
+    X: Floats,
+    n: int,
+    first: int,
+    low: int,
+    high: int,
+    W: Floats,
+    y: Floats,
+    a: Floats,
+    b: Floats,
+    centre: float,
+    codes: tuple[int, int],
+    parameter: float,
+    S: Floats,
+    series: Floats,
+    near: float,
+    out: Floats,
+    f: Floats,
+    Z: Floats,
+    peaks: Floats,
+    made: bool,
+    key: tuple[Any, Any],
+    space: tuple[Floats, ...],
+) -> None:
+    """Leaves low ... high - 1 of n rows, of which X holds those from `first` on; if `made`, X is the place for a block
+    of Gaussians of this key.
+
+    The sum of leaf k is added to out[k % out.shape[0]], (m, whole vectors).
+    """
+    few, panels, block, edge, u, value, slope, levels = space
+    m, d, size, wide = out.shape[1], X.shape[1], edge.shape[1], block.shape[1]
+    whole = d // size
+    # with little to do for a row, shorter blocks stay in a nearer cache
+    tall = SHORT if m <= FEW else ROWS
+    pack(W, few, panels)
+    for leaf in range(low, high):
+        start, stop = leaf * n // LEAVES, (leaf + 1) * n // LEAVES
+        blocks = (stop - start + ROWS - 1) // ROWS
+        for number in range(blocks):
+            for row in range(start + number * ROWS, min(start + (number + 1) * ROWS, stop), tall):
+                rows, x = min(tall, stop - row), 0 if made else (row - first) * d
+                ahead = 0 if made or row + tall >= stop else tall * d
+                if made:
+                    for i in range(rows):
+                        fill_row(X[i], np.uint64(row + i), key[0], key[1])
+                if whole * size < d:
+                    copy_edge(X, row - first, rows, whole, edge)
+                if few.shape[0]:
+                    few_products(X, x, d, rows, whole, edge, few, block, ahead)
+                elif panels.shape[0]:
+                    many_products(X, x, d, rows, panels, block)
+                if mode in (GRADIENT, FEATURES):
+                    _biased(rows, m, block, b, u)
+                    activate(codes[1], rows * wide, u, value, slope)
+                if mode == GRADIENT:
+                    _slopes(rows, m, value, slope, y, row, a, centre, codes[0], parameter, block, f)
+                    if peaks.shape[0]:
+                        _peaks(
+                            rows, m, wide, u, slope, y, row, f, centre, codes[0], parameter, series, near, peaks[leaf]
+                        )
+                elif mode == FEATURES:
+                    _features(rows, m, value, y, row, block, Z)
+                elif mode == POWER:
+                    _scaled(rows, m, y, row, block)
+                elif mode == PRODUCTS:
+                    _copied(rows, m, block, row, Z)
+                    continue
+                left, x_left, stride, vectors, factors, at = X, x, d, whole, block, 0
+                if mode == GIVEN:
+                    factors, at = S, row * m
+                elif mode == FEATURES:
+                    left, x_left, stride, vectors, ahead = block, 0, wide, wide // size, 0
+                fresh = number % GROUP == 0 and row == start + number * ROWS
+                accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead)
+            carry(levels, number, blocks)
+        if blocks and mode != PRODUCTS:
+            top = 0 if blocks <= GROUP else (1 if blocks <= GROUP * GROUP else 2)
+            add(out[leaf % out.shape[0]], levels[top], False)

@@ -1,0 +1,398 @@
+"""Register-tiled micro-kernels as LLVM vector code, and their plain twins.
+
+Both products of one pass over X keep their sums in vector registers while they run. A tile of shape (R, C) does R C
+fused multiply-adds for each R + C loads, so with R, C of a few the arithmetic units and not the loads are the limit;
+but R C sums must fit into the registers with room for operands: 32 registers on AVX-512 and ARM, 16 before.
+
+==========  =========================  ==========================================================  =============
+tile        result                     registers hold                                              shape (32/16)
+==========  =========================  ==========================================================  =============
+`products`  z_ij = w_j.x_i             rows x one vector of neurons; x broadcast, W packed          8 x 1 / 8 x 1
+`inner`     the same for m <= 4        4 rows x m vectors along d, added up across at the end      4 x m / 2 x m
+`rank`      G_j += sum_i s_ij x_i      J neurons x V vectors along d; s broadcast                  J V = 24 / 8
+==========  =========================  ==========================================================  =============
+
+All operands are C-contiguous arrays of any dimension with an offset and a stride in elements. Nothing is masked:
+callers pad to whole vectors. A sum starts at 0, takes its terms in order with one rounding each (where the machine
+fuses; two else), and is then added to what is there, or stored if `fresh`. The width follows the machine that
+Numba compiles for, and with it the bits of `inner` alone.
+
+`NUMBA_DISABLE_JIT=1` puts the plain twins in place of the tiles.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from mimtheory.kernels.compiling import DISABLED
+
+__all__ = [
+    "INNER_COUNTS",
+    "INNER_ROWS",
+    "PRODUCT_ROWS",
+    "RANK_SHAPES",
+    "WIDTH",
+    "edge_1",
+    "edge_2",
+    "edge_4",
+    "edge_8",
+    "inner_1",
+    "inner_2",
+    "inner_4",
+    "lanes",
+    "plain_inner",
+    "plain_products",
+    "plain_rank",
+    "products_tile",
+    "rank_1",
+    "rank_2",
+    "rank_4",
+    "rank_8",
+]
+
+Floats = NDArray[Any]
+Tile = Callable[..., None]
+
+
+def _vector_bits() -> tuple[int, int]:
+    """Bits and number of the vector registers of the machine that Numba compiles for."""
+    features = getattr(config, "CPU_FEATURES", None)
+    if features is None:
+        features = llvmlite.binding.get_host_cpu_features().flatten()
+    present = {name[1:] for name in features.split(",") if name.startswith("+")}
+    if "avx512f" in present:
+        return 512, 32
+    if "neon" in present:
+        return 128, 32
+    return (256, 16) if "avx" in present else (128, 16)
+
+
+WIDTH, _REGISTERS = _vector_bits()
+_MANY = _REGISTERS == 32
+PRODUCT_ROWS = 8
+INNER_ROWS = 4 if _MANY else 2
+INNER_COUNTS = (1, 2, 4)
+# neurons of a tile -> vectors along d
+RANK_SHAPES = {8: 3, 4: 6, 2: 8, 1: 8} if _MANY else {8: 1, 4: 2, 2: 4, 1: 4}
+
+
+def lanes(itemsize: int) -> int:
+    """Numbers in a vector register."""
+    return WIDTH // (8 * itemsize)
+
+
+# Plain twins
+
+
+def plain_products(
+    X: Floats,
+    x: int,
+    x_stride: int,
+    rows: int,
+    W: Floats,
+    w: int,
+    depth: int,
+    Z: Floats,
+    z: int,
+    z_stride: int,
+    fresh: bool,
+) -> None:
+    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for `rows` <= 8 rows and one vector of columns l.
+
+    Rows of Z up to the eighth are overwritten.
+    """
+    size = lanes(X.itemsize)
+    data, weights, out = X.reshape(-1), W.reshape(-1), Z.reshape(-1)
+    panel = weights[w : w + depth * size].reshape(depth, size)
+    for r in range(PRODUCT_ROWS):
+        start, at = x + min(r, rows - 1) * x_stride, z + r * z_stride
+        total = data[start : start + depth] @ panel
+        out[at : at + size] = total if fresh else out[at : at + size] + total
+
+
+def plain_inner(
+    X: Floats,
+    x: int,
+    x_stride: int,
+    rows: int,
+    V: Floats,
+    v: int,
+    v_stride: int,
+    vectors: int,
+    Z: Floats,
+    z: int,
+    z_stride: int,
+    fresh: bool,
+    ahead: int,
+    count: int,
+) -> None:
+    """Z[r, q] (+)= <X[r], V[q]> over `vectors` whole vectors, for `rows` <= INNER_ROWS rows and q < count."""
+    size = vectors * lanes(X.itemsize)
+    data, other, out = X.reshape(-1), V.reshape(-1), Z.reshape(-1)
+    for r in range(INNER_ROWS):
+        start = x + min(r, rows - 1) * x_stride
+        for q in range(count):
+            total = data[start : start + size] @ other[v + q * v_stride : v + q * v_stride + size]
+            at = z + r * z_stride + q
+            out[at] = total if fresh else out[at] + total
+
+
+def plain_rank(
+    X: Floats,
+    x: int,
+    x_stride: int,
+    rows: int,
+    S: Floats,
+    s: int,
+    s_stride: int,
+    G: Floats,
+    g: int,
+    g_stride: int,
+    fresh: bool,
+    ahead: int,
+    neurons: int,
+    vectors: int,
+) -> None:
+    """G[j] (+)= sum_{i < rows} S[i, j] X[i] for `neurons` rows of G and `vectors` whole vectors along d."""
+    size = vectors * lanes(X.itemsize)
+    data, factors, out = X.reshape(-1), S.reshape(-1), G.reshape(-1)
+    for j in range(neurons):
+        total = np.zeros(size, X.dtype)
+        for i in range(rows):
+            total += factors[s + i * s_stride + j] * data[x + i * x_stride : x + i * x_stride + size]
+        at = g + j * g_stride
+        out[at : at + size] = total if fresh else out[at : at + size] + total
+
+
+# LLVM vector code
+
+
+class _Code:
+    """The parts of LLVM code that the tiles share: pointers, vectors, sums."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        self.builder, self.context = builder, context
+        self.element = context.get_data_type(signature.args[0].dtype)
+        self.size = lanes(signature.args[0].dtype.bitwidth // 8)
+        self.vector = ir.VectorType(self.element, self.size)
+        self._signature, self._arguments = signature, arguments
+
+    def integer(self, k: int) -> Any:
+        return ir.Constant(ir.IntType(64), k)
+
+    def array(self, number: int) -> Any:
+        """Pointer to the data of an argument that is an array."""
+        kind = self._signature.args[number]
+        return self.context.make_array(kind)(self.context, self.builder, self._arguments[number]).data
+
+    def at(self, pointer: Any, *offsets: Any) -> Any:
+        """The pointer moved by the sum of the offsets."""
+        for offset in offsets:
+            pointer = self.builder.gep(pointer, [offset])
+        return pointer
+
+    def times(self, a: Any, k: int) -> Any:
+        return self.builder.mul(a, self.integer(k))
+
+    def as_vector(self, pointer: Any) -> Any:
+        return self.builder.bitcast(pointer, self.vector.as_pointer())
+
+    def load(self, pointer: Any) -> Any:
+        value = self.builder.load(self.as_vector(pointer))
+        value.align = _alignment(self.element)
+        return value
+
+    def splat(self, pointer: Any) -> Any:
+        """A vector of copies of one number in memory."""
+        scalar = self.builder.load(pointer)
+        empty = ir.Constant(self.vector, ir.Undefined)
+        one = self.builder.insert_element(empty, scalar, ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.size), [0] * self.size)
+        return self.builder.shuffle_vector(one, empty, mask)
+
+    def sums(self, count: int) -> list[Any]:
+        """Sums that start at 0; LLVM keeps them in registers."""
+        zero = ir.Constant(self.vector, [0.0] * self.size)
+        slots = [cgutils.alloca_once(self.builder, self.vector) for _ in range(count)]
+        for slot in slots:
+            self.builder.store(zero, slot)
+        return slots
+
+    def add_product(self, slot: Any, a: Any, b: Any) -> None:
+        old = self.builder.load(slot)
+        self.builder.store(self.builder.call(self._fmuladd, [a, b, old]), slot)
+
+    def total(self, vector: Any) -> Any:
+        """The sum of the lanes, by halves."""
+        size = self.size
+        while size > 1:
+            size //= 2
+            halves = [
+                self.builder.shuffle_vector(
+                    vector, vector, ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(start, start + size)))
+                )
+                for start in (0, size)
+            ]
+            vector = self.builder.fadd(*halves)
+        return self.builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+
+    def put(self, values: list[tuple[Any, Any]], fresh: Any) -> None:
+        """Store each value at its pointer if `fresh`, else add it to what is there."""
+        with self.builder.if_else(fresh) as (new, old):
+            with new:
+                for value, pointer in values:
+                    self._store(value, pointer)
+            with old:
+                for value, pointer in values:
+                    target = self.as_vector(pointer) if value.type == self.vector else pointer
+                    before = self.builder.load(target)
+                    before.align = _alignment(self.element)
+                    self._store(self.builder.fadd(before, value), pointer)
+
+    def _store(self, value: Any, pointer: Any) -> None:
+        target = self.as_vector(pointer) if value.type == self.vector else pointer
+        self.builder.store(value, target).align = _alignment(self.element)
+
+    @property
+    def _fmuladd(self) -> Any:
+        name = f"llvm.fmuladd.v{self.size}{'f64' if self.element == ir.DoubleType() else 'f32'}"
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        return cgutils.get_or_insert_function(self.builder.module, kind, name)
+
+    def prefetch(self, pointer: Any) -> None:
+        """Ask for a cache line; harmless where there is none."""
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        locality = [ir.Constant(number, k) for k in (0, 2, 1)]  # a read, into the second cache, of data
+        self.builder.call(function, [self.builder.bitcast(pointer, byte), *locality])
+
+    def row_pointers(self, start: Any, stride: Any, rows: Any, count: int) -> list[Any]:
+        """Pointers to `count` rows, the last of `rows` again where there are fewer."""
+        last = self.builder.sub(rows, self.integer(1))
+        pointers = []
+        for r in range(count):
+            there = self.builder.icmp_signed("<", self.integer(r), rows)
+            row = self.builder.select(there, self.integer(r), last)
+            pointers.append(self.at(start, self.builder.mul(row, stride)))
+        return pointers
+
+
+def _alignment(element: Any) -> int:
+    return 8 if element == ir.DoubleType() else 4
+
+
+def _signature(arguments: tuple[Any, ...]) -> Any:
+    return types.void(*arguments)
+
+
+@intrinsic
+def _vector_products(typing, X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        _, x, x_stride, rows, _, w, depth, _, z, z_stride, fresh = arguments
+        code = _Code(context, builder, signature, arguments)
+        pointers = code.row_pointers(code.at(code.array(0), x), x_stride, rows, PRODUCT_ROWS)
+        panel, sums = code.at(code.array(4), w), code.sums(PRODUCT_ROWS)
+        with cgutils.for_range(builder, depth) as loop:
+            weights = code.load(code.at(panel, code.times(loop.index, code.size)))
+            for slot, pointer in zip(sums, pointers, strict=True):
+                code.add_product(slot, code.splat(code.at(pointer, loop.index)), weights)
+        out = code.at(code.array(7), z)
+        values = [(builder.load(slot), code.at(out, code.times(z_stride, r))) for r, slot in enumerate(sums)]
+        code.put(values, fresh)
+        return context.get_dummy_value()
+
+    return _signature((X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh)), generate
+
+
+def _vector_inner(count: int) -> Tile:
+    @intrinsic
+    def tile(typing, X, x, x_stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            _, x, x_stride, rows, _, v, v_stride, vectors, _, z, z_stride, fresh, ahead = arguments
+            code = _Code(context, builder, signature, arguments)
+            pointers = code.row_pointers(code.at(code.array(0), x), x_stride, rows, INNER_ROWS)
+            others = [code.at(code.array(4), v, code.times(v_stride, q)) for q in range(count)]
+            sums = code.sums(INNER_ROWS * count)
+            with cgutils.for_range(builder, vectors) as loop:
+                k = code.times(loop.index, code.size)
+                right = [code.load(code.at(pointer, k)) for pointer in others]
+                for r, pointer in enumerate(pointers):
+                    left = code.load(code.at(pointer, k))
+                    code.prefetch(code.at(pointer, k, ahead))
+                    for q in range(count):
+                        code.add_product(sums[r * count + q], left, right[q])
+            out = code.at(code.array(8), z)
+            values = [
+                (code.total(builder.load(sums[r * count + q])), code.at(out, code.times(z_stride, r), code.integer(q)))
+                for r in range(INNER_ROWS)
+                for q in range(count)
+            ]
+            code.put(values, fresh)
+            return context.get_dummy_value()
+
+        return _signature((X, x, x_stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, ahead)), generate
+
+    return tile
+
+
+def _vector_rank(neurons: int, vectors: int) -> Tile:
+    @intrinsic
+    def tile(typing, X, x, x_stride, rows, S, s, s_stride, G, g, g_stride, fresh, ahead):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            _, x, x_stride, rows, _, s, s_stride, _, g, g_stride, fresh, ahead = arguments
+            code = _Code(context, builder, signature, arguments)
+            data, factors, sums = code.at(code.array(0), x), code.at(code.array(4), s), code.sums(neurons * vectors)
+            with cgutils.for_range(builder, rows) as loop:
+                row = code.at(data, builder.mul(loop.index, x_stride))
+                columns = [code.load(code.at(row, code.integer(v * code.size))) for v in range(vectors)]
+                for v in range(vectors):
+                    code.prefetch(code.at(row, ahead, code.integer(v * code.size)))
+                factor = code.at(factors, builder.mul(loop.index, s_stride))
+                for j in range(neurons):
+                    one = code.splat(code.at(factor, code.integer(j)))
+                    for v in range(vectors):
+                        code.add_product(sums[j * vectors + v], one, columns[v])
+            out = code.at(code.array(7), g)
+            values = [
+                (
+                    builder.load(sums[j * vectors + v]),
+                    code.at(out, code.times(g_stride, j), code.integer(v * code.size)),
+                )
+                for j in range(neurons)
+                for v in range(vectors)
+            ]
+            code.put(values, fresh)
+            return context.get_dummy_value()
+
+        return _signature((X, x, x_stride, rows, S, s, s_stride, G, g, g_stride, fresh, ahead)), generate
+
+    return tile
+
+
+# The tiles in use
+
+
+def _plain(function: Tile, *shape: int) -> Tile:
+    def tile(*arguments: Any) -> None:
+        function(*arguments, *shape)
+
+    return tile
+
+
+products_tile: Tile = plain_products if DISABLED else _vector_products
+inner_1, inner_2, inner_4 = (_plain(plain_inner, count) if DISABLED else _vector_inner(count) for count in INNER_COUNTS)
+rank_8, rank_4, rank_2, rank_1 = (
+    _plain(plain_rank, *shape) if DISABLED else _vector_rank(*shape) for shape in RANK_SHAPES.items()
+)
+# one vector along d, for what is left of a row
+edge_8, edge_4, edge_2, edge_1 = (
+    _plain(plain_rank, count, 1) if DISABLED else _vector_rank(count, 1) for count in RANK_SHAPES
+)

@@ -1,0 +1,75 @@
+"""The cache of compiled code: found again, never stale, and compiling is announced."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mimtheory
+from mimtheory.kernels import warm
+from mimtheory.kernels.compiling import stamp
+
+# the compiled function stands in one file and calls one in another, which is edited
+PROGRAM = """
+from mimtheory.kernels.pointwise import loss_slope
+print(loss_slope(4, 1.0, 0.0))
+"""
+
+
+def run(home: Path, code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(home), "NUMBA_CACHE_DIR": str(home / "cache")} | variables
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    done = subprocess.run([sys.executable, "-c", code], cwd=home, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(
+        Path(mimtheory.__file__).parent, tmp_path / "mimtheory", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return tmp_path
+
+
+def test_an_edited_constant_is_never_answered_from_the_cache(copy: Path) -> None:
+    compiled = {"NUMBA_DISABLE_JIT": "0"}
+    first = run(copy, PROGRAM, **compiled)
+    assert first.stderr.startswith("mimtheory: compiling")
+    again = run(copy, PROGRAM, **compiled)
+    assert again.stdout == first.stdout
+    assert again.stderr == ""
+    edited = copy / "mimtheory" / "kernels" / "elementary.py"
+    before, text = edited.stat(), edited.read_text()
+    assert text.count("math.copysign(t, x)") == 1
+    edited.write_text(text.replace("math.copysign(t, x)", "math.copysign(x, t)"))
+    # same size, same time: only the content differs
+    os.utime(edited, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert edited.stat().st_size == before.st_size
+    assert run(copy, PROGRAM, **compiled).stdout == "1.0\n" != first.stdout
+
+
+def test_without_compilation_the_same_functions_run_in_python(copy: Path) -> None:
+    done = run(copy, PROGRAM, NUMBA_DISABLE_JIT="1")
+    assert float(done.stdout) == pytest.approx(0.7615941559557649, rel=1e-15)
+    assert done.stderr == ""
+
+
+def test_the_stamp_sees_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    stamps = [stamp(tmp_path)]
+    (tmp_path / "a.py").write_text("x = 2\n")
+    stamps.append(stamp(tmp_path))
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    stamps.append(stamp(tmp_path))
+    assert len(set(stamps)) == 3
+    assert stamp(tmp_path) == stamps[-1]
+
+
+def test_kernels_that_are_warm_take_no_time() -> None:
+    warm()
+    # four passes over two samples
+    assert warm() < 0.5

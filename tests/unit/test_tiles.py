@@ -1,0 +1,112 @@
+"""Micro-kernels against their plain twins, on this machine's width and on narrower ones."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mimtheory.kernels import tiles
+from mimtheory.kernels.compiling import kernel
+
+KINDS = [np.float64, np.float32]
+
+
+@kernel
+def call_products(X, x, stride, rows, W, w, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
+    tiles.products_tile(X, x, stride, rows, W, w, depth, Z, z, z_stride, fresh)
+
+
+@kernel
+def call_inner(count, X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
+    if count == 1:
+        tiles.inner_1(X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, 0)
+    elif count == 2:
+        tiles.inner_2(X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, 0)
+    else:
+        tiles.inner_4(X, x, stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, 0)
+
+
+@kernel
+def call_rank(count, whole, X, x, stride, rows, S, s, s_stride, G, g, g_stride, fresh):  # type: ignore[no-untyped-def]
+    if count == 8:
+        if whole:
+            tiles.rank_8(X, x, stride, rows, S, s, s_stride, G, g, g_stride, fresh, 0)
+        else:
+            tiles.edge_8(X, x, stride, rows, S, s, s_stride, G, g, g_stride, fresh, 0)
+    elif count == 4:
+        tiles.rank_4(X, x, stride, rows, S, s, s_stride, G, g, g_stride, fresh, 0)
+    elif count == 2:
+        tiles.rank_2(X, x, stride, rows, S, s, s_stride, G, g, g_stride, fresh, 0)
+    else:
+        tiles.rank_1(X, x, stride, rows, S, s, s_stride, G, g, g_stride, fresh, 0)
+
+
+def integers(kind: type, *shape: int) -> np.ndarray:
+    """Small integers: every sum is exact, so that the order does not matter and equality is the test."""
+    return np.random.default_rng(sum(shape)).integers(-8, 9, shape).astype(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [1, 5, 8])
+@pytest.mark.parametrize("fresh", [True, False])
+def test_products_are_those_of_the_twin(kind: type, rows: int, fresh: bool) -> None:
+    size = tiles.lanes(np.dtype(kind).itemsize)
+    X, W = integers(kind, 9, 40), integers(kind, 2, 40, size)
+    ours, twin = integers(kind, 10, 3 * size), integers(kind, 10, 3 * size)
+    arguments = (X, 40 + 3, 40, rows, W, (40 + 7) * size, 29)
+    call_products(*arguments, ours, 3 * size + size, 3 * size, fresh)
+    tiles.plain_products(*arguments, twin, 3 * size + size, 3 * size, fresh)
+    assert (ours == twin).all()
+    expected = X[1 : 1 + rows, 3:32] @ W[1, 7:36] + (
+        0 if fresh else integers(kind, 10, 3 * size)[1 : 1 + rows, size : 2 * size]
+    )
+    assert (ours[1 : 1 + rows, size : 2 * size] == expected).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", tiles.INNER_COUNTS)
+@pytest.mark.parametrize("fresh", [True, False])
+def test_inner_products_are_those_of_the_twin(kind: type, count: int, fresh: bool) -> None:
+    size = tiles.lanes(np.dtype(kind).itemsize)
+    X, V = integers(kind, 6, 4 * size), integers(kind, 5, 4 * size)
+    ours, twin = integers(kind, 6, 7), integers(kind, 6, 7)
+    for rows in (1, tiles.INNER_ROWS):
+        arguments = (X, 4 * size + size, 4 * size, rows, V, 4 * size, 4 * size, 3)
+        call_inner(count, *arguments, ours, 8, 7, fresh)
+        tiles.plain_inner(*arguments, twin, 8, 7, fresh, 0, count)
+        assert (ours == twin).all()
+    if fresh:
+        assert ours[1, 1] == X[1, size:] @ V[1, : 3 * size]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", list(tiles.RANK_SHAPES))
+@pytest.mark.parametrize("fresh", [True, False])
+def test_rank_updates_are_those_of_the_twin(kind: type, count: int, fresh: bool) -> None:
+    size = tiles.lanes(np.dtype(kind).itemsize)
+    vectors = tiles.RANK_SHAPES[count]
+    d = (vectors + 2) * size
+    X, S = integers(kind, 12, d), integers(kind, 12, 11)
+    for whole, wide in ((True, vectors), (False, 1)) if count == 8 else ((True, vectors),):
+        ours, twin = integers(kind, 9, d), integers(kind, 9, d)
+        arguments = (X, d + size, d, 10, S, 11 + 2, 11)
+        call_rank(count, whole, *arguments, ours, size, d, fresh)
+        tiles.plain_rank(*arguments, twin, size, d, fresh, 0, count, wide)
+        assert (ours == twin).all()
+        assert (ours == integers(kind, 9, d)).sum() >= ours.size - count * wide * size
+
+
+@pytest.mark.parametrize(
+    ("features", "width"), [("+avx512f,+avx2,+avx,+fma", 512), ("+avx2,+avx,+fma", 256), ("", 128)]
+)
+def test_tiles_of_narrower_machines_are_right(features: str, width: int) -> None:
+    if "NUMBA_CPU_FEATURES" in os.environ or tiles.WIDTH < width:
+        return  # this is the narrower machine
+    environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
+    code = f"from mimtheory.kernels import tiles; assert tiles.WIDTH == {width}, tiles.WIDTH"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
