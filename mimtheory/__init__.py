@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mimtheory.activations import Activation, activation
     from mimtheory.advisor import explore, findings, required_n
     from mimtheory.assumptions import Finding
+    from mimtheory.certificate import Certificate, check_certificate
     from mimtheory.experiment import Experiment
     from mimtheory.hessian import ExpectedHessian, expected_hessian
     from mimtheory.links import Link, link
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Activation": "activations",
+    "Certificate": "certificate",
     "DataReport": "measuring",
     "Experiment": "experiment",
     "ExpectedHessian": "hessian",
@@ -34,6 +36,7 @@ _HOME = {
     "Setting": "population",
     "Trained": "training",
     "activation": "activations",
+    "check_certificate": "certificate",
     "check_data": "measuring",
     "expected_hessian": "hessian",
     "explore": "advisor",
@@ -48,6 +51,7 @@ _HOME = {
 
 __all__ = [
     "Activation",
+    "Certificate",
     "DataReport",
     "ExpectedHessian",
     "Experiment",
@@ -60,6 +64,7 @@ __all__ = [
     "Trained",
     "__version__",
     "activation",
+    "check_certificate",
     "check_data",
     "expected_hessian",
     "explore",

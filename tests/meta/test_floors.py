@@ -8,13 +8,24 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
-    ["relations", "polynomials", "expressions", "losses", "activations", "concentration", "delta_budget"],
+    ["relations", "polynomials", "balls", "expressions", "losses", "activations", "concentration", "delta_budget"],
     ["kernels.hessian_power", "kernels.pointwise", "kernels.first_layer", "kernels"],
     [
         "links",
         "line_integrals",
         "gaussian_integrals",
         "closed_forms",
+        "polynomial_derivatives",
+        "piecewise_lines",
+        "dyadic_cells",
+        "box_integrals",
+        "polar_integrals",
+        "smooth_derivatives",
+        "smooth_integrals",
+        "symmetries",
+        "enclosures",
+        "rank_bounds",
+        "certificate",
         "hessian",
         "population",
         "assumptions",
