@@ -76,7 +76,8 @@ def double_of(ball: flint.arb) -> tuple[float, float]:
         return math.nan, math.inf
     middle, radius = midpoint_and_radius(ball)
     value = float(middle)
-    return value, math.nextafter(float(radius + abs(middle - Fraction(value))), math.inf)
+    distance = radius + abs(middle - Fraction(value))
+    return value, math.nextafter(float(distance), math.inf) if distance else 0.0
 
 
 def ball_to_text(ball: flint.arb) -> str:
@@ -86,7 +87,7 @@ def ball_to_text(ball: flint.arb) -> str:
 
 
 def ball_from_text(text: str) -> flint.arb:
-    """Inverse of `ball_to_text`; ValueError for anything else. Enlarged by rounding at a lower working precision."""
+    """A ball that contains the one written by `ball_to_text`, larger by rounding only; ValueError for other texts."""
     try:
         middle, radius = (
             flint.arb(int(m)) * flint.arb(2) ** int(e) for m, e in (part.split("*2^") for part in text.split(" +- "))

@@ -100,7 +100,7 @@ class Certificate:
         return json.dumps(fields | {"digest": _digest(fields)}, indent=2, ensure_ascii=False)
 
     def _readable(self) -> list[list[str]]:
-        return [] if self.C is None else [[certified_text(_ball(x)) for x in row] for row in self.C]
+        return [] if self.C is None else [[certified_text(x) for x in row] for row in _matrix(self.C).tolist()]
 
     def write(self, path: str | Path) -> None:
         """Write the file that `check_certificate` reads."""
@@ -176,7 +176,9 @@ def _certificate(
     argument: str = "",
     rank: int | None = None,
 ) -> Certificate:
-    spectrum = None if found is None else spectrum_bounds(found.C)
+    texts = None if found is None or not math.isfinite(found.radius) else _texts(found.C)
+    # of the balls as they are written, which a reader will bound again
+    spectrum = None if texts is None else spectrum_bounds(_matrix(texts))
     proved = spectrum is not None and status == "proved"
     assert spectrum is not None or not proved
     return Certificate(
@@ -194,7 +196,7 @@ def _certificate(
         argument=argument,
         radius=math.inf if found is None and status == "undecided" else 0.0 if found is None else found.radius,
         seconds=time.monotonic() - start,
-        C=None if found is None or not math.isfinite(found.radius) else _texts(found.C),
+        C=texts,
         symmetries=() if found is None else found.symmetries,
     )
 
@@ -203,9 +205,9 @@ def _texts(C: flint.arb_mat) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(ball_to_text(C[i, j]) for j in range(C.ncols())) for i in range(C.nrows()))
 
 
-def _ball(text: str) -> flint.arb:
+def _matrix(texts: tuple[tuple[str, ...], ...]) -> flint.arb_mat:
     with precision(_BITS):
-        return ball_from_text(text)
+        return flint.arb_mat([[ball_from_text(x) for x in row] for row in texts])
 
 
 def why_degenerate(problem: Problem) -> tuple[int | None, str] | None:
@@ -314,13 +316,12 @@ def _check_argument(made: Certificate, problem: Problem) -> Check:
 
 
 def _check_balls(made: Certificate, problem: Problem, deadline: float) -> Check:
-    if made.C is None or made.inertia is None:
+    if made.C is None or made.inertia is None or made.rank != made.r:
         return Check("rejected", "the balls or the signs are missing")
-    with precision(_BITS):
-        C = flint.arb_mat([[ball_from_text(x) for x in row] for row in made.C])
+    C = _matrix(made.C)
     spectrum = spectrum_bounds(C)
     recorded = made.lambda_min_abs_lower, made.lambda_max_abs_upper
-    if (spectrum.least, spectrum.most) != recorded or made.rank != made.r:
+    if (spectrum.least, spectrum.most) != recorded:
         return Check("rejected", f"the balls give the bounds {spectrum.least!r} and {spectrum.most!r}, not {recorded}")
     if counted_inertia(C, *recorded) != made.inertia:
         return Check("rejected", "counting the eigenvalues does not confirm the bounds")

@@ -1,6 +1,7 @@
-"""The command line: list, explain, explore, verify, export, certify, check. Bad input is one line on stderr and exit code 2.
+"""The command line: list, explain, explore, verify, export, certify, check.
 
-Only light modules are imported here; a command imports what it needs, so that help is immediate.
+Bad input is one line on stderr and exit code 2. Only light modules are imported here; a command imports what it needs,
+so that help is immediate.
 """
 
 import shlex

@@ -87,7 +87,9 @@ def _preprocessed(g: Link, loss: Loss, centre: Fraction, noise: Fraction) -> Pol
     if loss.pieces is None or len(loss.pieces) != 1:
         return None
     coefficients = loss.pieces[0].coefficients
-    f = g.with_noise(float(noise)).polynomial if noise and len(coefficients) > 2 else g.polynomial
+    f = g.polynomial
+    if noise and len(coefficients) > 2:
+        f = f.extended(g.r + 1) + Polynomial.variable(g.r + 1, g.r) * Polynomial.constant(g.r + 1, noise)
     if math.comb(f.degree * (len(coefficients) - 1) + f.r, f.r) > _MOST_TERMS:
         return None
     u = Polynomial.constant(f.r, centre) - f
