@@ -8,7 +8,17 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
-    ["relations", "polynomials", "balls", "expressions", "losses", "activations", "concentration", "delta_budget"],
+    [
+        "relations",
+        "polynomials",
+        "balls",
+        "expressions",
+        "suprema",
+        "losses",
+        "activations",
+        "concentration",
+        "delta_budget",
+    ],
     ["kernels.hessian_power", "kernels.pointwise", "kernels.first_layer", "kernels"],
     [
         "links",
