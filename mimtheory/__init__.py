@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mimtheory.certificate import Certificate, check_certificate
     from mimtheory.experiment import Experiment
     from mimtheory.hessian import ExpectedHessian, expected_hessian
+    from mimtheory.link_exponents import Exponents, exponents
     from mimtheory.links import Link, link
     from mimtheory.losses import Loss, loss
     from mimtheory.measuring import DataReport, Row, check_data, measure
@@ -28,6 +29,7 @@ _HOME = {
     "DataReport": "measuring",
     "Experiment": "experiment",
     "ExpectedHessian": "hessian",
+    "Exponents": "link_exponents",
     "Finding": "assumptions",
     "Link": "links",
     "Loss": "losses",
@@ -40,6 +42,7 @@ _HOME = {
     "check_data": "measuring",
     "expected_hessian": "hessian",
     "explore": "advisor",
+    "exponents": "link_exponents",
     "findings": "advisor",
     "link": "links",
     "loss": "losses",
@@ -55,6 +58,7 @@ __all__ = [
     "DataReport",
     "ExpectedHessian",
     "Experiment",
+    "Exponents",
     "Finding",
     "Link",
     "Loss",
@@ -68,6 +72,7 @@ __all__ = [
     "check_data",
     "expected_hessian",
     "explore",
+    "exponents",
     "findings",
     "link",
     "loss",

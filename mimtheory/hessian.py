@@ -208,7 +208,7 @@ def expected_hessian(
     """
     _check_choice(method, digits)
     seconds = _checked_time(_TIME_LIMIT if time_limit is None else time_limit)
-    problem = _problem(link, loss, centre, label_noise)
+    problem = problem_of(link, loss, centre, label_noise)
     if method in ("auto", "exact"):
         found = _exact(problem, digits)
         if found is not None:
@@ -228,10 +228,11 @@ def certified_problem(
 ) -> Certificate:
     """The certificate of a problem, without computing more of C than it needs; arguments as in `expected_hessian`."""
     _check_choice("certified", digits)
-    return certify(_problem(link, loss, centre, label_noise), _checked_time(time_limit), digits)
+    return certify(problem_of(link, loss, centre, label_noise), _checked_time(time_limit), digits)
 
 
-def _problem(link: Link | str, loss: Loss | str, centre: float, label_noise: float) -> Problem:
+def problem_of(link: Link | str, loss: Loss | str, centre: float, label_noise: float) -> Problem:
+    """The problem, validated."""
     g, c = links.link(link), checked_centre(centre)
     noisy(g, label_noise)  # refuses a bad noise
     return Problem(g, losses.loss(loss), Fraction(c), Fraction(label_noise))

@@ -37,6 +37,7 @@ FLOORS = [
         "rank_bounds",
         "certificate",
         "hessian",
+        "link_exponents",
         "population",
         "assumptions",
         "growth",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sympy
 
-from mimtheory.activations import ACTIVATION_NAMES, _EXPRESSIONS, activation
+from mimtheory.activations import _EXPRESSIONS, ACTIVATION_NAMES, activation
 from mimtheory.expressions import read_expression
 from mimtheory.losses import loss
 from mimtheory.suprema import certified_supremum
