@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from mimtheory.activations import Activation, activation
     from mimtheory.advisor import explore, findings, required_n
     from mimtheory.assumptions import Finding
+    from mimtheory.certificate import Certificate, check_certificate
     from mimtheory.experiment import Experiment
     from mimtheory.hessian import ExpectedHessian, expected_hessian
+    from mimtheory.link_exponents import Exponents, exponents
     from mimtheory.links import Link, link
     from mimtheory.losses import Loss, loss
     from mimtheory.measuring import DataReport, Row, check_data, measure
@@ -23,9 +25,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Activation": "activations",
+    "Certificate": "certificate",
     "DataReport": "measuring",
     "Experiment": "experiment",
     "ExpectedHessian": "hessian",
+    "Exponents": "link_exponents",
     "Finding": "assumptions",
     "Link": "links",
     "Loss": "losses",
@@ -34,9 +38,11 @@ _HOME = {
     "Setting": "population",
     "Trained": "training",
     "activation": "activations",
+    "check_certificate": "certificate",
     "check_data": "measuring",
     "expected_hessian": "hessian",
     "explore": "advisor",
+    "exponents": "link_exponents",
     "findings": "advisor",
     "link": "links",
     "loss": "losses",
@@ -48,9 +54,11 @@ _HOME = {
 
 __all__ = [
     "Activation",
+    "Certificate",
     "DataReport",
     "ExpectedHessian",
     "Experiment",
+    "Exponents",
     "Finding",
     "Link",
     "Loss",
@@ -60,9 +68,11 @@ __all__ = [
     "Trained",
     "__version__",
     "activation",
+    "check_certificate",
     "check_data",
     "expected_hessian",
     "explore",
+    "exponents",
     "findings",
     "link",
     "loss",

@@ -47,8 +47,8 @@ class Activation:
         Suprema of |sigma'''|, |sigma''''| and |sigma'|; infinite where there are none.
     reason : str or None
         Why assumption_activation fails; None where it holds.
-    constants : {"exact", "numerical"}
-        Whether the suprema are known or were searched for.
+    constants : {"exact", "certified", "numerical"}
+        Whether the suprema are known, proven upper bounds within 1e-6, or were searched for.
     """
 
     text: str
@@ -313,7 +313,13 @@ def _from_text(text: str) -> Activation:
     functions = tuple(vectorised(derivative, "activation", text) for derivative in derivatives)
     d1_0, d2_0, d3_0 = (float(derivative.subs(u, 0)) for derivative in derivatives[1:4])
     polynomial = bool(expression.is_polynomial(u))
-    Lip, M3, M4 = (supremum(functions[k]) for k in (1, 3, 4))
+    from mimtheory.suprema import certified_supremum
+
+    proved = [certified_supremum(derivatives[k]) for k in (1, 3, 4)]
+    certified = all(found.proved for found in proved)
+    Lip, M3, M4 = (
+        found.upper if certified else supremum(functions[k]) for k, found in zip((1, 3, 4), proved, strict=True)
+    )
     reason = _outside(expression, d1_0, d2_0, M3)
     series = () if reason else _maclaurin(derivatives[1], u)
     near = 0.0 if reason else _agreement(functions[1], series)
@@ -327,7 +333,7 @@ def _from_text(text: str) -> Activation:
         M4=M4,
         Lip=Lip,
         reason=reason,
-        constants="numerical",
+        constants="certified" if certified else "numerical",
         _functions=functions[:3],
         _series=series,
         _near=near,

@@ -1,7 +1,7 @@
-"""The command line: list, explain, explore, verify, warm, bench, export. Bad input is one line on stderr and exit
-code 2.
+"""The command line: list, explain, explore, verify, certify, check, warm, bench, export.
 
-Only light modules are imported here; a command imports what it needs, so that help is immediate.
+Bad input is one line on stderr and exit code 2. Only light modules are imported here; a command imports what it needs,
+so that help is immediate.
 """
 
 import shlex
@@ -153,6 +153,45 @@ def explore(
     from mimtheory.terminal import print_exploration
 
     print_exploration(Exploration(setting, delta))
+
+
+@app.command()
+def certify(
+    link: Annotated[str, typer.Argument(help="A link, such as 'h4(z1) + h4(z2)' or a name.")],
+    loss: Annotated[str, typer.Option(help="A loss, such as 'huber(1)'.")] = "huber(1)",
+    centre: Annotated[float, typer.Option(help="Centring constant, a number.")] = 0.0,
+    label_noise: Annotated[float, typer.Option(help="Standard deviation of the label noise.")] = 0.0,
+    digits: Annotated[int | None, typer.Option(help="Enclose C to this many digits as well.")] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds.")] = 60.0,
+    out: Annotated[Path | None, typer.Option(help="File for the certificate.")] = None,
+) -> int:
+    """Prove that C has full rank, with bounds on its eigenvalues, or that it is singular.
+
+    Exit code 0: proved either way. 2: bad input. 3: undecided in the time.
+    """
+    from mimtheory.hessian import certified_problem
+
+    certificate = certified_problem(link, loss, centre, label_noise, digits, time_limit)
+    print(certificate)
+    if out is not None:
+        certificate.write(out)
+    return 3 if certificate.status == "undecided" else 0
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A certificate that certify wrote.")],
+    time_limit: Annotated[float, typer.Option(help="Seconds.")] = 60.0,
+) -> int:
+    """Check a certificate from its file alone, by an independent route.
+
+    Exit code 0: confirmed. 1: rejected. 2: not a certificate. 3: not confirmed in the time.
+    """
+    from mimtheory.certificate import check_certificate
+
+    outcome = check_certificate(file, time_limit)
+    print(outcome)
+    return {"confirmed": 0, "rejected": 1, "undecided": 3}[outcome.status]
 
 
 def _centre(text: str | None) -> float | str | None:

@@ -6,8 +6,6 @@ The proof is in docs/theory/expected_hessian.md.
 """
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import flint
 import sympy
 
+from mimtheory.balls import ball_of, midpoint_and_radius, precision
 from mimtheory.links import Link
 from mimtheory.losses import Loss, Piece
 
@@ -22,7 +21,7 @@ __all__ = ["ClosedForm", "closed_form"]
 
 _LARGEST_NORM = 160  # degree up to which isolating the roots of the norm takes milliseconds
 _BITS = 192
-_MOST_BITS = 20_000
+_MOST_BITS = 100_000
 
 
 @dataclass(frozen=True)
@@ -46,29 +45,35 @@ class ClosedForm:
     loss: Loss
     norm: flint.fmpz_poly
 
-    def balls(self, radius: float = 1e-18) -> tuple[flint.arb, flint.arb]:
+    def balls(self, radius: float | Fraction = 1e-18) -> tuple[flint.arb, flint.arb]:
         """E T and E[T (z^2 - 1)], enclosed in Arb balls of at most this radius."""
-        bits = _BITS
+        mean, _, second = self.moments(radius)
+        return mean, second
+
+    def moments(self, radius: float | Fraction = 1e-18) -> tuple[flint.arb, flint.arb, flint.arb]:
+        """E T, E[T z] and E[T (z^2 - 1)], enclosed in Arb balls of at most this radius."""
+        limit = Fraction(radius)
+        bits = max(_BITS, 64 + limit.denominator.bit_length())
         while True:
-            with _precision(bits):
-                pair = self._enclosure()
-                if pair is not None and all(float(ball.rad()) <= radius for ball in pair):
-                    return pair
+            with precision(bits):
+                found = self._enclosure()
+                if found is not None and all(midpoint_and_radius(ball)[1] <= limit for ball in found):
+                    return found
             bits *= 2
             if bits > _MOST_BITS:
                 raise ArithmeticError(f"the roots of g = c - kink are not separated at {_MOST_BITS} bits")
 
-    def _enclosure(self) -> tuple[flint.arb, flint.arb] | None:
-        """Both balls at the working precision; None if that was too low."""
+    def _enclosure(self) -> tuple[flint.arb, flint.arb, flint.arb] | None:
+        """The three balls at the working precision; None if that was too low."""
         g, cells = self._polynomial(), self._cells()
         if cells is None:
             return None
-        total = [flint.arb(0), flint.arb(0)]
+        total = [flint.arb(0)] * 3
         for start, stop, piece in cells:
-            t = _in_balls(piece.coefficients, flint.arb_poly([_ball(self.centre)]) - g)
-            for k, factor in enumerate(([1], [-1, 0, 1])):
+            t = _in_balls(piece.coefficients, flint.arb_poly([ball_of(self.centre)]) - g)
+            for k, factor in enumerate(([1], [0, 1], [-1, 0, 1])):
                 total[k] += _integral(t * flint.arb_poly(factor), start, stop)
-        return total[0], total[1]
+        return total[0], total[1], total[2]
 
     def _polynomial(self) -> flint.arb_poly:
         g = flint.arb_poly([0])
@@ -78,11 +83,11 @@ class ClosedForm:
 
     def _piece(self, y: flint.arb) -> Piece | None:
         """The piece of T that surely contains the label y."""
-        u = _ball(self.centre) - y
+        u = ball_of(self.centre) - y
         assert self.loss.pieces is not None
         for piece in self.loss.pieces:
-            above = piece.lower is None or u > _ball(piece.lower)
-            below = piece.upper is None or u < _ball(piece.upper)
+            above = piece.lower is None or u > ball_of(piece.lower)
+            below = piece.upper is None or u < ball_of(piece.upper)
             if above and below:
                 return piece
         return None
@@ -92,7 +97,7 @@ class ClosedForm:
         z = sympy.Symbol("z", real=True)
         g = sum(sympy.sqrt(s) * _sympy_polynomial(p, z) for s, p in self.parts.items())
         points = sorted(_real_roots(sympy.Poly(_coefficients(self.norm), z)), key=lambda x: sympy.N(x, 50))
-        pieces = self._pieces()
+        pieces = self.pieces()
         assert len(pieces) == len(points) + 1
         total = sympy.Integer(0)
         boundaries = [-sympy.oo, *points, sympy.oo]
@@ -120,11 +125,11 @@ class ClosedForm:
             cells.append((start, stop, piece))
         return cells
 
-    def _pieces(self) -> list[Piece]:
+    def pieces(self) -> list[Piece]:
         """The piece of T between consecutive cuts."""
         bits = _BITS
         while bits <= _MOST_BITS:
-            with _precision(bits):
+            with precision(bits):
                 cells = self._cells()
             if cells is not None:
                 return [piece for _, _, piece in cells]
@@ -192,20 +197,6 @@ def _squarefree(p: flint.fmpq_poly) -> flint.fmpz_poly:
     return whole if whole.degree() < 1 else whole // whole.gcd(whole.derivative())
 
 
-@contextmanager
-def _precision(bits: int) -> Iterator[None]:
-    before = flint.ctx.prec
-    flint.ctx.prec = bits
-    try:
-        yield
-    finally:
-        flint.ctx.prec = before
-
-
-def _ball(x: Fraction) -> flint.arb:
-    return flint.arb(flint.fmpq(x.numerator, x.denominator))
-
-
 def _between(start: flint.arb | None, stop: flint.arb | None) -> flint.arb:
     """A point strictly between two cuts (None: infinity)."""
     if start is None:
@@ -216,7 +207,7 @@ def _between(start: flint.arb | None, stop: flint.arb | None) -> flint.arb:
 def _in_balls(coefficients: tuple[Fraction, ...], u: flint.arb_poly) -> flint.arb_poly:
     value = flint.arb_poly([0])
     for c in reversed(coefficients):
-        value = value * u + flint.arb_poly([_ball(c)])
+        value = value * u + flint.arb_poly([ball_of(c)])
     return value
 
 

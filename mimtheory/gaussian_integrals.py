@@ -48,7 +48,8 @@ class Averages:
     Attributes
     ----------
     values : (q,) array
-        E T, then the upper triangle of E[T z z^T]; with moments E T_+, E T_-, E T^2, E[T^2 |z|^4], then the triangle.
+        E T, then the upper triangle of E[T z z^T], and E[T z] if the lines have it; with moments E T_+, E T_-, E T^2,
+        E[T^2 |z|^4], then the triangle.
     errors : (q,) array
         For r <= 3 the sum of twice the estimated errors of all panels, twice the disagreement of two evaluations
         with different panels (r = 2) or axes (r = 3), the truncated tails and a roundoff allowance: an estimate, not
@@ -86,9 +87,9 @@ def _assemble(radial: Floats, directions: Floats, kept: int) -> Floats:
     """Turn the columns of LineIntegrals into the columns of Averages, direction by direction."""
     u = directions[:, :kept]
     i, j = np.triu_indices(kept)
-    moment = radial[:, 2 if radial.shape[1] > 2 else 1, None] * u[:, i] * u[:, j]
-    if radial.shape[1] == 2:
-        return np.concatenate([radial[:, :1], moment], axis=1)
+    moment = radial[:, 2 if radial.shape[1] > 3 else 1, None] * u[:, i] * u[:, j]
+    if radial.shape[1] <= 3:
+        return np.concatenate([radial[:, :1], moment, radial[:, 2:] * u[:, : kept * (radial.shape[1] - 2)]], axis=1)
     fourth = radial[:, 4] * np.sum(u * u, axis=1) ** 2
     return np.concatenate([radial[:, [0, 1, 3]], fourth[:, None], moment], axis=1)
 

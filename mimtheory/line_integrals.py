@@ -123,6 +123,8 @@ class LineIntegrals:
         What T_y = l'(centre, g(z)) is made of.
     moments : bool
         True for the five columns above, False for the two columns T and T rho^2.
+    first : bool
+        Whether T rho comes third; not with moments.
     relative : float
         Allowed error of a segment relative to the largest integral: what averaging over directions can use.
     reach : float
@@ -139,6 +141,7 @@ class LineIntegrals:
     loss: Loss
     centre: float
     moments: bool
+    first: bool = False
     relative: float = field(init=False)
     reach: float = field(init=False)
     truncation: Floats = field(init=False)
@@ -176,7 +179,7 @@ class LineIntegrals:
         bound = min(bounds, key=lambda b: norm_moments(b, 0, self.link.r, 0.0)[1])
         square = np.convolve(bound, bound)
         columns = [(bound, 0), (bound, 2)] if not self.moments else [(bound, 0), (bound, 0), (bound, 2), (square, 0)]
-        columns += [(square, 4)] if self.moments else []
+        columns += [(square, 4)] if self.moments else [(bound, 1)] if self.first else []
         for reach in np.arange(8.0, 60.0, 0.25):
             tails = [norm_moments(b, power, self.link.r, reach) for b, power in columns]
             if all(lost <= 1e-17 * whole for lost, whole in tails):
@@ -219,6 +222,8 @@ class LineIntegrals:
         )
         self.worst = np.maximum(self.worst, errors.max(axis=0) / self.whole)
         self.size = np.maximum(self.size, sizes.max(axis=0) / self.whole)
+        if self.even and self.first:
+            values[:, 2] = 0.0  # both ends of the line cancel, of which one was integrated
         return values / self.whole
 
     def _integrand(self, x: Floats, rays: Floats) -> Floats:
@@ -229,7 +234,8 @@ class LineIntegrals:
             weight *= np.abs(x) ** (self.link.r - 1)
         t_weight = t * weight
         if not self.moments:
-            return np.stack([t_weight, t_weight * square])
+            plain = [t_weight, t_weight * square]
+            return np.stack([*plain, t_weight * x] if self.first else plain)
         t2_weight = t * t_weight
         plus, minus = np.maximum(t_weight, 0), np.maximum(-t_weight, 0)
         return np.stack([plus, minus, t_weight * square, t2_weight, t2_weight * square * square])
@@ -238,7 +244,7 @@ class LineIntegrals:
         """Average change of the columns along these rays when g moves by the rounding errors of its terms."""
         x, change, t = self._shift_of_values(rays) if math.isfinite(self.loss.L2) else self._shift_of_jumps(rays)
         weight = change * np.abs(x) ** (self.link.r - 1) * np.exp(-(x**2) / 2)
-        columns = [weight, weight * x**2]
+        columns = [weight, weight * x**2, *([weight * np.abs(x)] if self.first else [])]
         if self.moments:
             columns = [weight, weight, weight * x**2, 2 * t * weight, 2 * t * weight * x**4]
         both_ends = 2 ** (self.link.r / 2) * math.gamma(self.link.r / 2) * len(rays)

@@ -51,6 +51,9 @@ class Loss:
         Values of u at which l' is not smooth.
     pieces : tuple of Piece or None
         l' as a piecewise polynomial of u, in order; None where it is not one.
+    constants : {"exact", "certified", "numerical"}
+        Whether K and L2 are known, proven upper bounds (within 1e-6, or at most a little above where the supremum is
+        approached at infinity), or were searched for.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Loss:
     kinks: tuple[Fraction, ...]
     pieces: tuple[Piece, ...] | None
     _functions: tuple[Function, ...] = field(default=(), repr=False, compare=False)
+    constants: str = "exact"
 
     @property
     def text(self) -> str:
@@ -263,13 +267,25 @@ def _from_text(text: str) -> Loss:
     if not bends.min() >= -1e-12 * np.abs(bends).max():
         where = float(line[int(np.argmin(bends))])
         raise ValueError(f"loss = {text!r} is not convex at u = {where:g}; allowed: l''(u) >= 0")
-    unbounded = math.isinf(supremum(slope))
-    K_plus, K_minus = (math.inf if unbounded else _farthest(slope, sign) for sign in (1, -1))
+    from mimtheory.suprema import certified_supremum
+
+    proved = [certified_supremum(expression.diff(u), sign) for sign in (1, -1)]
+    proved.append(certified_supremum(expression.diff(u, 2)))
+    certified = all(found.proved for found in proved)
+    K_plus, K_minus, L2 = (found.upper for found in proved) if certified else _searched(slope, curvature)
     pieces = None
     if expression.is_polynomial(u):
         coefficients = sympy.Poly(expression.diff(u), u).all_coeffs()[::-1]
         pieces = (Piece(None, None, tuple(Fraction(int(c.p), int(c.q)) for c in coefficients)),)
-    return Loss(text, None, K_plus, K_minus, supremum(curvature), (), pieces, (value, slope))
+    constants = "certified" if certified else "numerical"
+    return Loss(text, None, K_plus, K_minus, L2, (), pieces, (value, slope), constants)
+
+
+def _searched(slope: Function, curvature: Function) -> tuple[float, float, float]:
+    """K_plus, K_minus and L2 by search, where no proof was found."""
+    unbounded = math.isinf(supremum(slope))
+    K_plus, K_minus = (math.inf if unbounded else _farthest(slope, sign) for sign in (1, -1))
+    return K_plus, K_minus, supremum(curvature)
 
 
 def _farthest(slope: Function, sign: int) -> float:

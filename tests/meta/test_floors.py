@@ -8,7 +8,10 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
-    ["relations", "polynomials", "expressions", "losses", "activations", "concentration", "delta_budget"],
+    [
+        *("relations", "polynomials", "balls", "expressions", "suprema", "losses", "activations", "concentration"),
+        "delta_budget",
+    ],
     [
         *("kernels.partition", "kernels.threads", "kernels.compiling", "kernels.tiles", "kernels.elementary"),
         *("kernels.products", "kernels.pointwise", "kernels.philox", "kernels.sweep", "kernels.gaussians"),
@@ -21,7 +24,19 @@ FLOORS = [
         "line_integrals",
         "gaussian_integrals",
         "closed_forms",
+        "polynomial_derivatives",
+        "piecewise_lines",
+        "dyadic_cells",
+        "box_integrals",
+        "polar_integrals",
+        "smooth_derivatives",
+        "smooth_integrals",
+        "symmetries",
+        "enclosures",
+        "rank_bounds",
+        "certificate",
         "hessian",
+        "link_exponents",
         "population",
         "assumptions",
         "growth",

@@ -219,3 +219,26 @@ def test_list_and_explain_name_every_claim_and_the_provenance() -> None:
         assert f"A.2/{name}" in explained
     assert "this project's" in explained
     assert "cross_block" in mim("explain", "A.2/cross_block").stdout
+
+
+def test_certify_writes_what_check_confirms(tmp_path: Path) -> None:
+    made = mim("certify", "h4+h4", "--loss", "huber(1)", "--out", str(tmp_path / "cert.json"))
+    assert made.returncode == 0
+    assert "full rank 2" in made.stdout
+    checked = mim("check", str(tmp_path / "cert.json"))
+    assert checked.returncode == 0
+    assert "confirmed" in checked.stdout
+    fields = json.loads((tmp_path / "cert.json").read_text())
+    (tmp_path / "cert.json").write_text(json.dumps(fields | {"link": "h4(z1) - h4(z2)"}))
+    assert mim("check", str(tmp_path / "cert.json")).returncode == 1
+
+
+def test_certify_says_degenerate_and_undecided() -> None:
+    singular = mim("certify", "h4+h4", "--loss", "squared")
+    assert singular.returncode == 0
+    assert "singular" in singular.stdout
+    late = mim("certify", "r3", "--time-limit", "0.001")
+    assert late.returncode == 3
+    assert "undecided" in late.stdout
+    assert mim("certify", "r3", "--time-limit", "0").returncode == 2
+    assert mim("check", "no-such-file").returncode == 2

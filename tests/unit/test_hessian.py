@@ -227,3 +227,114 @@ def test_bad_arguments_are_refused_by_name() -> None:
         population_centre("h4", "l1", math.nan)
     with pytest.raises(ValueError, match="huber"):
         expected_hessian("h4", "hubber")
+
+
+def test_methods_agree_and_say_what_they_are() -> None:
+    for text, name in (
+        ("h4+h4", "huber(1)"),
+        ("mixed", "logcosh"),
+        ("skewed", "l1"),
+        ("h3(z1) + h2(z1)", "quantile(0.3)"),
+    ):
+        fast = expected_hessian(text, name, 0.125, method="fast")
+        sure = expected_hessian(text, name, 0.125, method="certified", digits=4)
+        assert (fast.status, sure.status) == ("estimated", "certified")
+        assert fast.C_ball is None
+        assert sure.C_ball is not None
+        assert sure.radius <= 5e-5
+        for a, b in ((fast.C, sure.C), (fast.first_moment, sure.first_moment), (fast.c0, sure.mean)):
+            assert np.allclose(a, b, rtol=0, atol=fast.radius + 2 * sure.radius)
+    assert expected_hessian("h4+h4", "huber(1)").status == "estimated"
+    assert expected_hessian("h4+h4", "huber(1)", digits=2).status == "certified"
+    assert expected_hessian("h4+h4", "squared").status == expected_hessian("h4", "l1").status == "exact"
+
+
+def test_the_fast_plane_is_good_to_a_trillionth_and_the_rotated_basis_agrees() -> None:
+    # against balls of radius 1e-12 for a smooth T; for a kinked one against the same link in a rotated basis
+    fast, sure = (
+        expected_hessian("mixed", "logcosh"),
+        expected_hessian("mixed", "logcosh", method="certified", digits=11),
+    )
+    assert np.abs(fast.C - sure.C).max() <= 1e-12 + 2 * sure.radius
+    q = np.array(TURN, dtype=float)
+    for name in ("l1", "huber(1)"):
+        g = link("mixed")
+        turned = expected_hessian(g.rotate(TURN), name)
+        assert np.abs(turned.C - q @ expected_hessian(g, name).C @ q.T).max() <= 1e-12
+
+
+def test_digits_of_one_variable_are_those_of_mpmath() -> None:
+    import mpmath
+
+    H = expected_hessian("h2", "l1", digits=60)
+    assert H.C_ball is not None
+    with mpmath.workdps(80):
+        exact = mpmath.nstr(-4 * mpmath.npdf(1), 70)
+    assert H.C_ball[0, 0].str(60, radius=False)[:58] == exact[:58]
+    assert H.enclosure is not None
+    assert H.enclosure.radius <= 1e-60
+
+
+def test_exact_polynomial_losses_of_ones_own() -> None:
+    H = expected_hessian("z1*z2", "u**2/2 + u**4/12", method="exact")
+    # T = u + u^3/3 with u = -z1 z2: C12 = -(E z1^2 z2^2 + E z1^4 z2^4/3) = -(1 + 9/3)
+    assert sympy.ImmutableMatrix([[0, -4], [-4, 0]]) == H.C_exact
+    assert (H.status, H.radius) == ("exact", 0.0)
+    assert "-4" in H._repr_latex_()
+
+
+def test_moments_come_along() -> None:
+    H = expected_hessian("z1 + z2**2", "squared", 0.5)
+    assert list(H.first_moment) == [-1.0, 0.0]
+    assert H.mean == H.c0 == -0.5
+    # T = 1/2 - z1 - z2^2, |z|^4: by Gauss-Hermite, exact at this degree
+    x, w = np.polynomial.hermite_e.hermegauss(8)
+    w = w / math.sqrt(2 * math.pi)
+    direct = sum(
+        a * b * (0.5 - p - q * q) ** 2 * (p * p + q * q) ** 2
+        for p, a in zip(x, w, strict=True)
+        for q, b in zip(x, w, strict=True)
+    )
+    assert H.T2_z4 == pytest.approx(direct, rel=1e-12)
+    odd = expected_hessian("z1*z2 + z1", "l1", method="fast")
+    z = np.random.default_rng(0).standard_normal((400_000, 2))
+    sample = np.sign(-(z[:, 0] * z[:, 1] + z[:, 0]))[:, None] * z
+    assert np.all(np.abs(sample.mean(axis=0) - odd.first_moment) <= 5.5 / math.sqrt(400_000) + odd.radius)
+    assert abs(odd.first_moment[0]) > 0.1
+
+
+def test_balls_print_only_certain_digits() -> None:
+    H = expected_hessian("h4+h4", "huber(1)", method="certified", digits=3)
+    assert H.C_ball is not None
+    low, high = (float(H.C_ball[0, 0].mid()) + s * H.radius for s in (-1, 1))
+    for text in (repr(H), H._repr_html_(), H._repr_latex_()):
+        assert "0.325[" in text or "0.32[" in text or "0.326[" in text
+    certain = repr(H).split("C = [")[1].split("[")[0]
+    assert f"{low:.9f}".startswith(certain)
+    assert f"{high:.9f}".startswith(certain)
+    assert r"\pm" in H._repr_latex_()
+
+
+def test_degeneracy_is_true_false_or_unknown() -> None:
+    assert expected_hessian("h4+h4", "squared").is_degenerate() is True
+    assert expected_hessian("z1**2*(z1 - 1)**2", "l1").is_degenerate() is True
+    assert expected_hessian("h4+h4", "huber(1)").is_degenerate() is False
+    assert expected_hessian("h4+h4", "huber(1)", time_limit=1e-3).is_degenerate(1e-3) is None
+    late = expected_hessian("r3", "huber(1)", method="certified", time_limit=1e-3)
+    assert late.status == "undecided"
+    assert "unknown" in repr(late) or late.radius > 1e-3
+
+
+def test_bad_choices_are_refused_by_name() -> None:
+    for arguments, name in (
+        ({"method": "best"}, "method"),
+        ({"digits": 0}, "digits"),
+        ({"digits": 1.5}, "digits"),
+        ({"time_limit": 0}, "time_limit"),
+        ({"time_limit": True}, "time_limit"),
+        ({"method": "exact"}, "method"),
+    ):
+        with pytest.raises(ValueError, match=name):
+            expected_hessian("h4+h4", "huber(1)", **arguments)
+    with pytest.raises(ValueError, match="certified"):
+        expected_hessian("z1 + z2*z3*z4*z5", "huber(1)", method="certified")

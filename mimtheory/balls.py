@@ -1,0 +1,155 @@
+"""Arb balls: working precision, exact conversion from and to rationals and text, and printing of certified digits only.
+
+A ball is a midpoint and a radius; it contains the number it stands for. Arb keeps that promise through every
+operation, so whatever is computed from balls alone is proved up to the correctness of Arb.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+
+import flint
+
+from mimtheory.polynomials import Surd
+
+__all__ = [
+    "ball_from_text",
+    "ball_of",
+    "ball_to_text",
+    "bounds",
+    "certified_text",
+    "double_of",
+    "midpoint_and_radius",
+    "precision",
+    "surd_ball",
+    "widened",
+]
+
+
+@contextmanager
+def precision(bits: int) -> Iterator[None]:
+    """Compute with this many bits inside the block; the precision of before returns with its end."""
+    before = flint.ctx.prec
+    flint.ctx.prec = bits
+    try:
+        yield
+    finally:
+        flint.ctx.prec = before
+
+
+def ball_of(x: Fraction) -> flint.arb:
+    """A ball around the rational, exact where the working precision allows."""
+    return flint.arb(flint.fmpq(x.numerator, x.denominator))
+
+
+def surd_ball(surd: Surd) -> flint.arb:
+    """A ball around a number of Q(sqrt 2, sqrt 3, ...)."""
+    total = flint.arb(0)
+    for s, value in surd.items():
+        total += flint.arb(value) * flint.arb(s).sqrt()
+    return total
+
+
+def widened(x: float, radius: float) -> flint.arb:
+    """The ball of all numbers within `radius` of x."""
+    return flint.arb(x, radius) if math.isfinite(radius) else flint.arb(0, math.inf)
+
+
+def midpoint_and_radius(ball: flint.arb) -> tuple[Fraction, Fraction]:
+    """Both exactly; the ball must be finite."""
+    return _dyadic(ball.mid()), _dyadic(ball.rad())
+
+
+def bounds(ball: flint.arb) -> tuple[float, float]:
+    """Doubles below and above every number of the ball (infinite for a ball that is not finite)."""
+    if not ball.is_finite():
+        return -math.inf, math.inf
+    middle, radius = midpoint_and_radius(ball)
+    low, high = float(middle - radius), float(middle + radius)
+    return math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
+
+
+def double_of(ball: flint.arb) -> tuple[float, float]:
+    """A double near the midpoint and a bound on its distance from every number of the ball."""
+    if not ball.is_finite():
+        return math.nan, math.inf
+    middle, radius = midpoint_and_radius(ball)
+    value = float(middle)
+    distance = radius + abs(middle - Fraction(value))
+    return value, math.nextafter(float(distance), math.inf) if distance else 0.0
+
+
+def ball_to_text(ball: flint.arb) -> str:
+    """Midpoint and radius as exact dyadic numbers, "m*2^e +- n*2^f"."""
+    (m, e), (n, f) = ball.mid().man_exp(), ball.rad().man_exp()
+    return f"{int(m)}*2^{int(e)} +- {int(n)}*2^{int(f)}"
+
+
+def ball_from_text(text: str) -> flint.arb:
+    """A ball that contains the one written by `ball_to_text`, larger by rounding only; ValueError for other texts."""
+    try:
+        middle, radius = (
+            flint.arb(int(m)) * flint.arb(2) ** int(e) for m, e in (part.split("*2^") for part in text.split(" +- "))
+        )
+    except ValueError:
+        raise ValueError(f"ball = {text[:60]!r}; allowed: 'm*2^e +- n*2^f' with integers") from None
+    return flint.arb(middle.mid(), (radius + middle.rad()).upper())
+
+
+def certified_text(ball: flint.arb, digits: int | None = None) -> str:
+    """Decimal digits, those that are not certain in brackets with the radius: 0.3255643149[37±6.5e-13].
+
+    Parameters
+    ----------
+    ball : arb
+    digits : int, optional
+        Print at most this many decimal places; the radius grows by what is cut.
+    """
+    if not ball.is_finite():
+        return "[unknown]"
+    middle, radius = midpoint_and_radius(ball)
+    if radius == 0 and middle.denominator == 1:
+        return str(middle)
+    place = 40 if radius == 0 else -_ceil_log10(radius)
+    place = max(0, place if digits is None else min(place, digits))
+    scaled = round(middle * 10**place)
+    radius += abs(middle - Fraction(scaled, 10**place))
+    text = _decimal(scaled, place)
+    if radius == 0:
+        return text
+    low, high = middle - radius, middle + radius
+    ends = [_decimal(math.floor(abs(x) * 10**place) * (1 if x >= 0 else -1), place) for x in (low, high)]
+    same = 0
+    if (low > 0) == (high > 0) and len({len(end) for end in ends} | {len(text)}) == 1:
+        while same < len(text) and text[same] == ends[0][same] == ends[1][same]:
+            same += 1
+    same = 0 if not any(c.isdigit() for c in text[:same]) else same
+    return f"{text[:same]}[{text[same:]}±{_rounded_up(radius)}]"
+
+
+def _dyadic(x: flint.arb) -> Fraction:
+    m, e = x.man_exp()
+    return Fraction(int(m)) * Fraction(2) ** int(e)
+
+
+def _ceil_log10(x: Fraction) -> int:
+    k = len(str(x.numerator)) - len(str(x.denominator)) - 1
+    while Fraction(10) ** k < x:
+        k += 1
+    return k
+
+
+def _decimal(scaled: int, place: int) -> str:
+    digits = str(abs(scaled)).rjust(place + 1, "0")
+    sign = "-" if scaled < 0 else ""
+    return sign + (f"{digits[:-place]}.{digits[-place:]}" if place else digits)
+
+
+def _rounded_up(x: Fraction) -> str:
+    """Two significant digits, not below x."""
+    exponent = _ceil_log10(x) - 1
+    lead = -((-x * 10) // Fraction(10) ** exponent)
+    if lead == 100:
+        lead, exponent = 10, exponent + 1
+    return f"{lead // 10}.{lead % 10}e{exponent:+03d}"

@@ -1,0 +1,180 @@
+"""Boxes with dyadic corners in R^r: ranges of a polynomial on many at once, and Gaussian moments of their sides.
+
+Everything is done in doubles with a proven bound on the rounding; what is transcendental is enclosed by Arb, one
+number for each distinct side. Proofs: docs/theory/certified.md.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from mimtheory.balls import double_of, precision, surd_ball
+from mimtheory.polynomials import Polynomial
+
+__all__ = ["HALF_WIDTH", "UNIT", "CellPolynomial", "SideTable", "gamma", "tail_moment"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+HALF_WIDTH = 8.0  # the cube [-8, 8]^r holds all but 1.3e-15 r of the Gaussian mass
+UNIT = 2.0**-53
+_BITS = 256
+
+
+def gamma(operations: int) -> float:
+    """Bound on the relative error of a sum of products in which no term meets more roundings than this."""
+    return operations * UNIT / (1 - operations * UNIT) * (1 + 4 * UNIT)
+
+
+@dataclass(frozen=True)
+class _Term:
+    """One Taylor coefficient: sum of coefficient * m^(power) over the monomials, times h^order."""
+
+    order: tuple[int, ...]
+    parts: tuple[tuple[float, tuple[int, ...]], ...]
+
+
+class CellPolynomial:
+    """A polynomial that is evaluated on boxes m + h [-1, 1]^r.
+
+    Parameters
+    ----------
+    polynomial : Polynomial
+        Of r variables, exact.
+
+    Attributes
+    ----------
+    coefficients : dict of index to float
+        Nearest doubles of the coefficients, each within a relative error of 2^-51.
+    roundings : int
+        Roundings that a sum of Taylor coefficients may meet.
+    """
+
+    def __init__(self, polynomial: Polynomial) -> None:
+        self.r = polynomial.r
+        with precision(_BITS):
+            self.coefficients = {i: _double(surd_ball(surd)) for i, surd in sorted(polynomial.terms.items())}
+        self.even = tuple(all(i[k] % 2 == 0 for i in self.coefficients) for k in range(self.r))
+        self.degrees = tuple(max((i[k] for i in self.coefficients), default=0) for k in range(self.r))
+        orders = sorted({a for b in self.coefficients for a in itertools.product(*(range(k + 1) for k in b))})
+        self._terms = tuple(_Term(a, self._parts(a)) for a in orders)
+        self.roundings = 8 + 2 * sum(self.degrees) + 2 * self.r + len(self.coefficients) + len(self._terms)
+
+    def _parts(self, order: tuple[int, ...]) -> tuple[tuple[float, tuple[int, ...]], ...]:
+        parts = []
+        for index, c in self.coefficients.items():
+            if all(a <= b for a, b in zip(order, index, strict=True)):
+                factor = math.prod(math.comb(b, a) for a, b in zip(order, index, strict=True))
+                parts.append((c * factor, tuple(b - a for a, b in zip(order, index, strict=True))))
+        return tuple(parts)
+
+    def taylor(self, middle: Floats, half: Floats) -> tuple[dict[tuple[int, ...], Floats], Floats]:
+        """Coefficients T_a of g(m + h t) = sum_a T_a t^a for many boxes, and a bound on their summed rounding errors.
+
+        Parameters
+        ----------
+        middle, half : (n, r) arrays
+            Centres and half widths, exact doubles.
+        """
+        m = [_powers(middle[:, k], self.degrees[k]) for k in range(self.r)]
+        h = [_powers(half[:, k], self.degrees[k]) for k in range(self.r)]
+        values = {}
+        for term in self._terms:
+            total = np.zeros(len(middle))
+            for c, power in term.parts:
+                product: Floats = np.full(len(middle), c)
+                for k, e in enumerate(power):
+                    if e:
+                        product = product * m[k][e]
+                total = total + product
+            for k, e in enumerate(term.order):
+                if e:
+                    total = total * h[k][e]
+            values[term.order] = total
+        size = np.zeros(len(middle))
+        reach = [_powers(np.abs(middle[:, k]) + half[:, k], self.degrees[k]) for k in range(self.r)]
+        for index, c in self.coefficients.items():
+            size = size + abs(c) * math.prod((reach[k][e] for k, e in enumerate(index)), start=np.ones(len(middle)))
+        # sum_a |exact T_a| of the absolute polynomial is its value at |m| + h, here `size` up to its own rounding
+        return values, size * (gamma(self.roundings) * (1 + 2 * gamma(self.roundings)))
+
+
+def _accurate(ball: flint.arb) -> bool:
+    """Whether float(ball) is within 2^-51 of the number, in relative size: Arb's own rounding is within 2^-52."""
+    return ball.rel_accuracy_bits() >= 70 or ball.is_zero()
+
+
+def _double(ball: flint.arb) -> float:
+    if not _accurate(ball):
+        raise ArithmeticError(f"the coefficient {ball} is not known to a double at {_BITS} bits")
+    return float(ball)
+
+
+def _powers(x: Floats, most: int) -> list[Floats]:
+    powers = [np.ones_like(x), x]
+    for _ in range(most - 1):
+        powers.append(powers[-1] * x)
+    return powers
+
+
+class SideTable:
+    """Gaussian moments of intervals [lower, lower + width] within [-8, 8] that do not contain 0 inside.
+
+    Parameters
+    ----------
+    order : int
+        Highest moment.
+    """
+
+    def __init__(self, order: int) -> None:
+        self.order = order
+        self._bits = _BITS
+        self._ends: dict[float, tuple[list[flint.arb], flint.arb]] = {}
+
+    def moments(self, lower: Floats, width: Floats) -> tuple[Floats, Floats, Floats]:
+        """Integrals of z^k phi(z) over each interval, (n, order + 1), and phi at its inner and outer end, (n,) each.
+
+        The inner end is the one nearer to 0. Relative errors are at most 2^-51.
+        """
+        pairs, inverse = np.unique(np.stack([lower, width]), axis=1, return_inverse=True)
+        table = np.array([self._row(float(start), float(length)) for start, length in pairs.T])[inverse.ravel()]
+        return table[:, : self.order + 1], table[:, -2], table[:, -1]
+
+    def _row(self, start: float, length: float) -> list[float]:
+        """Moments and densities of one side, at as many bits as the smallest of them needs."""
+        with precision(self._bits):
+            (low, low_density), (high, high_density) = self._end(start), self._end(start + length)
+            densities = (low_density, high_density) if start >= 0 else (high_density, low_density)
+            balls = (*(b - a for a, b in zip(low, high, strict=True)), *densities)
+            if all(map(_accurate, balls)):
+                return [float(ball) for ball in balls]
+        self._bits *= 2
+        self._ends.clear()
+        return self._row(start, length)
+
+    def _end(self, x: float) -> tuple[list[flint.arb], flint.arb]:
+        """Antiderivatives of z^k phi at x, and phi(x): A_k = -x^(k-1) phi + (k - 1) A_(k-2)."""
+        if x not in self._ends:
+            z = flint.arb(x)
+            density = (-z * z / 2).exp() / (2 * flint.arb.pi()).sqrt()
+            values = [(z / flint.arb(2).sqrt()).erf() / 2, -density]
+            power = z
+            for k in range(2, self.order + 1):
+                values.append((k - 1) * values[k - 2] - power * density)
+                power *= z
+            self._ends[x] = values[: self.order + 1], density
+        return self._ends[x]
+
+
+def tail_moment(power: int) -> float:
+    """Upper bound on E[|z|^power; |z| > 8] for power 0, 1 or 2."""
+    with precision(_BITS):
+        z = flint.arb(HALF_WIDTH)
+        density = 2 * (-z * z / 2).exp() / (2 * flint.arb.pi()).sqrt()
+        beyond = (z / flint.arb(2).sqrt()).erfc()
+        value, radius = double_of((beyond, density, z * density + beyond)[power])
+    return math.nextafter(value + radius, math.inf)

@@ -1,0 +1,287 @@
+"""Certified enclosures of E T, E[T z] and C = E[T (z z^T - I)], by the first or the second of two independent routes.
+
+Which methods serve which problem is one table here: see `enclose`. Symmetries of the link are imposed on the result:
+they give exact zeros, and equal entries share the intersection of their balls.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import flint
+from flint import arb, arb_mat
+
+from mimtheory.balls import precision, surd_ball
+from mimtheory.box_integrals import Weighted, box_integrals
+from mimtheory.closed_forms import closed_form
+from mimtheory.links import Link
+from mimtheory.losses import Loss
+from mimtheory.piecewise_lines import PiecewiseLine, interpolant, piecewise_line
+from mimtheory.polar_integrals import polar_integrals
+from mimtheory.polynomial_derivatives import ExactMoments, exact_moments, exact_moments_by_monomials
+from mimtheory.polynomials import Polynomial
+from mimtheory.smooth_derivatives import SmoothDerivative, smooth_derivative
+from mimtheory.smooth_integrals import smooth_integrals
+from mimtheory.symmetries import Pattern, pattern
+
+__all__ = ["Enclosure", "Problem", "enclose"]
+
+_BITS = 128
+
+
+@dataclass(frozen=True)
+class Problem:
+    """T = l'(c, y), y = g(z) + noise xi; c and the noise exactly."""
+
+    link: Link
+    loss: Loss
+    centre: Fraction
+    noise: Fraction
+
+    @property
+    def u(self) -> Polynomial:
+        """c - g."""
+        return Polynomial.constant(self.link.r, self.centre) - self.link.polynomial
+
+    @property
+    def noisy_u(self) -> Polynomial:
+        """c - g - noise z_{r+1}, the noise as one more variable where there is any."""
+        if not self.noise:
+            return self.u
+        r = self.link.r + 1
+        noise = Polynomial.variable(r, r - 1) * Polynomial.constant(r, self.noise)
+        return self.u.extended(r) - noise
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """Balls that contain the numbers they stand for.
+
+    Attributes
+    ----------
+    C : arb_mat (r, r)
+    mean : arb
+        E T.
+    first : tuple of arb
+        E[T z_i].
+    route : str
+        How they were found.
+    symmetries : tuple of str
+        The symmetries that were used.
+    """
+
+    C: arb_mat
+    mean: arb
+    first: tuple[arb, ...]
+    route: str
+    symmetries: tuple[str, ...] = ()
+
+    @property
+    def radius(self) -> float:
+        """Largest radius of an entry of C, of E T and E[T z]; infinite where nothing is known."""
+        balls = [*self.C.entries(), self.mean, *self.first]
+        return max(math.nextafter(float(b.rad()), math.inf) if b.rad() != 0 else 0.0 for b in balls)
+
+
+_Route = tuple[str, Callable[[float, float], Weighted]]
+
+
+def enclose(
+    problem: Problem, target: float | Fraction, deadline: float = math.inf, route: Literal[1, 2] = 1
+) -> Enclosure | None:
+    """Enclose the moments to within `target` where that is reached before the deadline, else as far as was reached.
+
+    Parameters
+    ----------
+    problem : Problem
+    target : float
+        Radius at which to stop.
+    deadline : float
+        Value of time.monotonic().
+    route : {1, 2}
+        ================================  =============================  ==================================
+        problem                           route 1                        route 2
+        ================================  =============================  ==================================
+        polynomial l'                     heat flow, exact               moments of monomials, exact
+        r = 1, piecewise line             closed form at cuts            dyadic intervals
+        r = 2, piecewise line             dyadic boxes                   polar coordinates, or as r = 3, 4
+        r = 3, 4, piecewise line          dyadic boxes                   dyadic boxes in a rotated basis
+        r <= 3, smooth or noisy           Gauss-Legendre products        boxes for a near piecewise line
+        ================================  =============================  ==================================
+
+    Returns
+    -------
+    Enclosure or None
+        None where no method is known.
+    """
+    exact = exact_moments if route == 1 else exact_moments_by_monomials
+    moments = exact(problem.link, problem.loss, problem.centre, problem.noise)
+    if moments is not None:
+        name = "exact, by the heat flow" if route == 1 else "exact, by the moments of monomials"
+        return _of_exact(moments, target, name)
+    symmetries = pattern(problem.link, problem.loss, problem.centre)
+    if route == 1 and not problem.noise:
+        form = closed_form(problem.link, problem.loss, float(problem.centre))
+        if form is not None:
+            mean, first, second = form.moments(target)
+            found = Enclosure(arb_mat([[second]]), mean, (first,), "closed form at the cuts of T, in balls")
+            return _imposed(found, symmetries, _bits(target))
+    for name, method in _routes(problem, route):
+        # C_ii = E[T z_i^2] - E T, so the radii of two numbers add
+        found = _of_weighted(method(float(target) / 2.5, deadline), problem.link.r, name)
+        if math.isfinite(found.radius) or time.monotonic() > deadline:
+            return _imposed(found, symmetries, _BITS)
+    return None
+
+
+def _bits(target: float | Fraction) -> int:
+    """Working precision for balls of this radius."""
+    return _BITS + Fraction(target).denominator.bit_length()
+
+
+def _routes(problem: Problem, route: int) -> list[_Route]:
+    r = problem.link.r
+    line, smooth = piecewise_line(problem.loss), smooth_derivative(problem.loss, problem.noise)
+    routes: list[_Route] = []
+    if line is not None and not problem.noise and r <= 4:
+        if route == 1:
+            routes.append(("dyadic boxes", _boxes(problem.u, line, r)))
+        elif r == 1:
+            routes.append(("dyadic intervals", _boxes(problem.u, line, 1)))
+        elif r == 2:
+            routes += [("polar coordinates", _polar(problem.u, line)), _turned(problem, line)]
+        else:
+            routes.append(_turned(problem, line))
+    elif route == 1:
+        if smooth is not None and r <= 3:
+            routes.append(("Gauss-Legendre products with Bernstein ellipses", _products(problem.u, smooth, r)))
+        plain = smooth_derivative(problem.loss, Fraction(0))
+        if smooth is None and plain is not None and r <= 2:
+            name = "Gauss-Legendre products with Bernstein ellipses, the noise as a variable"
+            routes.append((name, _products(problem.noisy_u, plain, r)))
+    elif problem.noisy_u.r <= 4:
+        near = _near_line(problem.loss)
+        if near is not None:
+            routes.append(("dyadic boxes for a near piecewise line", _near_boxes(problem, near)))
+    return routes
+
+
+def _boxes(u: Polynomial, line: PiecewiseLine, kept: int) -> Callable[[float, float], Weighted]:
+    return lambda target, deadline: box_integrals(u, line, kept, target, deadline)
+
+
+def _polar(u: Polynomial, line: PiecewiseLine) -> Callable[[float, float], Weighted]:
+    # the last part of the time is for the route that follows if this one is slow
+    return lambda target, deadline: polar_integrals(u, line, target, _part(deadline))
+
+
+def _part(deadline: float) -> float:
+    now = time.monotonic()
+    return now + (deadline - now) * 0.6 if math.isfinite(deadline) else now + 60
+
+
+def _products(u: Polynomial, T: SmoothDerivative, kept: int) -> Callable[[float, float], Weighted]:
+    return lambda target, deadline: smooth_integrals(u, T, kept, target, deadline)
+
+
+def _near_line(loss: Loss) -> Callable[[float], PiecewiseLine] | None:
+    line = piecewise_line(loss)
+    if line is not None:
+        return lambda _: line
+    if interpolant(loss, Fraction(1, 2)) is None:
+        return None
+
+    def near(target: float) -> PiecewiseLine:
+        found = interpolant(loss, Fraction(target) / 2)
+        assert found is not None
+        return found
+
+    return near
+
+
+def _near_boxes(problem: Problem, near: Callable[[float], PiecewiseLine]) -> Callable[[float, float], Weighted]:
+    return lambda target, deadline: box_integrals(problem.noisy_u, near(target), problem.link.r, target, deadline)
+
+
+def _turned(problem: Problem, line: PiecewiseLine) -> _Route:
+    """Boxes for g(Q^T z), where Q turns the first two coordinates by the angle of the triangle 3, 4, 5, turned back."""
+    r = problem.link.r
+    Q = [[Fraction(int(i == j)) for j in range(r)] for i in range(r)]
+    Q[0][:2], Q[1][:2] = [Fraction(3, 5), Fraction(-4, 5)], [Fraction(4, 5), Fraction(3, 5)]
+    u = Polynomial.constant(r, problem.centre) - problem.link.rotate(Q).polynomial
+
+    def method(target: float, deadline: float) -> Weighted:
+        turned = box_integrals(u, line, r, target, deadline)
+        found = _of_weighted(turned, r, "")
+        with precision(_BITS):
+            q = arb_mat([[flint.arb(flint.fmpq(x.numerator, x.denominator)) for x in row] for row in Q])
+            second = found.C + _diagonal(found.mean, r)
+            back = q.transpose() * second * q
+            first = q.transpose() * arb_mat([[x] for x in found.first])
+        balls = [found.mean, *first.entries(), *(back[i, j] for i in range(r) for j in range(i, r))]
+        return Weighted(tuple(balls), max(float(b.rad()) for b in balls), turned.cells)
+
+    return "dyadic boxes in a rotated basis", method
+
+
+def _diagonal(x: arb, r: int) -> arb_mat:
+    return arb_mat([[x if i == j else arb(0) for j in range(r)] for i in range(r)])
+
+
+def _of_exact(moments: ExactMoments, target: float | Fraction, route: str) -> Enclosure:
+    with precision(_bits(target)):
+        return Enclosure(moments.C.balls(), surd_ball(moments.mean), tuple(surd_ball(x) for x in moments.first), route)
+
+
+def _of_weighted(found: Weighted, r: int, route: str) -> Enclosure:
+    with precision(_BITS):
+        triangle = iter(found.balls[1 + r :])
+        C = [[arb(0)] * r for _ in range(r)]
+        for i in range(r):
+            for j in range(i, r):
+                C[i][j] = C[j][i] = next(triangle)
+        return Enclosure(arb_mat(C) - _diagonal(found.balls[0], r), found.balls[0], found.balls[1 : 1 + r], route)
+
+
+def _imposed(found: Enclosure, symmetries: Pattern, bits: int) -> Enclosure:
+    """Zeros and equalities put in: equal entries share the intersection of their balls."""
+    with precision(bits):
+        return _with_pattern(found, symmetries)
+
+
+def _with_pattern(found: Enclosure, symmetries: Pattern) -> Enclosure:
+    r = len(found.first)
+    shared: dict[object, arb] = {}
+    for i in range(r):
+        for j in range(r):
+            _meet(shared, symmetries.C[i][j], found.C[i, j])
+        _meet(shared, symmetries.first[i], found.first[i])
+    zero = arb(0)
+
+    def of(entry: "tuple[int, object]") -> arb:
+        sign, key = entry
+        return shared[key] * sign if sign else zero
+
+    return Enclosure(
+        arb_mat([[of(symmetries.C[i][j]) for j in range(r)] for i in range(r)]),
+        zero if symmetries.odd else found.mean,
+        tuple(of(symmetries.first[i]) for i in range(r)),
+        found.route,
+        symmetries.used,
+    )
+
+
+def _meet(shared: dict[object, arb], entry: "tuple[int, object]", ball: arb) -> None:
+    sign, key = entry
+    if sign:
+        ball = ball * sign
+        known = shared.get(key, ball)
+        if not known.is_finite() or not ball.is_finite():
+            shared[key] = ball if ball.is_finite() else known
+            return
+        if not known.overlaps(ball):
+            raise ArithmeticError(f"entries that a symmetry makes equal have disjoint enclosures {known} and {ball}")
+        shared[key] = known.intersection(ball)

@@ -1,0 +1,174 @@
+"""How hard a link is, by three exponents, and why a preprocessing of the labels can make it easier.
+
+Definitions and proofs: docs/theory/exponents.md.
+"""
+
+import time
+from dataclasses import dataclass
+
+import sympy
+from flint import arb
+from sympy.polys.matrices import DomainMatrix
+
+from mimtheory import links
+from mimtheory.enclosures import enclose
+from mimtheory.hessian import certified_problem, problem_of
+from mimtheory.links import Link
+from mimtheory.losses import Loss
+from mimtheory.rank_bounds import spectrum_bounds
+
+__all__ = ["Exponents", "exponents", "leaps"]
+
+
+@dataclass(frozen=True)
+class Exponents:
+    """Exponents of a link, and what T = l'(c, y) does to them.
+
+    Attributes
+    ----------
+    information : int
+        Smallest k >= 1 such that g has a Hermite component of degree k.
+    leaps : tuple of int
+        Orders at which directions become visible, one after the other, when those before are known.
+    isotropic_leap : int
+        The largest of them.
+    generative_at_most : 1, 2 or None
+        1 if E[T z] != 0 is proved for this T, 2 if C != 0 is; None where neither is.
+    preprocessed : str
+        What is proved of C.
+    explanation : str
+    """
+
+    information: int
+    leaps: tuple[int, ...]
+    isotropic_leap: int
+    generative_at_most: int | None
+    preprocessed: str
+    explanation: str
+
+    def __str__(self) -> str:
+        return self.explanation
+
+
+def exponents(
+    link: Link | str, loss: Loss | str, centre: float = 0.0, label_noise: float = 0.0, time_limit: float = 60.0
+) -> Exponents:
+    """Exponents of the link before and after the labels pass through T = l'(centre, y).
+
+    Parameters
+    ----------
+    link : Link or str
+    loss : Loss or str
+    centre, label_noise : float
+    time_limit : float
+        Seconds for the proof that C or E[T z] is not 0.
+
+    Examples
+    --------
+    >>> exponents("h4+h4", "huber(1)").generative_at_most
+    2
+    """
+    g = links.link(link)
+    found = leaps(g)
+    problem = problem_of(g, loss, centre, label_noise)
+    certificate = certified_problem(g, loss, centre, label_noise, None, time_limit)
+    balls = enclose(problem, 1e-3, time.monotonic() + time_limit)
+    generative: int | None = None
+    if balls is not None and any(_away(x) for x in balls.first):
+        generative = 1
+    elif balls is not None and (spectrum_bounds(balls.C).rank_at_least > 0 or any(map(_away, balls.C.entries()))):
+        generative = 2
+    return Exponents(
+        g.information_exponent,
+        found,
+        max(found),
+        generative,
+        str(certificate),
+        _explained(g, problem.loss.text, found, generative, certificate.status, certificate.rank),
+    )
+
+
+def _away(x: arb) -> bool:
+    return bool(x.is_finite()) and not x.contains(0)
+
+
+def _explained(
+    g: Link, loss: str, found: tuple[int, ...], generative: int | None, status: str, rank: int | None
+) -> str:
+    k = g.information_exponent
+    text = [f"{g.text}: information exponent {k}, leaps {', '.join(map(str, found))}."]
+    if status == "degenerate" and rank == 0:
+        text.append(f"With {loss}, C = 0: no direction is visible at second order.")
+        if k > 2 and generative is None:
+            text.append("For this method the link is hard.")
+    elif status == "degenerate":
+        text.append(f"With {loss}, C is singular: not all directions are visible at second order.")
+    elif status == "proved":
+        text.append(f"With {loss}, C has full rank: every direction is visible at second order, the link is easy.")
+    else:
+        text.append(f"With {loss}, the rank of C is undecided.")
+    if generative is not None:
+        moment = "E[T z]" if generative == 1 else "C = E[T (z z^T - I)]"
+        text.append(f"{moment} is not 0, so the generative exponent is at most {generative}.")
+        if generative < k:
+            text.append(
+                f"T = l'(c, y) is not linear in y: it brings components of degree {generative} to the labels, which g "
+                f"itself lacks below degree {k}."
+            )
+    else:
+        text.append("Whether the generative exponent is at most 2 is undecided by this loss.")
+    return " ".join(text)
+
+
+def leaps(g: Link) -> tuple[int, ...]:
+    """Orders at which new directions become visible; their largest is the isotropic leap.
+
+    With U spanned by the directions that are known, G = exp(Laplacian/2) g is written in coordinates s along U and t
+    along its complement. The next leap is the least degree k >= 1 in t of a monomial, and what becomes known are the
+    directions on which the forms of degree k in t depend.
+    """
+    G, z = g.polynomial.heat(1).to_sympy(), sympy.symbols(f"z1:{g.r + 1}")
+    roots = [sympy.sqrt(s) for s in sorted(g.polynomial.parts) if s > 1]
+    K = sympy.QQ.algebraic_field(*roots) if roots else sympy.QQ
+    known = DomainMatrix([], (0, g.r), K)
+    found: list[int] = []
+    while known.shape[0] < g.r:
+        rest = known.nullspace() if known.shape[0] else DomainMatrix.eye(g.r, K)
+        step = _next(G, z, known, rest, K)
+        if step is None:
+            break
+        order, covectors = step
+        # v in the complement with <v, w_j> = covector_j
+        gram = rest * rest.transpose()
+        new = covectors * gram.inv() * rest
+        basis = new.rref()[0].extract(range(new.rank()), range(g.r)).to_field()
+        found += [order] * basis.shape[0]
+        known = known.vstack(basis) if known.shape[0] else basis
+    return tuple(found)
+
+
+def _next(
+    G: sympy.Expr, z: "tuple[sympy.Symbol, ...]", known: DomainMatrix, rest: DomainMatrix, K: sympy.Domain
+) -> tuple[int, DomainMatrix] | None:
+    """Least order of a component beyond the known directions, and the covectors of the directions it depends on."""
+    s, t = sympy.symbols(f"s1:{known.shape[0] + 1}"), sympy.symbols(f"t1:{rest.shape[0] + 1}")
+    rows = [*known.to_Matrix().tolist(), *rest.to_Matrix().tolist()]
+    values = {z[k]: sum(c * row[k] for c, row in zip((*s, *t), rows, strict=True)) for k in range(len(z))}
+    polynomial = sympy.Poly(G.subs(values, simultaneous=True), *s, *t, domain=K)
+    orders = [(sum(index[len(s) :]), index) for index in polynomial.monoms()]
+    positive = [order for order, _ in orders if order]
+    if not positive:
+        return None
+    least = min(positive)
+    forms: dict[tuple[int, ...], sympy.Poly] = {}
+    for index, c in polynomial.terms():
+        if sum(index[len(s) :]) == least:
+            part = sympy.Poly({index[len(s) :]: c}, *t, domain=K)
+            forms[index[: len(s)]] = forms.get(index[: len(s)], sympy.Poly(0, *t, domain=K)) + part
+    covectors = []
+    for form in forms.values():
+        derivatives = {form}
+        for _ in range(least - 1):
+            derivatives = {d.diff(x) for d in derivatives for x in t}
+        covectors += [[K.from_sympy(d.coeff_monomial(x)) for x in t] for d in derivatives if not d.is_zero]
+    return least, DomainMatrix(covectors, (len(covectors), len(t)), K)

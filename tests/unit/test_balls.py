@@ -1,0 +1,84 @@
+import math
+import random
+from fractions import Fraction
+
+import flint
+import pytest
+
+from mimtheory.balls import (
+    ball_from_text,
+    ball_of,
+    ball_to_text,
+    bounds,
+    certified_text,
+    double_of,
+    midpoint_and_radius,
+    precision,
+    surd_ball,
+    widened,
+)
+
+
+@pytest.mark.parametrize(
+    ("middle", "radius", "text"),
+    [
+        (0.32556431493749, 1.5e-13, "0.32556431493[7±6.4e-13]"),
+        (-0.123456, 3e-4, "-0.12[3±7.6e-04]"),
+        (0.99999999, 1e-5, "[1.0000±1.1e-05]"),
+        (0.0, 1e-10, "[0.000000000±1.1e-10]"),
+        (3.0, 0.0, "3"),
+        (5.0, 70.0, "[5±7.1e+01]"),
+    ],
+)
+def test_only_certain_digits_stand_before_the_bracket(middle: float, radius: float, text: str) -> None:
+    assert certified_text(flint.arb(middle, radius)) == text
+
+
+def test_printed_intervals_contain_the_ball_and_its_certain_digits_are_those_of_both_ends() -> None:
+    rng = random.Random(0)
+    for _ in range(300):
+        middle, radius = rng.uniform(-20, 20) * 10.0 ** rng.randint(-3, 2), 10.0 ** rng.uniform(-14, 1)
+        ball = flint.arb(middle, radius)
+        text = certified_text(ball)
+        certain, rest = text.split("[")
+        uncertain, size = rest.rstrip("]").split("±")
+        centre, m, r = Fraction(certain + uncertain), *midpoint_and_radius(ball)
+        assert centre - Fraction(size) <= m - r
+        assert m + r <= centre + Fraction(size)
+        if certain.strip("-0."):
+            places = len(certain.partition(".")[2]) if "." in certain else -len(uncertain.partition(".")[0])
+            low, unit = abs(Fraction(certain)), Fraction(10) ** -places
+            low *= 1 if "." in certain else unit
+            for end in (m - r, m + r):
+                assert low <= abs(end) < low + unit
+
+
+def test_balls_survive_the_way_through_text() -> None:
+    for ball in (flint.arb(0.1, 1e-9), flint.arb(-3), flint.arb(0), flint.arb(1, 0.25)):
+        again = ball_from_text(ball_to_text(ball))
+        assert again.contains(ball)
+        assert midpoint_and_radius(again)[1] <= midpoint_and_radius(ball)[1] * Fraction(1 + 2.0**-27)
+    for bad in ("", "1", "a*2^1 +- 0*2^0", "1*2^0"):
+        with pytest.raises(ValueError, match="ball"):
+            ball_from_text(bad)
+
+
+def test_doubles_and_bounds_enclose() -> None:
+    with precision(200):
+        third = ball_of(Fraction(1, 3))
+        value, radius = double_of(third)
+        assert abs(Fraction(value) - Fraction(1, 3)) <= Fraction(radius) < 2**-53
+        low, high = bounds(third)
+        assert Fraction(low) < Fraction(1, 3) < Fraction(high)
+        assert abs(surd_ball({2: flint.fmpq(3), 1: flint.fmpq(-4)}) - (3 * flint.arb(2).sqrt() - 4)) < 1e-50
+    assert bounds(widened(1.0, math.inf)) == (-math.inf, math.inf)
+    assert double_of(widened(1.0, math.inf))[1] == math.inf
+    assert certified_text(widened(1.0, math.inf)) == "[unknown]"
+    assert certified_text(flint.arb(0.5, 1e-9), 4) == "0.[5000±1.1e-09]"
+
+
+def test_the_precision_of_before_returns_even_after_an_error() -> None:
+    before = flint.ctx.prec
+    with pytest.raises(ZeroDivisionError), precision(777):
+        1 / (flint.ctx.prec - 777)
+    assert flint.ctx.prec == before

@@ -1,0 +1,149 @@
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mimtheory
+from mimtheory.balls import ball_from_text, ball_to_text
+from mimtheory.certificate import _digest, certify, check_certificate
+from mimtheory.enclosures import Problem
+from mimtheory.links import link
+from mimtheory.losses import loss
+
+ZERO = Fraction(0)
+
+
+def problem(text: str, name: str, centre: float = 0.0, noise: float = 0.0) -> Problem:
+    return Problem(link(text), loss(name), Fraction(centre), Fraction(noise))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "centre", "noise", "rank"),
+    [
+        ("h4", "l1", 0, 0, 1),
+        ("h2h2", "squared", 0, 0, 2),
+        ("h4+h4", "huber(1)", 0, 0, 2),
+        ("skewed", "l1", 0, 0, 2),
+        ("mixed", "logcosh", 0.25, 0.5, 2),
+        ("h4+h4", "squared", 0, 0, 0),
+        ("z1 + z1*z2 + z1*z2*z3", "squared", 0, 0, 2),
+        ("z1**2*(z1 - 1)**2", "l1", 0, 0, 0),
+        ("z1*z2*z3", "l1", 0, 0, 0),
+        ("z1**3", "l1", 0, 0, 0),
+        ("z1**4 + z1**2 + 1", "l1", 0, 0, 0),
+        ("z1 + z1*z2 + z1*z2*z3", "huber(1)", 0, 0, None),
+        ("(z1 + z2)**2 - 1", "huber(1)", 0, 0, None),
+    ],
+)
+def test_certificates_are_true_and_their_files_are_confirmed(
+    text: str, name: str, centre: float, noise: float, rank: int | None, tmp_path: Path
+) -> None:
+    made = certify(problem(text, name, centre, noise))
+    H = mimtheory.expected_hessian(text, name, centre, noise)
+    eigenvalues = np.linalg.eigvalsh(H.C)
+    r, slack = len(H.C), len(H.C) * H.radius
+    assert made.rank == rank
+    if rank == r:
+        assert made.status == "proved"
+        assert made.inertia == ((eigenvalues > 0).sum(), (eigenvalues < 0).sum())
+        assert made.lambda_min_abs_lower <= np.abs(eigenvalues).min() + slack
+        assert np.abs(eigenvalues).max() <= made.lambda_max_abs_upper + slack
+        assert 0.9 * np.abs(eigenvalues).min() <= made.lambda_min_abs_lower
+        assert repr(made.lambda_min_abs_lower) in str(made)
+    else:
+        assert made.status == "degenerate"
+        assert np.abs(eigenvalues).min() <= slack + 1e-12
+        assert made.argument in str(made)
+    made.write(tmp_path / "cert.json")
+    outcome = check_certificate(tmp_path / "cert.json")
+    assert outcome, outcome
+    assert "confirmed" in str(outcome)
+
+
+def edited(path: Path, change: dict[str, Any], renewed: bool) -> Path:
+    fields = json.loads(path.read_text())
+    fields.update(change)
+    if renewed:  # a forger who knows how the digest is made
+        digest = fields.pop("digest")
+        fields["digest"] = _digest(fields)
+        assert fields["digest"] != digest
+    path.with_name("edited.json").write_text(json.dumps(fields))
+    return path.with_name("edited.json")
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lambda_min_abs_lower": 0.33},
+        {"lambda_min_abs_lower": 0.3},
+        {"lambda_max_abs_upper": 0.32},
+        {"link": "h4(z1) + 2*h4(z2)"},
+        {"link": "h4(z1) - h4(z2)"},
+        {"loss": "huber(2)"},
+        {"loss": "l1"},
+        {"centre": "1/4"},
+        {"label_noise": "1/2"},
+        {"inertia": [1, 1]},
+        {"rank": 1},
+        {"status": "degenerate", "argument": "By symmetry: C = 0.", "rank": 0},
+        {"r": 3},
+    ],
+)
+def test_an_edited_certificate_is_rejected(change: dict[str, Any], renewed: bool, tmp_path: Path) -> None:
+    certify(problem("h4+h4", "huber(1)")).write(tmp_path / "cert.json")
+    outcome = check_certificate(edited(tmp_path / "cert.json", change, renewed))
+    assert outcome.status == "rejected", outcome
+
+
+def test_a_ball_that_was_moved_is_rejected_even_with_fitting_bounds(tmp_path: Path) -> None:
+    made = certify(problem("h4+h4", "huber(1)"))
+    assert made.C is not None
+    moved = ball_to_text(ball_from_text(made.C[0][0]) + 0.01)
+    from dataclasses import replace
+
+    forged = replace(
+        made,
+        C=((moved, made.C[0][1]), (made.C[1][0], moved)),
+        lambda_min_abs_lower=made.lambda_min_abs_lower + 0.01,
+        lambda_max_abs_upper=made.lambda_max_abs_upper + 0.01,
+    )
+    forged.write(tmp_path / "forged.json")
+    assert check_certificate(tmp_path / "forged.json").status == "rejected"
+
+
+def test_a_false_argument_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "cert.json"
+    certify(problem("z1*z2*z3", "l1")).write(path)
+    assert check_certificate(edited(path, {"link": "z1*z2*z3 + z1**2"}, True)).status == "rejected"
+    certify(problem("h4+h4", "squared")).write(path)
+    assert check_certificate(edited(path, {"link": "h2(z1) + h4(z2)"}, True)).status == "rejected"
+
+
+@pytest.mark.parametrize("text", ["h4+h4", "r3", "h4(z1) + h4(z2) + h4(z3) + h4(z4)"])
+def test_a_thousandth_of_a_second_decides_nothing(text: str, tmp_path: Path) -> None:
+    made = certify(problem(text, "huber(1)"), time_limit=1e-3)
+    assert made.status == "undecided"
+    assert made.rank is made.inertia is None
+    assert made.lambda_min_abs_lower == 0
+    assert "radius" in str(made)
+    made.write(tmp_path / "cert.json")
+    assert check_certificate(tmp_path / "cert.json").status == "undecided"
+
+
+def test_what_no_method_covers_is_undecided() -> None:
+    made = certify(problem("z1*z2 + z3*z4 + z5**2", "l1"))
+    assert made.status == "undecided"
+    assert "No certified method" in str(made)
+
+
+def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    for text in ("", "{}", "[1]", '{"digest": 1, "link": "h4"}'):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(ValueError, match="not a certificate"):
+            check_certificate(tmp_path / "bad.json")
+    with pytest.raises(ValueError, match="not a certificate"):
+        check_certificate(tmp_path / "missing.json")

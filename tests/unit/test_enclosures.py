@@ -1,0 +1,85 @@
+import math
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from flint import arb
+
+from mimtheory.enclosures import Problem, enclose
+from mimtheory.links import link
+from mimtheory.losses import loss
+
+ZERO = Fraction(0)
+# link, loss, centre, noise, radius asked of route 1 and of route 2
+PAIRS = [
+    ("h4", "l1", ZERO, ZERO, 1e-30, 1e-9),
+    ("h4", "huber(1)", Fraction(1, 5), ZERO, 1e-20, 1e-9),
+    ("h4", "logcosh", ZERO, ZERO, 1e-11, 1e-3),
+    ("h4", "huber(1)", ZERO, Fraction(1, 2), 1e-10, 1e-4),
+    ("h4", "logcosh", ZERO, Fraction(1, 2), 1e-6, 1e-2),
+    ("h4+h4", "squared", Fraction(1, 3), Fraction(1, 2), 1e-30, 1e-30),
+    ("h4+h4", "huber(1)", ZERO, ZERO, 1e-4, 1e-2),
+    ("z1*z2", "l1", ZERO, ZERO, 1e-4, 1e-3),
+    ("skewed", "quantile(0.3)", ZERO, ZERO, 1e-3, 3e-2),
+    ("mixed", "pseudo_huber(1)", Fraction(1, 8), ZERO, 1e-9, 2e-2),
+    ("mixed", "l1", ZERO, Fraction(1, 2), 1e-8, 2e-2),
+    ("z1*z2 + He2(z3)/2", "huber(1)", ZERO, ZERO, 2e-2, 5e-2),
+    ("z1*z2 + He2(z3)/2", "logcosh", ZERO, ZERO, 1e-2, 2e-1),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "centre", "noise", "first", "second"), PAIRS)
+def test_both_routes_reach_their_radius_overlap_and_contain_monte_carlo(
+    text: str, name: str, centre: Fraction, noise: Fraction, first: float, second: float
+) -> None:
+    problem = Problem(link(text), loss(name), centre, noise)
+    one, two = enclose(problem, first), enclose(problem, second, route=2)
+    assert one is not None
+    assert two is not None
+    assert one.route != two.route
+    assert one.radius <= first
+    assert two.radius <= 3 * second
+    for a, b in zip([*one.C.entries(), one.mean, *one.first], [*two.C.entries(), two.mean, *two.first], strict=True):
+        assert a.overlaps(b)
+    samples = 200_000
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((samples, problem.link.r))
+    t = problem.loss.dl(float(centre), problem.link(z) + float(noise) * rng.standard_normal(samples))
+    for i in range(problem.link.r):
+        columns = {(i, j): t * (z[:, i] * z[:, j] - (i == j)) for j in range(problem.link.r)}
+        for (_, j), column in columns.items():
+            # 5.5 standard errors, two-sided 4e-8 for each of some 80 comparisons
+            assert abs(float(one.C[i, j].mid()) - column.mean()) <= 5.5 * column.std() / math.sqrt(samples) + first
+        column = t * z[:, i]
+        assert abs(float(one.first[i].mid()) - column.mean()) <= 5.5 * column.std() / math.sqrt(samples) + first
+
+
+def test_symmetric_entries_are_exactly_zero_and_equal() -> None:
+    found = enclose(Problem(link("h4+h4"), loss("huber(1)"), ZERO, ZERO), 1e-2)
+    assert found is not None
+    assert found.C[0, 1] == 0
+    assert found.C[0, 0].mid() == found.C[1, 1].mid()
+    assert found.first == (arb(0), arb(0))
+    assert len(found.symmetries) == 3
+
+
+def test_thirty_digits_of_one_variable() -> None:
+    found = enclose(Problem(link("h2"), loss("l1"), ZERO, ZERO), Fraction(1, 10**30))
+    assert found is not None
+    import mpmath
+
+    with mpmath.workdps(50):
+        exact = str(-4 * mpmath.npdf(1))
+    assert found.C[0, 0].overlaps(arb(exact))
+    assert found.radius < 1e-30
+
+
+def test_what_no_method_covers_is_none_and_what_has_no_time_is_unknown() -> None:
+    large = Problem(link("z1*z2 + z3*z4 + z5**2"), loss("l1"), ZERO, ZERO)
+    assert enclose(large, 1e-2) is None
+    own = Problem(link("z1*z2"), loss("sqrt(1 + u**2) + u**2/9"), ZERO, ZERO)
+    assert enclose(own, 1e-2) is None
+    late = enclose(Problem(link("h4+h4"), loss("huber(1)"), ZERO, ZERO), 1e-2, time.monotonic() - 1)
+    assert late is not None
+    assert late.radius == math.inf

@@ -1,0 +1,56 @@
+from fractions import Fraction
+
+import pytest
+
+import mimtheory
+from mimtheory.link_exponents import exponents, leaps
+from mimtheory.links import ZOO, link
+
+TURN = [[Fraction(3, 5), Fraction(-4, 5)], [Fraction(4, 5), Fraction(3, 5)]]
+REFLECTION = [[Fraction(a, 3) for a in row] for row in ([1, 2, 2], [2, 1, -2], [2, -2, 1])]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("h4", (4,)),
+        ("h4+h4", (4, 4)),
+        ("skewed", (2, 3)),
+        ("octic", (2, 8)),
+        ("staircase3", (1, 1, 1)),
+        ("z1*z2*z3", (3, 3, 3)),
+        ("z1 + h4(z2)*z1 + h3(z3)*z2", (1, 4, 4)),
+        ("z1 + z1*z2*z3", (1, 2, 2)),
+        ("z1**3", (1,)),
+        ("h4(z1 + z2)", (2,)),  # one direction; (z1 + z2)/sqrt 2 makes h4 of a variable of variance 2
+        ("h4(3*z1/5 + 4*z2/5)", (4,)),
+        ("(z1 + z2)*(z1 - z2)*z3 + He2(z3)", (2, 2, 2)),
+    ],
+)
+def test_leaps_that_are_known(text: str, expected: tuple[int, ...]) -> None:
+    assert leaps(link(text)) == expected
+
+
+@pytest.mark.parametrize("text", [*ZOO, "z1 + z1*z2*z3"])
+def test_leaps_do_not_turn_with_the_link_and_begin_with_the_information_exponent(text: str) -> None:
+    g = link(text)
+    assert leaps(g)[0] == g.information_exponent
+    if g.r > 1:
+        assert leaps(g.rotate(TURN if g.r == 2 else REFLECTION)) == leaps(g)
+
+
+def test_h4_plus_h4_is_hard_for_the_squared_loss_and_easy_for_huber() -> None:
+    hard, easy = exponents("h4+h4", "squared"), mimtheory.exponents("h4+h4", "huber(1)")
+    assert hard.information == easy.information == 4
+    assert hard.isotropic_leap == 4
+    assert (hard.generative_at_most, easy.generative_at_most) == (None, 2)
+    assert "C = 0" in str(hard)
+    assert "hard" in str(hard)
+    assert "undecided" in str(hard)
+    assert "full rank" in str(easy)
+    assert "not linear in y" in str(easy)
+
+
+def test_first_moments_show_one() -> None:
+    assert exponents("z1 + h4(z2)", "l1").generative_at_most == 1
+    assert exponents("z1*z2*z3", "l1").generative_at_most is None

@@ -1,0 +1,95 @@
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mimtheory.links import link
+from mimtheory.losses import loss
+from mimtheory.symmetries import constant_T, idle_direction, pattern
+
+ZERO = Fraction(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("h4+h4", "huber(1)"),
+        ("z1*z2", "l1"),
+        ("z1*z2", "quantile(0.3)"),
+        ("z1*z2*z3", "logcosh"),
+        ("r3", "l1"),
+        ("z1**2*z2 - z1*z2**2", "l1"),
+        ("z1**3 + z2**2", "huber(1)"),
+        ("(z1 - z2)**2 + z1 + z2", "l1"),
+    ],
+)
+def test_what_a_pattern_says_holds_for_averages_over_the_orbit(text: str, name: str) -> None:
+    # averages of T over all signed permutations of 400 random points have every symmetry exactly, up to summation
+    g, points = link(text), np.random.default_rng(0).standard_normal((400, link(text).r))
+    orbit = np.concatenate(
+        [
+            points[:, list(order)] * signs
+            for order in itertools.permutations(range(g.r))
+            for signs in itertools.product((1, -1), repeat=g.r)
+        ]
+    )
+    t = loss(name).dl(0.0, g(orbit))
+    second = (orbit * t[:, None]).T @ orbit / len(orbit)
+    C, first = second - t.mean() * np.eye(g.r), orbit.T @ t / len(orbit)
+    found = pattern(g, loss(name), ZERO)
+    values = {(i, j): C[i, j] for i in range(g.r) for j in range(i, g.r)}
+    for i, j in itertools.product(range(g.r), repeat=2):
+        sign, key = found.C[i][j]
+        assert C[i, j] == pytest.approx(sign * values[key], abs=1e-12)
+    for i in range(g.r):
+        sign, k = found.first[i]
+        assert first[i] == pytest.approx(sign * first[k], abs=1e-12)
+    if found.odd:
+        assert t.mean() == pytest.approx(0, abs=1e-12)
+
+
+def test_patterns_that_are_known() -> None:
+    assert pattern(link("z1*z2*z3"), loss("l1"), ZERO).degenerate
+    assert pattern(link("z1 + z1*z2 + z1*z2*z3"), loss("huber(1)"), ZERO).degenerate
+    assert pattern(link("z1**3"), loss("l1"), ZERO).degenerate
+    assert not pattern(link("z1**3"), loss("l1"), Fraction(1)).degenerate
+    assert not pattern(link("z1**3"), loss("quantile(0.3)"), ZERO).degenerate
+    assert not pattern(link("h4+h4"), loss("l1"), ZERO).degenerate
+    assert not pattern(link("z1*z2"), loss("l1"), ZERO).degenerate
+    assert pattern(link("h4+h4"), loss("l1"), ZERO).C[0][1][0] == 0
+    assert pattern(link("h4+h4"), loss("l1"), ZERO).C[0][0] == pattern(link("h4+h4"), loss("l1"), ZERO).C[1][1]
+    assert pattern(link("h4(z1) - h4(z2)"), loss("l1"), ZERO).C[0][0][0] == -1  # exchange turns T into -T
+    assert pattern(link("h4(z1) + 2*h4(z2)"), loss("l1"), ZERO).C[0][0] == (1, (0, 0))
+    sixfold = pattern(link(" + ".join(f"z{k}**2" for k in range(1, 7))), loss("l1"), Fraction(3))
+    assert len({sixfold.C[i][i] for i in range(6)}) == 1
+    assert all(sixfold.C[i][j][0] == 0 for i in range(6) for j in range(6) if i != j)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "centre", "constant"),
+    [
+        ("z1**2*(z1 - 1)**2", "l1", 0, True),
+        ("z1**2*(z1 - 1)**2", "l1", 1, False),
+        ("z1**2*(z1 - 1)**2", "huber(1)", 0, False),
+        ("z1**2 + z2**4", "quantile(0.2)", 0, True),
+        ("z1**2 + z2**4", "l1", -1, True),
+        ("-(z1*z2 - z3)**2*3", "l1", 0, True),
+        ("z1**2 - z2**2", "l1", 0, False),
+        ("(z1 + z2)**2*(z1 - 1)", "l1", 0, False),
+    ],
+)
+def test_constant_T_is_seen_and_true(text: str, name: str, centre: int, constant: bool) -> None:
+    g = link(text)
+    reason = constant_T(g, loss(name), Fraction(centre))
+    t = loss(name).dl(centre, g(np.random.default_rng(0).standard_normal((20_000, g.r))))
+    assert (reason is not None) == constant == (np.ptp(t) == 0)
+
+
+def test_idle_directions() -> None:
+    assert idle_direction(link("(z1 + z2)**2")) == (Fraction(-1), Fraction(1))
+    assert idle_direction(link("h4(z1) + sqrt(2)*z2")) is None
+    v = idle_direction(link("h4(z1 - 2*z2) + (z1 - 2*z2)*z3"))
+    assert v is not None
+    assert v[0] == 2 * v[1] != 0
+    assert v[2] == 0
