@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.experiment import Experiment
-from mimtheory.lemmas.theorem1 import half_of_variance, sample_size, test_error
+from mimtheory.lemmas.theorem1 import half_of_variance, promises, sample_size, test_error
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
 from mimtheory.relations import EPS, Rounded
@@ -43,8 +43,8 @@ def error_and_operations(e: Experiment) -> Rounded:
 
 @lemma.claim(
     "P",
-    r"N \le n \le 2N \Rightarrow \mathbb E (f - g)^2 \le \tfrac12 \mathrm{Var}\, g \text{ within } \kappa d^2"
-    r" \text{ operations}",
+    r"N \le n \le 2N,\ d \ge 3,\ m \le 3n \Rightarrow \mathbb E (f - g)^2 \le \tfrac12 \mathrm{Var}\, g"
+    r" \text{ within } \kappa d^2 \text{ operations}",
     measured=error_and_operations,
     needs=("assumption_ell",),
 )
@@ -69,8 +69,7 @@ def complexity_of_linear_time(population: Population, delta: float) -> Floats:
 
 def _complexity(population: Population, power: int) -> Floats:
     N, d, m = sample_size(population), population.d, population.setting.m
-    enough = N <= population.n <= 2 * N and 2 * math.sqrt(math.log(d)) <= population.T1 and m >= 32 * population.r
-    if not enough:
+    if not (promises(population) and N <= population.n <= 2 * N and d >= 3 and m <= 3 * population.n):
         return np.array([math.inf, math.inf])
     kappa = 2 * N / d * (6 * m * (population.T1 + 2) + 2 * m * m)
     return np.array([half_of_variance(population), kappa * d**power])

@@ -128,7 +128,7 @@ def test_theorem1_and_its_corollary() -> None:
     T1 = enough.steps
     kappa = 2 * 15 * (6 * 32 * (T1 + 2) + 2 * 32**2)
     assert both.stated == pytest.approx([0.5, kappa * 400])
-    operations = T1 * (4 * 301 * 20 * 32 + 5 * 301 * 32) + 2 * 301 * 20 * 32 + 301 * 32 * 34 + 32**3 / 3
+    operations = T1 * (4 * 301 * 20 * 32 + 5 * 301 * 32) + 2 * 301 * 20 * 32 + 301 * 32 * (33 + 4) + 32**3 / 3
     assert both.measured == pytest.approx([float(found.measured[0]), operations])
 
     w, b, a = e.outer.learned.W, e.outer.learned.b, e.outer.learned.a
@@ -139,13 +139,29 @@ def test_theorem1_and_its_corollary() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"n": 299}, {"T1": 3}, {"m": 30}, {"loss": "l1", "link": "z1**3"}],
-    ids=["too few samples", "too few steps", "too few neurons", "C = 0"],
+    [
+        {"n": 299},
+        {"T1": 3},
+        {"m": 30},
+        {"loss": "l1", "link": "z1**3"},
+        {"activation": "quadratic"},
+        {"link": "h2(z1) + h2(z2)/2", "T1": 4, "n": 9000, "m": 64},
+    ],
+    ids=["too few samples", "too few steps", "too few neurons", "C = 0", "polynomial", "too many steps"],
 )
 def test_theorem1_promises_nothing_where_it_asks_for_more(fields: dict[str, object]) -> None:
     base = {"link": "h2", "loss": "squared", "d": 20, "n": 301, "m": 32, "centre": "population"}
     stated = find_claim("Theorem1/learns").stated(Population(Setting.from_dict(base | fields)), DELTA)
     assert math.isinf(float(stated))
+
+
+def test_theorem1_promises_within_the_window_of_steps() -> None:
+    # C = -diag(sqrt 2, sqrt 2/2): (l_1/l_r)^T1 = 2^T1, at most 10 up to T1 = 3
+    base = {"link": "h2(z1) + h2(z2)/2", "loss": "squared", "d": 8, "n": 9000, "m": 64, "centre": "population"}
+    stated = [
+        find_claim("Theorem1/learns").stated(Population(Setting.from_dict(base | {"T1": T})), DELTA) for T in (3, 4)
+    ]
+    assert [math.isfinite(float(value)) for value in stated] == [True, False]
 
 
 def test_the_corollary_promises_nothing_for_many_more_samples_than_needed() -> None:

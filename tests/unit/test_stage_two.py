@@ -152,7 +152,7 @@ def test_the_second_sample_is_independent_of_the_first() -> None:
 def test_operations_are_counted_as_the_theory_counts_them() -> None:
     counted = cost_of(dataclasses.replace(BASE, T1=3), 10)
     assert counted.stage_one == 3 * (4 * 2000 * 20 * 32 + 5 * 2000 * 32)
-    assert counted.stage_two == pytest.approx(2 * 2000 * 20 * 32 + 64000 + 2000 * 32 * 33 + 32**3 / 3 + 40 * 64000)
+    assert counted.stage_two == pytest.approx(2 * 2000 * 20 * 32 + 4 * 64000 + 2000 * 32 * 33 + 32**3 / 3 + 40 * 64000)
     assert counted.total == counted.stage_one + counted.stage_two
 
 
