@@ -46,8 +46,8 @@ class Rounded:
 
     def resolved(self, sizes: "Floats | None" = None) -> Bools:
         """Which entries (or rows of these sizes) a comparison can decide; all, where it can decide none."""
-        sizes = np.abs(self.value) if sizes is None else sizes
-        decided: Bools = sizes > 2 * self.error / _RESOLUTION
+        sizes, errors = (np.abs(self.value), self.errors) if sizes is None else (sizes, np.asarray(self.error))
+        decided: Bools = sizes > 2 * errors / _RESOLUTION
         return decided if decided.any() else ~decided
 
     def __repr__(self) -> str:

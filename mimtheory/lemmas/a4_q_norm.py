@@ -68,8 +68,10 @@ def q_norms(e: Experiment) -> Rounded:
 
 
 def each_q_norm(e: Experiment) -> Rounded:
-    """|Q_j^(t)| of every probe at every step, (T1, k)."""
-    return e.run.Q_norms
+    """|Q_j^(t)| of every probe at every step, where it is more than rounding."""
+    norms = e.run.Q_norms
+    keep = norms.resolved()
+    return Rounded(norms.value[keep], norms.errors[keep])
 
 
 def equal_q_norms(e: Experiment) -> Rounded:
@@ -142,7 +144,7 @@ def _with_q(e: Experiment, size: Callable[[Floats], Floats]) -> Rounded:
     run, s_X = e.run, e.sample.s_X
     scale = np.abs(run.eta[:, None]) * e.setting.a_scale
     sizes = np.array([size(q) for q in run.q_of_probes])
-    value = scale * float(s_X.value) ** 2 * sizes
+    value = (scale * float(s_X.value) ** 2 * sizes)[run.Q_norms.resolved()]
     return Rounded(value, value * 4 * s_X.error / float(s_X.value))
 
 
