@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.population import Population
+from mimtheory.population import Population, memory_limit
 from mimtheory.stage_one import symmetric_start
 
 __all__ = ["LinearisedRun"]
@@ -89,10 +89,16 @@ class LinearisedRun:
 
     def __init__(self, population: Population, rng: np.random.Generator, bins: int = 32) -> None:
         s = population.setting
-        if not population.f_stays_zero:
+        if not s.activation.even:
             raise ValueError(
-                f"beta1 = {s.beta1!r} with activation {s.activation.text}; allowed: beta1 = 1/eta1 and an even "
-                "activation, where the network stays 0 through stage one"
+                f"activation = {s.activation.text!r} is not even; allowed for the run without X: one that is, as 1-cos"
+            )
+        if population.gamma1 != 0:
+            raise ValueError(f"beta1 = {s.beta1!r}; allowed for the run without X: 1/eta1, pure power iteration")
+        needed = 8 * (5 * s.d * s.d + _ROWS * (2 * population.r + 6))
+        if needed > memory_limit():
+            raise ValueError(
+                f"d = {s.d} needs {needed:,} bytes; allowed: at most the {memory_limit():,} of this machine"
             )
         if s.centre == "fitted":
             raise ValueError("centre = 'fitted'; allowed: a number or 'population', as the labels are not kept")

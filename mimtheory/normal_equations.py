@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from mimtheory.generalisation import Network, ProjectedLaw
 from mimtheory.population import Setting
-from mimtheory.stage_two import RIDGES, draw_biases, ridge_solution
+from mimtheory.stage_two import HELD_OUT, RIDGES, draw_biases, ridge_solution
 
 __all__ = ["NormalEquations", "ridge_network", "ridge_weights"]
 
 Floats = NDArray[np.float64]
 
 _ROWS = 1 << 13
-_HELD_OUT = 0.2
 
 
 class NormalEquations:
@@ -77,7 +76,7 @@ def ridge_network(setting: Setting, U: Floats, W: Floats, centre: float, rng: np
         Consumed in the order b, D2.
     """
     b, law = draw_biases(W.shape[0], rng), ProjectedLaw(U, W)
-    cut = math.ceil((1 - _HELD_OUT) * setting.n)
+    cut = math.ceil((1 - HELD_OUT) * setting.n)
     fit = _accumulated(setting, law, b, centre, cut, rng)
     held_out = _accumulated(setting, law, b, centre, setting.n - cut, rng)
     return Network(W, _chosen(fit, held_out), b, centre, setting.activation)
@@ -85,7 +84,7 @@ def ridge_network(setting: Setting, U: Floats, W: Floats, centre: float, rng: np
 
 def ridge_weights(Phi: Floats, y: Floats) -> Floats:
     """The same outer weights (m,) for features (n, m) and labels (n,) that are kept."""
-    cut = math.ceil((1 - _HELD_OUT) * y.size)
+    cut = math.ceil((1 - HELD_OUT) * y.size)
     fit, held_out = NormalEquations(Phi.shape[1]), NormalEquations(Phi.shape[1])
     fit.add(Phi[:cut], y[:cut])
     held_out.add(Phi[cut:], y[cut:])

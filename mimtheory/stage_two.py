@@ -17,6 +17,7 @@ from mimtheory.losses import Loss
 from mimtheory.stage_one import Run
 
 __all__ = [
+    "HELD_OUT",
     "RIDGES",
     "Outer",
     "OuterProblem",
@@ -33,7 +34,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 RIDGES = tuple(10.0**-k for k in range(1, 10))  # relative to the largest eigenvalue of Phi^T Phi/n
-_HELD_OUT = 0.2
+HELD_OUT = 0.2  # of D2, for the choice of the ridge
 _SMOOTHING = (1e-1, 1e-2)  # of a loss with kinks, one after the other, in units of the labels' deviation
 
 
@@ -262,8 +263,12 @@ def _lbfgs(problem: OuterProblem, basis: Floats, features: Floats, start: Floats
         return float(value.mean() + problem.beta2 / 2 * (a @ a)), gradient
 
     options = {"maxiter": 1000, "maxfun": 4000, "ftol": 1e-13, "gtol": 1e-9, "maxcor": 30}
-    found: Floats = minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
-    return found
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    # in these coordinates the objective has curvature near 1: the gradient is the distance to the minimum
+    if not np.abs(found.jac).max() <= 1e-3 * (1 + np.abs(found.x).max()):
+        raise ArithmeticError(f"the convex solver stopped at a gradient of {np.abs(found.jac).max():.2g}")
+    a: Floats = found.x
+    return a
 
 
 def _envelope(loss: Loss, t: Floats, y: Floats, mu: float) -> tuple[Floats, Floats]:
@@ -277,7 +282,7 @@ def _envelope(loss: Loss, t: Floats, y: Floats, mu: float) -> tuple[Floats, Floa
 def choose_ridge(Phi: Floats, y: Floats, loss: Loss, centre: float) -> float:
     """beta2 among 10^-1 ... 10^-9 times the largest eigenvalue of Phi^T Phi/n, by the loss on the last 20 per cent of
     the samples (never on test data)."""
-    cut = max(1, int((1 - _HELD_OUT) * y.size))
+    cut = max(1, int((1 - HELD_OUT) * y.size))
     kept = OuterProblem(Phi[:cut], y[:cut], loss, centre, 0.0)
     top = float(np.linalg.eigvalsh(kept.gram)[-1]) * max(1.0, loss.L2 if math.isfinite(loss.L2) else 1.0)
     if cut == y.size or top == 0:

@@ -31,7 +31,7 @@ def run_jobs(
     Returns
     -------
     bool
-        False if Ctrl-C stopped it; what was running then is finished and kept.
+        False if Ctrl-C stopped it. Then, and where a job fails, what was running is finished and kept.
     """
     pending, waiting = iter(jobs), dict[Future[Result], Job]()
     with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as pool:
@@ -43,10 +43,13 @@ def run_jobs(
                 if not waiting:
                     return True
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    keep(waiting.pop(future), future.result())
-        except KeyboardInterrupt:
+                    result = future.result()
+                    keep(waiting.pop(future), result)
+        except BaseException as problem:
             pool.shutdown(cancel_futures=True)
             for future, job in waiting.items():
-                if not future.cancelled():
+                if not future.cancelled() and future.exception() is None:
                     keep(job, future.result())
-            return False
+            if isinstance(problem, KeyboardInterrupt):
+                return False
+            raise

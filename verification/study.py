@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import resource
 import sys
 import time
 import tomllib
@@ -220,7 +221,7 @@ def judge(study: Study, table: Table, options: Options) -> tuple[Outcome, ...]:
 
 
 def _outcome(criterion: Criterion, value: float | Sequence[float] | None) -> Outcome:
-    if value is None:
+    if value is None or np.size(value) == 0:
         return Outcome(criterion, "skipped", None, "Not measured in this profile: run --profile full.")
     values = np.atleast_1d(np.asarray(value, dtype=float))
     within = (criterion.at_least <= values) & (values <= criterion.at_most)
@@ -278,7 +279,18 @@ def run_study(
     _write_table(table, out)
     _write_figures(study, table, options, out, note)
     seconds = time.perf_counter() - started
-    _write_verdict(study, options, outcomes, out, {"command": command, "seconds": seconds, "core_seconds": spent})
+    _write_verdict(
+        study,
+        options,
+        outcomes,
+        out,
+        {
+            "command": command,
+            "seconds_of_this_call": seconds,
+            "core_seconds": spent,
+            "peak_bytes_of_this_call": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        },
+    )
     return outcomes, True
 
 
@@ -306,7 +318,7 @@ def _write_verdict(
             "name": outcome.criterion.name,
             "states": outcome.criterion.states,
             **{name: limit for name, limit in limits.items() if math.isfinite(limit)},
-            "value": outcome.value,
+            "value": outcome.value if outcome.value is None or math.isfinite(outcome.value) else str(outcome.value),
             "status": outcome.status,
             "advice": outcome.advice,
         }

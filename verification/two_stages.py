@@ -4,6 +4,7 @@ The rows of a study belong to its `measure` function and to this file: a change 
 of what is drawn does not.
 """
 
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,8 @@ __all__ = ["condition", "direct_network", "error_of", "linearised_network", "pre
 
 Floats = NDArray[np.float64]
 
+_LOCK = threading.Lock()  # the working precision of ball arithmetic belongs to the process
+
 
 @lru_cache(maxsize=256)
 def _prepared(text: str) -> Population:
@@ -30,7 +33,8 @@ def _prepared(text: str) -> Population:
 
 def prepared(**fields: Any) -> Population:
     """The Population of a Setting, with its expectations computed; shared by equal settings."""
-    return _prepared(Setting.from_dict(fields).to_json())
+    with _LOCK:
+        return _prepared(Setting.from_dict(fields).to_json())
 
 
 def second_stage(population: Population, U: Floats, W: Floats, rng: np.random.Generator) -> Network:

@@ -12,7 +12,7 @@ from mimtheory.experiment import Experiment
 from mimtheory.linearised import LinearisedRun
 from mimtheory.population import Population, Setting
 
-# eight comparisons of two samples: false alarms below 1e-6 for the file
+# eleven comparisons of two samples: false alarms below 1e-6 for the file
 LEVEL = 1e-7
 DRAWS = 400
 SETTING = Setting(link="h2h2", loss="quantile(0.2)", d=9, n=60, m=4, centre=0.3)
@@ -47,6 +47,27 @@ def test_the_law_is_that_of_explicit_data(n: int) -> None:
     assert min(p_values(dataclasses.replace(SETTING, n=n))) > LEVEL
 
 
+def _perp(S: np.ndarray, U: np.ndarray) -> tuple[float, ...]:
+    """Both ends and the squared norm of the block across U."""
+    basis = np.linalg.svd(U)[2][2:]
+    values = np.linalg.eigvalsh(basis @ S @ basis.T)
+    return float(values[0]), float(values[-1]), float(values @ values)
+
+
+def test_bins_of_a_continuous_preprocessing_are_fine_enough_and_few_are_not() -> None:
+    setting = Setting(link="h2h2", loss="huber(1)", d=20, n=400, m=4, centre=-0.2)
+    draws = 200
+    direct = np.array([_perp(np.asarray(e.S_hat.matrix), e.U) for e in (Experiment(setting, k) for k in range(draws))])
+
+    def least(bins: int) -> float:
+        runs = (LinearisedRun(Population(setting), np.random.default_rng([8, k]), bins) for k in range(draws))
+        without = np.array([_perp(run.S_hat, run.U) for run in runs])
+        return float(min(stats.ks_2samp(a, b).pvalue for a, b in zip(without.T, direct.T, strict=True)))
+
+    assert least(32) > LEVEL
+    assert least(4) < 1e-6
+
+
 def test_the_block_across_the_signal_has_the_trace_of_the_labels() -> None:
     # given the labels tr X^T diag(T) X has mean p sum T_i and variance 2 p sum T_i^2
     setting = dataclasses.replace(SETTING, n=40)
@@ -60,7 +81,7 @@ def test_the_block_across_the_signal_has_the_trace_of_the_labels() -> None:
 
 def test_the_comparison_sees_a_missing_part(monkeypatch: pytest.MonkeyPatch) -> None:
     wishart = linearised_module._wishart
-    # the rows along B counted twice
+    # two samples too many in every bin
     monkeypatch.setattr(linearised_module, "_wishart", lambda nu, p, rng: wishart(nu + 4, p, rng))
     assert min(p_values(dataclasses.replace(SETTING, n=12))) < LEVEL
 
@@ -118,7 +139,12 @@ def test_the_neurons_are_those_of_stage_one_on_the_same_matrix() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "named"),
-    [({"beta1": 0.0}, "beta1 = 0.0"), ({"activation": "asymmetric"}, "asymmetric"), ({"centre": "fitted"}, "fitted")],
+    [
+        ({"beta1": 0.0}, "beta1 = 0.0"),
+        ({"activation": "asymmetric"}, "activation = 'asymmetric'"),
+        ({"centre": "fitted"}, "fitted"),
+        ({"d": 60_000}, "d = 60000 needs"),
+    ],
 )
 def test_what_the_linear_part_does_not_describe_is_refused(fields: dict[str, object], named: str) -> None:
     setting = dataclasses.replace(SETTING, **fields)

@@ -38,8 +38,8 @@ def test_the_engine_without_data_agrees_with_explicit_data() -> None:
         networks = (engine(population, np.random.default_rng(seed)) for seed in range(15))
         return float(np.median([error_of(network, population, U) for network, U in networks]))
 
-    # a median of 15 errors of 25 per cent spread each: five standard deviations of the ratio of two
-    assert 0.6 < median(linearised_network) / median(direct_network) < 1.7
+    # errors scatter by 18 per cent, medians of 15 by 6, their ratio by 8: five standard deviations
+    assert 0.65 < median(linearised_network) / median(direct_network) < 1.5
 
 
 def test_alpha_and_its_curve_are_read_from_rows() -> None:

@@ -51,11 +51,10 @@ def seconds(point: Row) -> float:
 
 
 def first_order(population: Population) -> float:
-    """C of 1 - cos^2 = C d/n: E[T^2 z_k^2]/lambda_k^2 for the eigenvector k with the largest share, by perturbation
-    theory.
+    """C of 1 - cos^2 = C d/n: E[T^2 z_k^2]/lambda_k^2 for the eigenvector with the smallest C. Proof:
+    docs/theory/stage_two.md.
 
-    The eigenvector u_k of S moves across U by |P_perp S_hat u_k|/lambda_k, and E|P_perp S_hat u_k|^2 = (d/n) E[T^2
-    z_k^2].
+    The eigenvector u_k of S moves across U by |P_perp S_hat u_k|/lambda_k, whose mean square is C d/n.
     """
     s, (values, vectors) = population.setting, np.linalg.eigh(population.C)
     Z = qmc.MultivariateNormalQMC(np.zeros(population.r), rng=0).random(1 << 18)

@@ -81,7 +81,8 @@ def thresholds(table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ratio, errors = rows.where(d=d).by_seed("ratio", "error")
         found.append(crossing(ratio, np.median(errors, axis=1), level))
         medians = np.median(resampled(errors, rng), axis=2)
-        resamples.append([crossing(ratio, sample, level) for sample in medians])
+        # a resample that is not reached counts as the largest n/d tried
+        resamples.append([min(crossing(ratio, sample, level), ratio[-1]) for sample in medians])
     return np.array(dimensions, dtype=float), np.array(found), np.array(resamples).T
 
 
@@ -102,15 +103,15 @@ def _cost_exponents(table: Table) -> tuple[float, float, tuple[float, float, flo
     rows = table.where(part="cost")
     d, operations = rows.by_seed("d", "operations")
     time = rows.by_seed("d", "time")[1]
-    size = 40 * d * d
+    size = rows.values("ratio")[0] / 2 * d * d
     of = [float(np.polyfit(np.log(x), np.log(operations[:, 0]), 1)[0]) for x in (size, d)]
     return of[0], of[1], exponent(size, time)
 
 
 def values(table: Table, options: Options) -> Values:
     d, ratio, resamples = thresholds(table)
-    exponents = [slope(d, sample) for sample in resamples if np.isfinite(sample).all()]
-    of_nd, of_d, _ = _cost_exponents(table)
+    exponents = [slope(d, sample) for sample in resamples]
+    of_nd, of_d, of_time = _cost_exponents(table)
     needed = widths(table)
     found: dict[str, float | list[float]] = {
         "exponent": slope(d, ratio),
@@ -121,7 +122,8 @@ def values(table: Table, options: Options) -> Values:
     }
     if options.full:
         found["exponent_interval"] = [float(q) for q in np.quantile(exponents, [0.025, 0.975])]
-        found["T2"] = list(exponent(*table.where(part="cost").by_seed("d", "T2"))[1:])
+        found["T2"] = exponent(*table.where(part="cost").by_seed("d", "T2"))[2]
+        found["time"] = of_time[2]
     return found
 
 
