@@ -1,9 +1,8 @@
 """Lemma B.2: the test error is a Gaussian expectation over (U x, W x), of r + m dimensions whatever d is.
 
 It needs integrals of one and two dimensions only, which are computed. A mean over N independent points estimates it;
-the squares have tails of twice the degree of g, so that a normal interval covers too seldom (for h4+h4 at N = 4096 in
-nine of ten draws where it says 99 of 100), while Chebyshev's bound with E (f - g)^4 <= (|f|_4 + |g|_4)^4 is true at any
-N. The dimension d enters neither.
+the squares have tails of twice the degree of g, so that a normal interval covers too seldom, while Chebyshev's bound
+with E (f - g)^4 <= (|f|_4 + |g|_4)^4 is true at any N. The dimension d enters neither.
 
 Tightness: Chebyshev's bound is loose by 10 and more at delta = 0.01: it answers for tails far heavier than these.
 
