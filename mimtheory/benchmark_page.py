@@ -39,10 +39,9 @@ def markdown(result: Benchmark) -> str:
         lines += [_row(result, timing) for timing in result.timings if timing.case == case]
     if result.exponents:
         slopes = ", ".join(f"{slope:.2f} in {name}" for name, slope in result.exponents.items())
-        lines += [
-            "",
-            f"Time of a gradient grows with the exponents {slopes} (from n = 4000, d = 500, m = 8, over factors of 8).",
-        ]
+        start = next(timing.sizes for timing in result.timings if timing.case.startswith("scaling"))
+        base = ", ".join(f"{name} = {size}" for name, size in start.items())
+        lines += ["", f"Time of a gradient grows with the exponents {slopes} (from {base}, each over a factor of 8)."]
     return "\n".join(lines) + "\n"
 
 

@@ -33,6 +33,7 @@ Call = Callable[[], object]
 # d, n, m of the gradient
 SIZES = ((500, 5000, 8), (500, 5000, 32), (2000, 20000, 8), (2000, 20000, 32), (2000, 20000, 64), (4000, 40000, 16))
 _VECTORS = (1, 2, 4, 8, 16, 32)
+_SWEPT = 40_000_000  # numbers of the memory benchmark, beyond any cache
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def benchmark(
     repeats : int
         Rounds of every race.
     sizes : tuple of (d, n, m)
-        Of the gradient.
+        Of the gradient; the first are also those of the Gaussians and of stage two, and where the exponents start.
     verification : bool
         Whether the quick verification is run too, which takes minutes.
 
@@ -152,15 +153,15 @@ def benchmark(
     watch = _Stopwatch(repeats)
     with threadpool_limits(limits=1), _one_torch_thread():
         kernels.warm()
-        work, bandwidth = _roofline(watch)
+        work, bandwidth = _roofline(watch, min(_SWEPT, max(d * n for d, n, _ in sizes)))
         for d, n, m in sizes:
             _race_gradient(watch, d, n, m)
         _race_threads(watch, *sizes[-2 if len(sizes) > 1 else 0][:2])
         _race_hessian_power(watch, *sizes[min(2, len(sizes) - 1)][:2])
-        _race_gaussians(watch)
+        _race_gaussians(watch, *sizes[0][:2])
         _race_normal_equations(watch, *sizes[0])
         _race_expected_hessian(watch)
-        exponents = _exponents(watch)
+        exponents = _exponents(watch, *sizes[0])
     if verification:
         _time_verification(watch)
     return Benchmark(tuple(watch.timings), work, bandwidth, exponents, _machine())
@@ -195,9 +196,9 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _roofline(watch: _Stopwatch) -> tuple[float, float]:
-    """Additions and multiplications a second, bytes a second."""
-    rounds, X = 2000, np.ones(40_000_000)
+def _roofline(watch: _Stopwatch, size: int) -> tuple[float, float]:
+    """Additions and multiplications a second, bytes a second over so many numbers."""
+    rounds, X = 2000, np.ones(size)
     operations = peak_work(1)
     watch.race("arithmetic", {"registers": lambda: peak_work(rounds)}, {}, operations * rounds)
     work = operations * rounds / watch.last("registers")
@@ -286,8 +287,7 @@ def _power_engines(X: Floats, T: Floats, V: Floats) -> dict[str, Call]:
     }
 
 
-def _race_gaussians(watch: _Stopwatch) -> None:
-    n, d = 400, 2048
+def _race_gaussians(watch: _Stopwatch, d: int, n: int) -> None:
     for name in ("float64", "float32"):
         watch.race(f"gaussians, {name}", _gaussian_engines(n, d, np.dtype(name)), {"n": n, "d": d})
 
@@ -319,9 +319,9 @@ def _race_expected_hessian(watch: _Stopwatch) -> None:
         watch.race(f"expected Hessian of {link}, {loss}", {"mimtheory": call}, {})
 
 
-def _exponents(watch: _Stopwatch) -> dict[str, float]:
-    """Slopes of log time of the gradient in log n, log d and log m, each over a factor of 8."""
-    base, slopes = {"n": 4000, "d": 500, "m": 8}, {}
+def _exponents(watch: _Stopwatch, d: int, n: int, m: int) -> dict[str, float]:
+    """Slopes of log time of the gradient in log n, log d and log m, each from these sizes over a factor of 8."""
+    base, slopes = {"n": n, "d": d, "m": m}, {}
     for name in base:
         times = []
         factors = (1, 2, 4, 8)

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from mimtheory.kernels.compiling import DISABLED, kernel
+from mimtheory.kernels.compiling import DISABLED, inlined
 
 __all__ = [
     "SIN_COS_LIMIT",
@@ -98,7 +98,7 @@ _E = tuple(1 / math.factorial(k) for k in range(2, 15))
 _L = tuple(2 / (2 * k + 1) for k in range(1, 11))
 
 
-@kernel
+@inlined
 def sine_near_0(r: float) -> float:
     """sin r for |r| <= pi/4."""
     v = r * r
@@ -106,7 +106,7 @@ def sine_near_0(r: float) -> float:
     return fma(r * v, s, r)
 
 
-@kernel
+@inlined
 def cosine_near_0(r: float) -> float:
     """cos r for |r| <= pi/4."""
     v = r * r
@@ -114,7 +114,7 @@ def cosine_near_0(r: float) -> float:
     return fma(v * v, c, 1 - 0.5 * v)
 
 
-@kernel
+@inlined
 def sin_cos(x: float) -> tuple[float, float]:
     """(sin x, cos x) for |x| <= SIN_COS_LIMIT; exactly odd and even."""
     shifted = fma(x, _TWO_OVER_PI, _ROUNDER)
@@ -127,7 +127,7 @@ def sin_cos(x: float) -> tuple[float, float]:
     return (-first if quadrant & 2 else first), (-second if (quadrant + 1) & 2 else second)
 
 
-@kernel
+@inlined
 def _exp_minus_1(r: float) -> float:
     """exp r - 1 for |r| <= log(2)/2."""
     p = fma(
@@ -162,7 +162,7 @@ def _exp_minus_1(r: float) -> float:
     return fma(r * r, p, r)
 
 
-@kernel
+@inlined
 def exponential(x: float) -> float:
     """exp x for -700 <= x <= 700; beyond, the value at the end."""
     inside = min(max(x, -700.0), 700.0)
@@ -174,7 +174,7 @@ def exponential(x: float) -> float:
     return fma(power, p, power) if x == x else x
 
 
-@kernel
+@inlined
 def logarithm(x: float) -> float:
     """log x for positive finite normal x, as 2 artanh((m - 1)/(m + 1)) + e log 2 with m from sqrt(1/2) to sqrt 2."""
     bits = bits_of(x)
@@ -202,14 +202,14 @@ def logarithm(x: float) -> float:
     return fma(k, _LOG2[0], fma(k, _LOG2[1], near))
 
 
-@kernel
+@inlined
 def log1p(x: float) -> float:
     """log(1 + x) for 0 <= x <= 1, to a few roundings also near 0."""
     y = 1 + x
     return logarithm(y) - ((y - 1) - x) / y
 
 
-@kernel
+@inlined
 def tanh(x: float) -> float:
     """tanh x = -e/(2 + e) with e = exp(-2|x|) - 1; exactly odd."""
     size = abs(x)

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.kernels.compiling import kernel
+from mimtheory.kernels.compiling import inlined, kernel
 from mimtheory.kernels.elementary import SIN_COS_LIMIT, exponential, log1p, sin_cos, tanh
 
 __all__ = ["activate", "loss_slope"]
@@ -22,7 +22,7 @@ _SQRT_2PI = math.sqrt(2 * math.pi)
 _LOG2 = math.log(2)
 
 
-@kernel
+@inlined
 def _sign(u: float) -> float:
     """-1, 0 or 1; not a number stays one."""
     return math.copysign(1.0, u) if abs(u) > 0 else u
@@ -44,7 +44,7 @@ def loss_slope(code: int, u: float, parameter: float) -> float:
     return 0.5 * _sign(u) + 0.5 - parameter
 
 
-@kernel
+@inlined
 def _u_minus_sin(u: float, sine: float) -> float:
     """u - sin u; the series below 1/2 ends where its terms are below one unit in the last place."""
     v = u * u
@@ -55,13 +55,13 @@ def _u_minus_sin(u: float, sine: float) -> float:
 # (sigma, sigma') of the activations, each without cancellation at u = 0
 
 
-@kernel
+@inlined
 def _one_minus_cos(u: float) -> tuple[float, float]:
     s, c = sin_cos(u / 2)
     return 2 * s * s, 2 * s * c
 
 
-@kernel
+@inlined
 def _asymmetric(u: float) -> tuple[float, float]:
     s, c = sin_cos(u / 2)
     even, sine = 2 * s * s, 2 * s * c
@@ -76,7 +76,7 @@ def _far_sine(code: int, u: float) -> tuple[float, float]:
     return (even, sine) if code == 1 else (even + u - sine, sine + even)
 
 
-@kernel
+@inlined
 def _logcosh(u: float) -> tuple[float, float]:
     t, size = tanh(u), abs(u)
     squared = min(t * t, 0.75)
@@ -87,14 +87,14 @@ def _logcosh(u: float) -> tuple[float, float]:
     return (near if size < 0.8 else far), t
 
 
-@kernel
+@inlined
 def _sqrt(u: float) -> tuple[float, float]:
     # beyond 2^30 the root is |u| to the last place, and u^2 might overflow
     root = math.sqrt(1 + u * u) if abs(u) < SIN_COS_LIMIT else abs(u)
     return u / (1 + root) * u, (u / root if abs(u) < math.inf else _sign(u))
 
 
-@kernel
+@inlined
 def _utanh(u: float) -> tuple[float, float]:
     t = tanh(u)
     return u * t / 2, (t + u * (1 - t * t)) / 2
@@ -106,14 +106,14 @@ def _gelu(u: float) -> tuple[float, float]:
     return u * Phi, Phi + u * math.exp(-u * u / 2) / _SQRT_2PI
 
 
-@kernel
+@inlined
 def _silu(u: float) -> tuple[float, float]:
     e = exponential(-abs(u))
     logistic = (1.0 if u >= 0 else e) / (1 + e)
     return u * logistic, logistic + u * e / ((1 + e) * (1 + e))
 
 
-@kernel
+@inlined
 def _softplus(u: float) -> tuple[float, float]:
     e = exponential(-abs(u))
     logistic = (1.0 if u >= 0 else e) / (1 + e)
