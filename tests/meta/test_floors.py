@@ -35,6 +35,7 @@ FLOORS = [
         "enclosures",
         "rank_bounds",
         "certificate",
+        "parametric_hessian",
         "hessian",
         "link_exponents",
         "population",
