@@ -29,6 +29,7 @@ FLOORS = [
         "dyadic_cells",
         "box_integrals",
         "polar_integrals",
+        "quadratic_integrals",
         "smooth_derivatives",
         "smooth_integrals",
         "symmetries",
