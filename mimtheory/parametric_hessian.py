@@ -16,6 +16,7 @@ import sympy
 
 from mimtheory import links, losses
 from mimtheory.closed_forms import exact_integral
+from mimtheory.expressions import parsed
 from mimtheory.links import MAX_DEGREE, MAX_R, Link
 from mimtheory.losses import Loss
 
@@ -26,7 +27,6 @@ _GREEK = (
     *("lam", "mu", "nu", "rho", "sigma", "tau", "omega"),
 )
 _NAME = re.compile(rf"\b(?:[a-w]|{'|'.join(_GREEK)})\b")
-_MOST_NODES = 300
 
 
 @dataclass(frozen=True)
@@ -195,13 +195,7 @@ def _rational(x: Fraction) -> sympy.Rational:
 def _read(source: Any) -> sympy.Expr:
     """The expression of a text in z1 ... z6 and parameters, parsed and never evaluated; real symbols."""
     text = str(source)
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise ValueError(f"link = {text[:60]!r} cannot be read; allowed: a polynomial with parameters") from None
-    if sum(1 for _ in ast.walk(tree)) > _MOST_NODES:
-        raise ValueError(f"link = {text[:60]!r} is too large; allowed: at most {_MOST_NODES} parts")
-    return sympy.expand(_value(tree.body, text))
+    return sympy.expand(_value(parsed(text, "link", "a polynomial with parameters"), text))
 
 
 def _value(node: ast.expr, text: str) -> sympy.Expr:
