@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mimtheory.links import Link, link
     from mimtheory.losses import Loss, loss
     from mimtheory.measuring import DataReport, Row, check_data, measure
+    from mimtheory.parametric_hessian import SymbolicHessian, symbolic_hessian
     from mimtheory.population import Population, Setting
     from mimtheory.store import rows
     from mimtheory.training import Trained, train
@@ -36,6 +37,7 @@ _HOME = {
     "Population": "population",
     "Row": "measuring",
     "Setting": "population",
+    "SymbolicHessian": "parametric_hessian",
     "Trained": "training",
     "activation": "activations",
     "check_certificate": "certificate",
@@ -49,6 +51,7 @@ _HOME = {
     "measure": "measuring",
     "required_n": "advisor",
     "rows": "store",
+    "symbolic_hessian": "parametric_hessian",
     "train": "training",
 }
 
@@ -65,6 +68,7 @@ __all__ = [
     "Population",
     "Row",
     "Setting",
+    "SymbolicHessian",
     "Trained",
     "__version__",
     "activation",
@@ -79,6 +83,7 @@ __all__ = [
     "measure",
     "required_n",
     "rows",
+    "symbolic_hessian",
     "train",
 ]
 

@@ -17,7 +17,7 @@ from mimtheory.balls import ball_of, midpoint_and_radius, precision
 from mimtheory.links import Link
 from mimtheory.losses import Loss, Piece
 
-__all__ = ["ClosedForm", "closed_form"]
+__all__ = ["ClosedForm", "closed_form", "exact_integral"]
 
 _LARGEST_NORM = 160  # degree up to which isolating the roots of the norm takes milliseconds
 _BITS = 192
@@ -106,7 +106,7 @@ class ClosedForm:
             start, stop = boundaries[indices[0]], boundaries[indices[-1] + 1]
             u = sympy.Rational(self.centre.numerator, self.centre.denominator) - g
             t = sum(sympy.Rational(c.numerator, c.denominator) * u**k for k, c in enumerate(piece.coefficients))
-            total += _exact_integral(sympy.Poly(sympy.expand(t * (z**2 - 1)), z), start, stop)
+            total += exact_integral(sympy.Poly(sympy.expand(t * (z**2 - 1)), z), start, stop)
         return total
 
     def _cells(self) -> list[tuple[flint.arb | None, flint.arb | None, Piece]] | None:
@@ -256,7 +256,8 @@ def _real_roots(p: sympy.Poly) -> list[sympy.Expr]:
     return list(dict.fromkeys(sympy.real_roots(p)))
 
 
-def _exact_integral(p: sympy.Poly, start: sympy.Expr, stop: sympy.Expr) -> sympy.Expr:
+def exact_integral(p: sympy.Poly, start: sympy.Expr, stop: sympy.Expr) -> sympy.Expr:
+    """The integral of p phi from start to stop, which may be infinite, as an expression."""
     a, r = _split(p.all_coeffs()[::-1])
     root = sympy.Poly(r[::-1], p.gen)
 

@@ -23,6 +23,7 @@ from mimtheory.piecewise_lines import PiecewiseLine, interpolant, piecewise_line
 from mimtheory.polar_integrals import polar_integrals
 from mimtheory.polynomial_derivatives import ExactMoments, exact_moments, exact_moments_by_monomials
 from mimtheory.polynomials import Polynomial
+from mimtheory.quadratic_integrals import is_quadratic, quadratic_integrals
 from mimtheory.smooth_derivatives import SmoothDerivative, smooth_derivative
 from mimtheory.smooth_integrals import smooth_integrals
 from mimtheory.symmetries import Pattern, pattern
@@ -107,6 +108,7 @@ def enclose(
         ================================  =============================  ==================================
         polynomial l'                     heat flow, exact               moments of monomials, exact
         r = 1, piecewise line             closed form at cuts            dyadic intervals
+        r >= 3, quadratic g, same T       Fourier integral               as r = 3, 4, or none
         r = 2, piecewise line             dyadic boxes                   polar coordinates, or as r = 3, 4
         r = 3, 4, piecewise line          dyadic boxes                   dyadic boxes in a rotated basis
         r <= 3, smooth or noisy           Gauss-Legendre products        boxes for a near piecewise line
@@ -146,6 +148,8 @@ def _routes(problem: Problem, route: int) -> list[_Route]:
     r = problem.link.r
     line, smooth = piecewise_line(problem.loss), smooth_derivative(problem.loss, problem.noise)
     routes: list[_Route] = []
+    if line is not None and route == 1 and is_quadratic(problem.u):
+        routes.append(("Fourier integral of a quadratic", _fourier(problem, line)))
     if line is not None and not problem.noise and r <= 4:
         if route == 1:
             routes.append(("dyadic boxes", _boxes(problem.u, line, r)))
@@ -176,6 +180,10 @@ def _boxes(u: Polynomial, line: PiecewiseLine, kept: int) -> Callable[[float, fl
 def _polar(u: Polynomial, line: PiecewiseLine) -> Callable[[float, float], Weighted]:
     # the last part of the time is for the route that follows if this one is slow
     return lambda target, deadline: polar_integrals(u, line, target, _part(deadline))
+
+
+def _fourier(problem: Problem, line: PiecewiseLine) -> Callable[[float, float], Weighted]:
+    return lambda target, deadline: quadratic_integrals(problem.u, line, problem.noise, target, deadline)
 
 
 def _part(deadline: float) -> float:

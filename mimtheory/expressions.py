@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import sympy
 
-__all__ = ["canonical_text", "read_expression", "supremum", "vectorised"]
+__all__ = ["canonical_text", "parsed", "read_expression", "supremum", "vectorised"]
 
 Floats = NDArray[np.float64]
 
@@ -35,15 +35,20 @@ def read_expression(text: str, variable: str) -> "sympy.Expr":
     ValueError
         Naming what is not allowed.
     """
+    return _read(parsed(text, "expression", f"a formula in {variable}"), text, variable)
+
+
+def parsed(text: str, argument: str, allowed: str) -> ast.expr:
+    """The syntax tree of a formula that is not too large; ValueError naming `argument` and what is allowed."""
     if len(text) > _LENGTH:
-        raise ValueError(f"expression of {len(text)} characters; allowed: at most {_LENGTH}")
+        raise ValueError(f"{argument} of {len(text)} characters; allowed: at most {_LENGTH}")
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise ValueError(f"expression = {text[:60]!r} cannot be read; allowed: a formula in {variable}") from None
+        raise ValueError(f"{argument} = {text[:60]!r} cannot be read; allowed: {allowed}") from None
     if sum(1 for _ in ast.walk(tree)) > _NODES:
-        raise ValueError(f"expression = {text[:60]!r} is too large; allowed: at most {_NODES} parts")
-    return _read(tree.body, text, variable)
+        raise ValueError(f"{argument} = {text[:60]!r} is too large; allowed: at most {_NODES} parts")
+    return tree.body
 
 
 def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":

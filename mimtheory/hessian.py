@@ -35,6 +35,7 @@ from mimtheory.gaussian_integrals import (
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
 from mimtheory.losses import Loss
+from mimtheory.parametric_hessian import has_parameters
 from mimtheory.polynomial_derivatives import exact_moments
 
 __all__ = [
@@ -233,6 +234,8 @@ def certified_problem(
 
 def problem_of(link: Link | str, loss: Loss | str, centre: float, label_noise: float) -> Problem:
     """The problem, validated."""
+    if not isinstance(link, Link) and link not in links.ZOO and has_parameters(link):
+        raise ValueError(f"link = {str(link)[:60]!r} has parameters; allowed here: numbers (see symbolic_hessian)")
     g, c = links.link(link), checked_centre(centre)
     noisy(g, label_noise)  # refuses a bad noise
     return Problem(g, losses.loss(loss), Fraction(c), Fraction(label_noise))

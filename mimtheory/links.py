@@ -8,7 +8,7 @@ import difflib
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -175,6 +175,48 @@ class Link:
     def to_sympy(self) -> "sympy.Expr":
         """g as a SymPy expression in z1 ... zr."""
         return self.polynomial.to_sympy()
+
+    def _sympy_(self) -> "sympy.Expr":
+        return self.to_sympy()
+
+    def lambdify(self) -> "Callable[..., Any]":
+        """g as a function of r arrays z1, ..., zr."""
+        import sympy
+
+        function: Callable[..., Any] = sympy.lambdify(sympy.symbols(f"z1:{self.r + 1}"), self.to_sympy(), "numpy")
+        return function
+
+    def derivative(self, k: int) -> "Link":
+        """The partial derivative in z_k, k from 1; ValueError where it is constant."""
+        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.r:
+            raise ValueError(f"k = {k!r}; allowed: an integer from 1 to {self.r}")
+        return _from_polynomial(self.polynomial.derivative(k - 1))
+
+    def __add__(self, other: "Link") -> "Link":
+        if not isinstance(other, Link):
+            return NotImplemented
+        r = max(self.r, other.r)
+        return _from_polynomial(self.polynomial.extended(r) + other.polynomial.extended(r))
+
+    def __mul__(self, factor: Any) -> "Link":
+        if isinstance(factor, Link):
+            return NotImplemented
+        return _from_polynomial(self.polynomial * Polynomial.constant(self.r, _rational(factor)))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Link":
+        return self * -1
+
+    def __sub__(self, other: "Link") -> "Link":
+        return self + (-other) if isinstance(other, Link) else NotImplemented
+
+    def pretty(self) -> str:
+        """Mathematics in text for a terminal."""
+        import sympy
+
+        text: str = sympy.pretty(self.to_sympy(), use_unicode=True)
+        return text
 
     def __eq__(self, other: object) -> bool:
         return self.polynomial == other.polynomial if isinstance(other, Link) else NotImplemented

@@ -146,16 +146,15 @@ class Polynomial:
     def heat(self, sign: int) -> "Polynomial":
         """exp(sign Laplacian/2), exactly: along each axis
         z^n -> sum_j sign^j n!/(2^j j! (n - 2j)!) z^(n - 2j). Sign +1 takes Gaussian averages of translates."""
-        result = self
-        for axis in range(self.r):
-            terms: dict[Index, dict[int, fmpq]] = {}
-            for index, surd in result.terms.items():
-                for lowered, factor in _heat_of_power(index[axis], sign):
-                    target = terms.setdefault((*index[:axis], lowered, *index[axis + 1 :]), {})
-                    for s, value in surd.items():
-                        target[s] = target.get(s, fmpq(0)) + value * factor
-            result = Polynomial.from_terms(self.r, terms)
-        return result
+        parts = {}
+        for s, part in self.parts.items():
+            for axis in range(self.r):
+                # exp(sign D^2/2) = sum_j (sign/2)^j D^(2j)/j!, each term from the one before
+                term, j = part, 1
+                while term := term.derivative(axis).derivative(axis) * fmpq(sign, 2 * j):
+                    part, j = part + term, j + 1
+            parts[s] = part
+        return Polynomial(self.r, parts)
 
     def gaussian_mean(self) -> Surd:
         """E of the polynomial at z ~ N(0, I_r)."""
@@ -221,12 +220,6 @@ def _monomial(z: Sequence[Any], index: Index) -> Any:
     for symbol, exponent in zip(z, index, strict=True):
         product = product * symbol**exponent
     return product
-
-
-@lru_cache(maxsize=256)
-def _heat_of_power(n: int, sign: int) -> tuple[tuple[int, fmpq], ...]:
-    f = math.factorial
-    return tuple((n - 2 * j, fmpq(sign**j * f(n), 2**j * f(j) * f(n - 2 * j))) for j in range(n // 2 + 1))
 
 
 def hermite_polynomial(k: int, normalised: bool) -> Polynomial:

@@ -219,3 +219,25 @@ def test_other_types_are_refused(value: object) -> None:
 
 def test_latex_is_offered_to_notebooks() -> None:
     assert link("z1**2/3")._repr_latex_() == r"$\frac{z_{1}^{2}}{3}$"
+
+
+def test_links_add_scale_differentiate_and_become_functions() -> None:
+    g, f = link("h4(z1) + z1*z2"), link("z3**2/3 - z1")
+    Z = np.random.default_rng(0).standard_normal((50, 3))
+    assert np.allclose((g + f)(Z), g(Z[:, :2]) + f(Z), rtol=1e-13, atol=1e-13)
+    assert np.allclose((g - 2 * f * Fraction(1, 7))(Z), g(Z[:, :2]) - 2 * f(Z) / 7, rtol=1e-13, atol=1e-13)
+    assert (-g) + 2 * g == g
+    assert g.derivative(2) == link("z1")
+    assert g.derivative(1).to_sympy().expand() == sympy.diff(g.to_sympy(), sympy.Symbol("z1")).expand()
+    assert np.allclose(g.lambdify()(Z[:, 0], Z[:, 1]), g(Z[:, :2]), rtol=1e-13, atol=1e-13)
+    assert sympy.sympify(g) == g.to_sympy()
+    assert "z\u2081" in g.pretty()
+    for bad in (0, 3, True):
+        with pytest.raises(ValueError, match="k = "):
+            g.derivative(bad)
+    with pytest.raises(ValueError, match="constant"):
+        g - g
+    with pytest.raises(ValueError, match="rational"):
+        g * "a"
+    with pytest.raises(TypeError):
+        g * f
