@@ -206,8 +206,12 @@ def _centre(text: str | None) -> float | str | None:
 def _plan(
     lemmas: list[str], profile: str | None, given: dict[str, Any], trials: int | None, delta: float | None, rng: int
 ) -> "Plan":
-    from mimtheory.population import Setting, check_fits
+    from mimtheory.population import Setting, check_delta, check_fits, check_integer
 
+    if trials is not None:
+        check_integer("trials", trials, 1, "an integer from 1")
+    if delta is not None:
+        check_delta(delta)
     if given and profile is not None:
         raise ValueError(f"profile = {profile!r} cannot be combined with {', '.join(given)}; allowed: one of the two")
     values = _DEFAULTS | given
@@ -219,7 +223,6 @@ def _plan(
     from mimtheory.operators import DENSE_LIMIT
     from mimtheory.plan import Plan, PlanRow, read_plan
 
-    # a zero must reach the validation of the plan, not be taken for "not given"
     trials = 24 if trials is None and given else trials
     delta = 0.01 if delta is None and given else delta
     if not given:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,40 +12,50 @@ from numpy.typing import NDArray
 
 from mimtheory.reporting.drawing import log_ticks
 
-__all__ = ["COLOURS", "DASHES", "INK", "SHAPES", "SOFT", "band", "logarithmic", "new_figure", "numbered", "save"]
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "INK",
+    "SHAPES",
+    "SOFT",
+    "STYLE",
+    "band",
+    "logarithmic",
+    "new_figure",
+    "numbered",
+    "save",
+]
 
 INK, SOFT, GRID = "#1b1d21", "#5a606b", "#dfe1e4"
 COLOURS = ("#0060a8", "#c04a00", "#007a5a", "#9a3d8f", "#8a6a00", "#2b86b8", "#4a4f57", "#a31621")
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
 
-matplotlib.rcParams.update(
-    {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "mimtheory",
-        "font.family": "DejaVu Sans",
-        "font.size": 10,
-        "axes.edgecolor": SOFT,
-        "axes.labelcolor": INK,
-        "axes.titlesize": 10.5,
-        "axes.titlelocation": "left",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": GRID,
-        "grid.linewidth": 0.7,
-        "text.color": INK,
-        "xtick.color": SOFT,
-        "ytick.color": SOFT,
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
-        "legend.frameon": False,
-        "legend.fontsize": 9,
-        "lines.linewidth": 1.6,
-        "lines.markersize": 5,
-    }
-)
+STYLE: dict[Any, object] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mimtheory",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+}
 
 
 def new_figure(columns: int = 1, rows: int = 1, width: float = 5.2, height: float = 3.9) -> tuple[Figure, list[Axes]]:

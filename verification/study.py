@@ -303,10 +303,14 @@ def _write_table(table: Table, out: Path) -> None:
 
 
 def _write_figures(study: Study, table: Table, options: Options, out: Path, note: str) -> None:
-    from verification.drawing import save  # imports matplotlib, which a refused run does without
+    # matplotlib is what a refused run does without
+    import matplotlib
 
-    for name, figure in study.draw(table, options).items():
-        save(figure, out / name, note)
+    from verification.drawing import STYLE, save
+
+    with matplotlib.rc_context(STYLE):
+        for name, figure in study.draw(table, options).items():
+            save(figure, out / name, note)
 
 
 def _write_verdict(

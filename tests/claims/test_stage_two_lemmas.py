@@ -54,6 +54,19 @@ def test_b1(e: Experiment) -> None:
     assert linear.stated == pytest.approx((1 - eta2 * beta2) ** times * (values[0] - L(best) + left), rel=1e-9)
 
 
+def test_b1_says_what_a_rough_solver_left_over() -> None:
+    e = Experiment(SETTING, 6)
+    problem = e.outer.reference
+    rough = 0.8 * e.outer.minimiser
+    e.outer.__dict__["minimiser"] = rough
+    left = np.square(problem.gradient(rough)).sum() / (2 * problem.beta2)
+    times = np.array([1, 2, 4, 8, 16, 32, 64])
+    start = problem.value(np.zeros(10)) - problem.value(rough)
+    stated = (1 - problem.beta2 / problem.smoothness) ** times * (start + left)
+    assert relation(e, "B.1/linear_rate").stated == pytest.approx(stated, rel=1e-9)
+    assert left > 0.01 * start
+
+
 def test_b2(e: Experiment) -> None:
     found = relation(e, "B.2/interval")
     fourth = 60 * (1 + 0.7**4) + 6 * 4 * 0.49  # E(z^2 - 1)^4 = 60, E(z^2 - 1)^2 = 2

@@ -34,6 +34,16 @@ def test_the_projected_law_has_the_covariance_of_explicit_inputs() -> None:
     assert (np.abs(found - expected) < 6 * deviation).all()
 
 
+def test_neurons_that_nearly_agree_keep_their_covariance_and_equal_ones_share_their_gaussians() -> None:
+    rng = np.random.default_rng(2)
+    U, W = np.linalg.qr(rng.standard_normal((9, 2)))[0].T, rng.standard_normal((3, 9))
+    near = np.concatenate((W, W + 1e-3 * rng.standard_normal((3, 9))))
+    law = ProjectedLaw(U, near)
+    covariance = law.inside @ law.inside.T + law._factor.T @ law._factor
+    assert covariance == pytest.approx(near @ near.T, abs=1e-13 * 30)
+    assert ProjectedLaw(U, np.concatenate((W, -W[::-1])))._factor.shape == (3, 6)
+
+
 def test_more_neurons_than_dimensions_have_a_law_as_well() -> None:
     rng = np.random.default_rng(3)
     U, W = np.linalg.qr(rng.standard_normal((4, 2)))[0].T, rng.standard_normal((9, 4))
