@@ -5,6 +5,7 @@ with the smallest and the largest value. One thread is timed by the processor ti
 """
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -175,10 +176,17 @@ def _machine() -> dict[str, str]:
     return {
         "processor": model,
         "vector registers": f"{WIDTH} bits",
+        "load": _load(),
         "platform": platform.platform(terse=True),
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
     }
+
+
+def _load() -> str:
+    """How busy the machine was: runnable processes in the last minute, and processors."""
+    runnable = f"{os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else "unknown"
+    return f"{runnable} runnable processes on {os.cpu_count()} processors"
 
 
 @contextmanager
