@@ -28,6 +28,8 @@ app = typer.Typer(
 _DEFAULTS: dict[str, Any] = {"link": "h4+h4", "loss": "huber(1)", "d": 100}
 _SAMPLES_PER_DIMENSION = 40
 
+Module = Annotated[str | None, typer.Option(help="A module of your own whose lemmas stand beside the paper's.")]
+
 
 def main() -> None:
     """Entry point of `mimtheory`."""
@@ -54,21 +56,26 @@ def _fail(message: str) -> None:
 
 
 @app.command("list")
-def list_lemmas() -> None:
+def list_lemmas(module: Module = None) -> None:
     """List every lemma with its claims, levels and controls."""
+    from mimtheory.lemmas import load_installed
     from mimtheory.terminal import print_registry
 
+    load_installed()
+    _load(module)
     print_registry()
 
 
 @app.command()
 def explain(
     label: Annotated[str, typer.Argument(help="A lemma, a claim or an assumption, such as A.2 or A.2/perp_block.")],
+    module: Module = None,
 ) -> None:
     """Print a statement in words: claims, levels, controls, provenance and where the proof is."""
     from mimtheory.lemmas import find_claim, find_lemma
     from mimtheory.terminal import print_assumption, print_claim, print_lemma
 
+    _load(module)
     if label.startswith(("ass", "def")):
         print_assumption(label)
     elif "/" in label:
@@ -98,6 +105,7 @@ def verify(
     delta: Annotated[float | None, typer.Option(help="Failure probability of the claims at levels G and P.")] = None,
     trials: Annotated[int | None, typer.Option(help="Draws for each row.")] = None,
     rng: Annotated[int, typer.Option(help="Seed.")] = 0,
+    module: Module = None,
     out: Annotated[Path, typer.Option(help="Folder of the rows and the report; an earlier run there resumes.")] = Path(
         "mimtheory-out"
     ),
@@ -115,7 +123,7 @@ def verify(
     own |= {"activation": activation, "m": m, "T1": T1, "eps0": eps0}
     own |= {"eta1": eta1, "beta1": beta1, "eta_last": eta_last, "a_scale": a_scale}
     given = {name: value for name, value in own.items() if value is not None}
-    plan = _plan(list(lemmas or []), profile, given, trials, delta, rng)
+    plan = _plan(list(lemmas or []), profile, given, trials, delta, rng, module)
     from mimtheory.terminal import print_plan
 
     if dry_run:
@@ -203,8 +211,23 @@ def _centre(text: str | None) -> float | str | None:
         raise ValueError(f"centre = {text!r}; allowed: a finite number, 'population' or 'fitted'") from None
 
 
+def _load(module: str | None) -> list[str]:
+    """Labels of the lemmas of a module of the user's."""
+    if module is None:
+        return []
+    from mimtheory.lemmas import load_lemmas
+
+    return [lemma.label for lemma in load_lemmas(module)]
+
+
 def _plan(
-    lemmas: list[str], profile: str | None, given: dict[str, Any], trials: int | None, delta: float | None, rng: int
+    lemmas: list[str],
+    profile: str | None,
+    given: dict[str, Any],
+    trials: int | None,
+    delta: float | None,
+    rng: int,
+    module: str | None,
 ) -> "Plan":
     from mimtheory.population import Setting, check_fits
 
@@ -217,16 +240,16 @@ def _plan(
     # what follows takes half a second to import, which a bad setting should not cost
     from mimtheory.lemmas import REGISTRY, find_lemma
     from mimtheory.operators import DENSE_LIMIT
-    from mimtheory.plan import Plan, PlanRow, read_plan
+    from mimtheory.plan import DELTA, TRIALS, Plan, PlanRow, read_plan
 
-    # a zero must reach the validation of the plan, not be taken for "not given"
-    trials = 24 if trials is None and given else trials
-    delta = 0.01 if delta is None and given else delta
+    brought = _load(module)
+    named = [find_lemma(label).label for label in lemmas]
     if not given:
-        return read_plan(profile or "quick").restricted(lemmas).with_overrides(trials=trials, delta=delta, rng=rng)
-    labels = [find_lemma(label).label for label in lemmas] or [lemma.label for lemma in REGISTRY]
-    assert trials is not None
-    assert delta is not None
+        plan = read_plan(profile or "quick").with_lemmas(named or brought).restricted(named)
+        return plan.with_overrides(trials=trials, delta=delta, rng=rng)
+    # a zero must reach the validation of the plan, not be taken for "not given"
+    trials, delta = TRIALS if trials is None else trials, DELTA if delta is None else delta
+    labels = named or [lemma.label for lemma in REGISTRY] + brought
     rows = tuple(PlanRow(label, setting, trials, delta) for label in labels)
     drawn = setting.d <= DENSE_LIMIT and any(find_lemma(label).cost == "run" for label in labels)
     return Plan("custom", rows, rng, portrait=setting if drawn else None)

@@ -9,13 +9,15 @@ from typing import Any
 
 from mimtheory.lemmas import find_lemma
 from mimtheory.population import Setting, check_delta
-from mimtheory.registry import Control
+from mimtheory.registry import Control, Lemma
 from mimtheory.verdicts import Status
 
-__all__ = ["PROFILES", "Plan", "PlanRow", "control_design", "read_plan"]
+__all__ = ["DELTA", "PROFILES", "TRIALS", "Plan", "PlanRow", "control_design", "designed_rows", "read_plan"]
 
 PROFILES = ("quick", "full")
 _CONTROL_TRIALS, _CONTROL_DELTA = 20, 0.01
+TRIALS, DELTA = 24, 0.01  # of a row that does not say
+_DESIGN: Mapping[str, Any] = {"link": "h4+h4", "loss": "huber(1)", "d": 100, "n": 4000}
 _ROW_FIELDS = ("lemma", "trials", "delta", "expect")
 _STATUSES = ("holds", "refuted", "vacuous", "undecided", "skipped", "error")
 
@@ -63,6 +65,13 @@ class Plan:
         if isinstance(self.rng, bool) or not isinstance(self.rng, int) or self.rng < 0:
             raise ValueError(f"rng = {self.rng!r}; allowed: an integer from 0")
 
+    def with_lemmas(self, labels: Sequence[str]) -> "Plan":
+        """These rows, and those of the lemmas among `labels` that have none here: lemmas from outside."""
+        planned = {row.lemma for row in self.rows}
+        brought = [find_lemma(label) for label in dict.fromkeys(labels)]
+        more = [row for lemma in brought if lemma.label not in planned for row in designed_rows(lemma)]
+        return replace(self, rows=(*self.rows, *more))
+
     def restricted(self, lemmas: Sequence[str]) -> "Plan":
         """The rows of these lemmas only (all rows for an empty sequence)."""
         labels = {find_lemma(label).label for label in lemmas}
@@ -106,6 +115,16 @@ def _expected(expect: Mapping[str, Status], lemma: str) -> dict[str, Status]:
         if label == lemma:
             claims |= {name: status} if name else dict.fromkeys(find_lemma(lemma).claims, status)
     return claims
+
+
+def designed_rows(lemma: Lemma) -> tuple[PlanRow, ...]:
+    """The rows of a lemma from outside: those of its designs, or of one default setting if it has none."""
+    rows = []
+    for design in lemma.designs or [_DESIGN]:
+        trials, delta = design.get("trials", TRIALS), design.get("delta", DELTA)
+        settings = _product(design, ("trials", "delta", "expect"))
+        rows += [PlanRow(lemma.label, setting, trials, delta, design.get("expect", {})) for setting in settings]
+    return tuple(rows)
 
 
 def control_design(control: Control) -> tuple[tuple[Setting, ...], int, float]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimtheory.advisor import summary_of_assumption, window
-from mimtheory.lemmas import REGISTRY, find_lemma
+from mimtheory.lemmas import every_lemma, find_lemma
 from mimtheory.plan import Plan
 from mimtheory.population import Population
 from mimtheory.registry import LEVELS, Claim, Lemma
@@ -56,7 +56,7 @@ def _console() -> Console:
 def print_registry() -> None:
     """Every lemma with its claims."""
     console = _console()
-    for lemma in REGISTRY:
+    for lemma in every_lemma():
         console.print(f"[bold]{lemma.label}[/] {lemma.title}  ({lemma.provenance})")
         table = Table(box=None, pad_edge=True)
         for column in ("claim", "level", "what it states", "controls"):

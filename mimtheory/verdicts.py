@@ -61,6 +61,7 @@ PROVENANCE: dict[Provenance, str] = {
     "numbered": "arXiv 2511.15120 has a statement of this number, whose text this project does not have; "
     "this is what the chain of lemmas needs there",
     "ours": "a statement of this project",
+    "own": "a statement from outside this project; it and its proof are its author's",
 }
 
 
@@ -163,12 +164,15 @@ class ClaimVerdict:
 
 @dataclass(frozen=True)
 class LemmaVerdict:
+    """The claims of one lemma; `module` names where it comes from, if from outside this package."""
+
     label: str
     title: str
     provenance: Provenance
     doc: str
     uses: tuple[str, ...]
     claims: tuple[ClaimVerdict, ...]
+    module: str | None = None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ FLOORS = [
         "assumptions",
         "growth",
         "registry",
+        "own_lemmas",
     ],
     [
         *("operators", "sample", "stage_one", "linearised"),
