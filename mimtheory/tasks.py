@@ -196,7 +196,14 @@ def _row(task: Task, experiment: Experiment | None) -> Row:
 
 def _searched(claim: Claim, examples: int) -> Row:
     found = search(claim, examples)
-    return {claim.name: {"ratio": _plain(found.ratio_worst), "examples": found.examples, "found": found.counterexample}}
+    return {
+        claim.name: {
+            "ratio": _plain(found.ratio_worst),
+            "examples": found.examples,
+            "found": found.counterexample,
+            "tightest": found.tightest,
+        }
+    }
 
 
 def _check(lemma: Lemma, name: str, experiment: Experiment, delta: float) -> Row:

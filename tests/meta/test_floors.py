@@ -58,8 +58,8 @@ FLOORS = [
         *("lemmas.theorem1", "lemmas.corollary31", "lemmas"),
     ],
     [
-        *("advisor", "measuring", "portrait", "verdicts", "store", "plan", "search", "tasks", "judging"),
-        *("workers", "harness"),
+        *("advisor", "measuring", "portrait", "verdicts", "store", "plan", "strategies", "search"),
+        *("tasks", "judging", "workers", "harness"),
     ],
     [
         *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots", "reporting.page"),
