@@ -12,7 +12,18 @@ from mimtheory.population import Setting, check_delta
 from mimtheory.registry import Control, Lemma
 from mimtheory.verdicts import Status
 
-__all__ = ["DELTA", "PROFILES", "TRIALS", "Plan", "PlanRow", "control_design", "designed_rows", "read_plan"]
+__all__ = [
+    "DELTA",
+    "PROFILES",
+    "TRIALS",
+    "Plan",
+    "PlanRow",
+    "check_trials",
+    "control_design",
+    "designed_cells",
+    "designed_rows",
+    "read_plan",
+]
 
 PROFILES = ("quick", "full")
 _CONTROL_TRIALS, _CONTROL_DELTA = 20, 0.01
@@ -39,9 +50,7 @@ class PlanRow:
     expect: Mapping[str, Status] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if isinstance(self.trials, bool) or not isinstance(self.trials, int) or not 1 <= self.trials <= 10**6:
-            raise ValueError(f"trials = {self.trials!r}; allowed: an integer from 1 to 10^6")
-        check_delta(self.delta)
+        check_trials(self.trials, self.delta)
         claims = find_lemma(self.lemma).claims
         for name, status in self.expect.items():
             if name not in claims:
@@ -117,14 +126,25 @@ def _expected(expect: Mapping[str, Status], lemma: str) -> dict[str, Status]:
     return claims
 
 
+def check_trials(trials: Any, delta: Any) -> None:
+    """Refuse, with a ValueError, trials that are no number from 1 and a delta outside (0, 1)."""
+    if isinstance(trials, bool) or not isinstance(trials, int) or not 1 <= trials <= 10**6:
+        raise ValueError(f"trials = {trials!r}; allowed: an integer from 1 to 10^6")
+    check_delta(delta)
+
+
+def designed_cells(lemma: Lemma) -> list[tuple[Setting, int, float, Mapping[str, Status]]]:
+    """(setting, trials, delta, expect) of the designs of a lemma from outside, or one default if it has none."""
+    return [
+        (setting, design.get("trials", TRIALS), design.get("delta", DELTA), design.get("expect", {}))
+        for design in lemma.designs or [_DESIGN]
+        for setting in _product(design, ("trials", "delta", "expect"))
+    ]
+
+
 def designed_rows(lemma: Lemma) -> tuple[PlanRow, ...]:
-    """The rows of a lemma from outside: those of its designs, or of one default setting if it has none."""
-    rows = []
-    for design in lemma.designs or [_DESIGN]:
-        trials, delta = design.get("trials", TRIALS), design.get("delta", DELTA)
-        settings = _product(design, ("trials", "delta", "expect"))
-        rows += [PlanRow(lemma.label, setting, trials, delta, design.get("expect", {})) for setting in settings]
-    return tuple(rows)
+    """The rows of a lemma from outside, which is loaded."""
+    return tuple(PlanRow(lemma.label, *cell) for cell in designed_cells(lemma))
 
 
 def control_design(control: Control) -> tuple[tuple[Setting, ...], int, float]:

@@ -58,8 +58,8 @@ FLOORS = [
         *("lemmas.theorem1", "lemmas.corollary31", "lemmas"),
     ],
     [
-        *("advisor", "measuring", "portrait", "verdicts", "store", "plan", "strategies", "search"),
-        *("tasks", "judging", "workers", "harness"),
+        *("advisor", "measuring", "portrait", "environment", "verdicts", "store", "plan", "strategies", "search"),
+        *("tasks", "judging", "workers", "harness", "pytest_plugin", "testing"),
     ],
     [
         *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots", "reporting.page"),
