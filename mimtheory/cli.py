@@ -202,6 +202,27 @@ def check(
     return {"confirmed": 0, "rejected": 1, "undecided": 3}[outcome.status]
 
 
+@app.command()
+def frontier(
+    lemmas: Annotated[list[str] | None, typer.Argument(help="Labels such as A.2; all if none is given.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Measure anew (minutes) and write to this file.")] = None,
+) -> None:
+    """Print how tight every bound is: the largest measured/bound ratio that is known, and where."""
+    from mimtheory import frontier as tightness
+    from mimtheory.terminal import print_frontier
+
+    labels = list(lemmas or [])
+    if write is None:
+        stored = tightness.known()
+        print_frontier([stored[claim.label] for claim in tightness.bounds(labels) if claim.label in stored])
+        return
+    if not write.absolute().parent.is_dir():
+        raise ValueError(f"write = {str(write)!r}; allowed: a file in a folder that exists")
+    entries = tightness.measure(labels, lambda label: print(label, file=sys.stderr))
+    tightness.write(entries, write)
+    print_frontier(entries)
+
+
 def _centre(text: str | None) -> float | str | None:
     if text is None or text in ("population", "fitted"):
         return text

@@ -23,6 +23,7 @@ __all__ = [
     "designed_cells",
     "designed_rows",
     "read_plan",
+    "read_rows",
 ]
 
 PROFILES = ("quick", "full")
@@ -98,9 +99,17 @@ def read_plan(profile: str) -> Plan:
     """The plan of that name from the package's data."""
     if profile not in PROFILES:
         raise ValueError(f"profile = {profile!r} is unknown; allowed: {', '.join(PROFILES)}")
-    raw = tomllib.loads((files("mimtheory") / "plans" / f"{profile}.toml").read_text(encoding="utf-8"))
-    rows = tuple(row for entry in raw["row"] for row in _expand(entry))
-    return Plan(profile, rows, examples=raw["examples"], portrait=Setting.from_dict(raw["portrait"]))
+    raw = _raw(profile)
+    return Plan(profile, read_rows(profile), examples=raw["examples"], portrait=Setting.from_dict(raw["portrait"]))
+
+
+def read_rows(name: str) -> tuple[PlanRow, ...]:
+    """The rows of a file of the package's plans."""
+    return tuple(row for entry in _raw(name)["row"] for row in _expand(entry))
+
+
+def _raw(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("mimtheory") / "plans" / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def _expand(entry: dict[str, Any]) -> list[PlanRow]:

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +23,13 @@ from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
 
 if TYPE_CHECKING:
     from mimtheory.advisor import Exploration, Window
+    from mimtheory.frontier import Tightest
 
 __all__ = [
     "print_assumption",
     "print_claim",
     "print_exploration",
+    "print_frontier",
     "print_lemma",
     "print_plan",
     "print_registry",
@@ -135,6 +137,20 @@ def _window_sentence(window: "Window") -> str:
     end = "no limit" if window.T_max is None else str(window.T_max)
     verdict = "The window is empty" if window.empty else f"Steps from T_min = {window.T_min} to T_max = {end}"
     return f"{verdict}, by the expected rates {rates}."
+
+
+def print_frontier(entries: "Iterable[Tightest]") -> None:
+    """The tightness frontier, one line a bound."""
+    console = _console()
+    table = Table(title="Tightness: the largest measured/bound that is known", title_justify="left")
+    for column in ("claim", "level", "ratio", "link", "loss", "d", "n", "found by"):
+        table.add_column(column, justify="right" if column in ("ratio", "d", "n") else "left")
+    for entry in entries:
+        s = entry.setting
+        how = "search" if entry.seed is not None else f"{1 - entry.delta:.0%} quantile of {entry.trials} draws"
+        row = (entry.claim, entry.level, f"{entry.ratio:.3g}", s["link"], s["loss"], str(s["d"]), str(s["n"]), how)
+        table.add_row(*row)
+    console.print(table)
 
 
 def print_plan(plan: Plan) -> None:

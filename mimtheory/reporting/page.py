@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from mimtheory.population import Setting
 from mimtheory.registry import LEVELS
+from mimtheory.reporting.dependencies import GRADES, drawing, grades
 from mimtheory.reporting.mathml import formula, number
 from mimtheory.reporting.plots import SYMBOLS, comparison, marker, not_drawn, overview
 from mimtheory.reporting.run_plots import run_figures
@@ -81,6 +82,8 @@ def render(report: Report) -> str:
         verdict=_verdict(report),
         sentence=_sentence(report),
         overview=[Markup(panel) for panel in overview(report.claims)],
+        graph=Markup(drawing(report.lemmas)),
+        grades={grade: words for grade, words in GRADES.items() if grade in grades(report.lemmas).values()},
         run_figures=_run_figures(report),
         style=Markup(source.joinpath("page.css").read_text(encoding="utf-8")),
     )

@@ -59,10 +59,11 @@ FLOORS = [
     ],
     [
         *("advisor", "measuring", "portrait", "environment", "verdicts", "store", "plan", "strategies", "search"),
-        *("tasks", "judging", "workers", "harness", "pytest_plugin", "testing"),
+        *("tasks", "judging", "workers", "harness", "frontier", "pytest_plugin", "testing"),
     ],
     [
-        *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots", "reporting.page"),
+        *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots"),
+        *("reporting.dependencies", "reporting.page"),
         *("reporting", "terminal", "benchmarking", "benchmark_page", "cli", "__main__"),
     ],
 ]

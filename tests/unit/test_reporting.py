@@ -303,9 +303,9 @@ def test_numbers_that_are_not_finite_have_signs_a_reader_knows(page: Page) -> No
 
 def test_tables_have_headers_with_a_scope_and_figures_a_text(page: Page) -> None:
     assert all(attributes.get("scope") in ("row", "col") for attributes in page.all("th"))
-    figures = [a for a in page.all("svg") if a.get("class") == "figure"]
+    figures = [a for a in page.all("svg") if "figure" in (a.get("class") or "").split()]
     assert all(a.get("role") == "img" and a.get("aria-label") for a in figures)
-    # both panels of the overview and the claims with trials to draw: identity, perp, broken, weak
+    # both panels of the overview, the graph, and the claims with trials to draw: identity, perp, broken, weak
     assert len(figures) == 6
     assert all(a.get("aria-hidden") == "true" for a in page.all("svg") if a.get("class") == "marker")
 
