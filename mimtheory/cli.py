@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["app", "guarded", "main"]
 
 app = typer.Typer(
-    add_completion=False,
+    name="mimtheory",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Check the theory of learning multi-index models by gradient descent against measured values.",
 )
+
+reports = typer.Typer(no_args_is_help=True, help="Look at reports of earlier runs.")
+app.add_typer(reports, name="report")
 
 _DEFAULTS: dict[str, Any] = {"link": "h4+h4", "loss": "huber(1)", "d": 100}
 _SAMPLES_PER_DIMENSION = 40
@@ -39,7 +41,7 @@ def main() -> None:
 def guarded(application: typer.Typer) -> None:
     """Run a command line and exit: one line and exit code 2 for bad input, never a traceback."""
     try:
-        code = application(standalone_mode=False)
+        code = application(prog_name=application.info.name or None, standalone_mode=False)
     except ValueError as problem:
         _fail(str(problem))
     except Exception as problem:
@@ -53,6 +55,52 @@ def guarded(application: typer.Typer) -> None:
 def _fail(message: str) -> None:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from mimtheory import __version__
+
+        print(f"mimtheory {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Check the theory of learning multi-index models by gradient descent against measured values."""
+
+
+@app.command()
+def doctor() -> int:
+    """Look at versions, threads, BLAS and the cache of compiled kernels, and run a short self-test.
+
+    Exit code 0: all in order. 1: something is not.
+    """
+    from mimtheory.diagnosis import diagnose
+    from mimtheory.terminal import print_observations
+
+    return print_observations(diagnose())
+
+
+@reports.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="The report.json of a run.")],
+    second: Annotated[Path, typer.Argument(help="That of another.")],
+) -> int:
+    """Print what the second report says otherwise than the first.
+
+    Exit code 0: every status is the same. 1: a status differs. 2: bad input.
+    """
+    from mimtheory.comparing import differences, read_report
+    from mimtheory.terminal import print_difference
+
+    found = differences(read_report(first), read_report(second))
+    print_difference(found)
+    return int(bool(found.statuses))
 
 
 @app.command("list")
@@ -213,8 +261,8 @@ def frontier(
 
     labels = list(lemmas or [])
     if write is None:
-        stored = tightness.known()
-        print_frontier([stored[claim.label] for claim in tightness.bounds(labels) if claim.label in stored])
+        labels = [claim.label for claim in tightness.bounds(labels)]
+        print_frontier([entry for label, entry in tightness.known().items() if label in labels])
         return
     if not write.absolute().parent.is_dir():
         raise ValueError(f"write = {str(write)!r}; allowed: a file in a folder that exists")

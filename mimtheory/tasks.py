@@ -25,6 +25,7 @@ from mimtheory.population import Setting, check_fits
 from mimtheory.registry import Claim, Control, Cost, Lemma
 from mimtheory.relations import Relation
 from mimtheory.search import search
+from mimtheory.verdicts import SCHEMA
 
 __all__ = [
     "Row",
@@ -187,6 +188,7 @@ def _row(task: Task, experiment: Experiment | None) -> Row:
             f"lemma {lemma.label} of module {home.module!r} cannot be checked: {fault(problem)}"
         ) from problem
     return task.identity | {
+        "schema": SCHEMA,
         "results": results,
         "seconds": time.perf_counter() - started,
         "version": __version__,

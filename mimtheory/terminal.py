@@ -23,14 +23,18 @@ from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
 
 if TYPE_CHECKING:
     from mimtheory.advisor import Exploration, Window
+    from mimtheory.comparing import Difference
+    from mimtheory.diagnosis import Observation
     from mimtheory.frontier import Tightest
 
 __all__ = [
     "print_assumption",
     "print_claim",
+    "print_difference",
     "print_exploration",
     "print_frontier",
     "print_lemma",
+    "print_observations",
     "print_plan",
     "print_registry",
     "print_report",
@@ -171,6 +175,32 @@ def print_plan(plan: Plan) -> None:
         f"{len(tasks)} rows with controls and searches, about {predicted_total(tasks):.0f} s "
         f"on two cores; the largest draw needs {check_memory(plan) / 2**20:,.0f} MiB."
     )
+
+
+def print_observations(seen: "Iterable[Observation]") -> int:
+    """What `doctor` saw, line by line as it comes; 1 if something is not in order."""
+    console, wrong = _console(), 0
+    for observation in seen:
+        wrong += not observation.fine
+        console.print(Text(f"{'ok  ' if observation.fine else 'BAD '} {observation.name:22} {observation.seen}"))
+    console.print("\nEverything is in order." if not wrong else f"\n{wrong} things are not in order.", style="bold")
+    return int(wrong > 0)
+
+
+def print_difference(found: "Difference") -> None:
+    """What differs between two reports."""
+    console = _console()
+    for title, changes in (("Statuses", found.statuses), ("Tightness", found.ratios), ("Runs", found.surroundings)):
+        if not changes:
+            continue
+        table = Table(title=title, title_justify="left")
+        for column in ("where", "what", "first", "second"):
+            table.add_column(column)
+        for change in changes:
+            table.add_row(*(Text(text or "-") for text in (change.name, change.what, change.before, change.after)))
+        console.print(table)
+    count = len(found.statuses)
+    console.print(f"{count} statuses differ." if count else "Every status is the same.", style="bold")
 
 
 @contextmanager

@@ -59,7 +59,7 @@ FLOORS = [
     ],
     [
         *("advisor", "measuring", "portrait", "environment", "verdicts", "store", "plan", "strategies", "search"),
-        *("tasks", "judging", "workers", "harness", "frontier", "pytest_plugin", "testing"),
+        *("tasks", "judging", "workers", "harness", "frontier", "comparing", "diagnosis", "pytest_plugin", "testing"),
     ],
     [
         *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots"),

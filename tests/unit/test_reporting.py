@@ -306,7 +306,7 @@ def test_tables_have_headers_with_a_scope_and_figures_a_text(page: Page) -> None
     figures = [a for a in page.all("svg") if "figure" in (a.get("class") or "").split()]
     assert all(a.get("role") == "img" and a.get("aria-label") for a in figures)
     # both panels of the overview, the graph, and the claims with trials to draw: identity, perp, broken, weak
-    assert len(figures) == 6
+    assert len(figures) == 7
     assert all(a.get("aria-hidden") == "true" for a in page.all("svg") if a.get("class") == "marker")
 
 
