@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mimtheory.advisor import explore, findings, required_n
     from mimtheory.assumptions import Finding
     from mimtheory.certificate import Certificate, check_certificate
+    from mimtheory.estimator import MultiIndexRegressor
     from mimtheory.experiment import Experiment
     from mimtheory.hessian import ExpectedHessian, expected_hessian
     from mimtheory.lemmas import load_lemmas
@@ -38,6 +39,7 @@ _HOME = {
     "Lemma": "registry",
     "Link": "links",
     "Loss": "losses",
+    "MultiIndexRegressor": "estimator",
     "Population": "population",
     "Rounded": "relations",
     "Row": "measuring",
@@ -75,6 +77,7 @@ __all__ = [
     "Lemma",
     "Link",
     "Loss",
+    "MultiIndexRegressor",
     "Population",
     "Rounded",
     "Row",

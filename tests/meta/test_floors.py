@@ -58,7 +58,18 @@ FLOORS = [
         *("lemmas.theorem1", "lemmas.corollary31", "lemmas"),
     ],
     [
-        *("advisor", "measuring", "portrait", "environment", "verdicts", "store", "plan", "strategies", "search"),
+        *(
+            "advisor",
+            "measuring",
+            "estimator",
+            "portrait",
+            "environment",
+            "verdicts",
+            "store",
+            "plan",
+            "strategies",
+            "search",
+        ),
         *("tasks", "judging", "workers", "harness", "frontier", "comparing", "diagnosis", "pytest_plugin", "testing"),
     ],
     [
