@@ -6,7 +6,7 @@ PROFILE ?= quick
 
 TWINS := $(addprefix tests/unit/test_,kernels.py gaussians.py second_layer.py)
 
-.PHONY: verify figures test test-long twins peers check bench venv clean
+.PHONY: verify figures test test-long twins peers check bench frontier venv clean
 .DELETE_ON_ERROR:
 
 verify: venv
@@ -38,6 +38,9 @@ check: venv
 
 bench: venv
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -W default
+
+frontier: venv
+	$(BIN)/mimtheory frontier --write mimtheory/plans/frontier.json
 
 venv: .venv/.complete
 

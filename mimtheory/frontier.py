@@ -81,8 +81,11 @@ def bounds(labels: Sequence[str] = ()) -> list[Claim]:
 @lru_cache(maxsize=1)
 def known() -> Mapping[str, Tightest]:
     """The stored frontier, by label of the claim."""
-    page = json.loads((files("mimtheory") / "plans" / "frontier.json").read_text(encoding="utf-8"))
-    return {entry["claim"]: Tightest(**entry) for entry in page["bounds"]}
+    return _read((files("mimtheory") / "plans" / "frontier.json").read_text(encoding="utf-8"))
+
+
+def _read(text: str) -> dict[str, Tightest]:
+    return {entry["claim"]: Tightest(**entry) for entry in json.loads(text)["bounds"]}
 
 
 def measure(labels: Sequence[str] = (), progress: Callable[[str], None] = lambda label: None) -> list[Tightest]:
@@ -166,7 +169,11 @@ def measured_again(entry: Tightest) -> Tightest:
 
 
 def write(entries: list[Tightest], path: Path) -> None:
-    """Store a frontier as JSON, one bound a line so that a change of one is seen."""
-    lines = ",\n".join(f"  {json.dumps(asdict(entry))}" for entry in entries)
+    """Store a frontier as JSON, one bound a line so that a change of one is seen; entries of other bounds that the
+    file holds are kept."""
+    merged = _read(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    merged |= {entry.claim: entry for entry in entries}
+    kept = [merged[claim.label] for claim in bounds() if claim.label in merged]
+    lines = ",\n".join(f"  {json.dumps(asdict(entry))}" for entry in kept)
     text = f'{{\n "schema": {SCHEMA},\n "version": "{__version__}",\n "bounds": [\n{lines}\n ]\n}}\n'
     path.write_text(text, encoding="utf-8")

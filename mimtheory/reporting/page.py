@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from mimtheory.frontier import known
 from mimtheory.population import Setting
 from mimtheory.registry import LEVELS
 from mimtheory.reporting.dependencies import GRADES, drawing, grades
@@ -66,6 +67,7 @@ def render(report: Report) -> str:
         "marker": lambda i: Markup(marker(i)),
         "not_drawn": not_drawn,
         "ratio_name": _RATIO,
+        "frontier": known(),
         "p_value": _p_value,
         "other_parameters": _other_parameters,
         "median_of": _median,

@@ -387,6 +387,13 @@ def test_a_parameter_at_its_default_is_not_printed() -> None:
         assert (f"activation = {name}" in render(report(claim("perp", "holds", "G", own)))) == shown
 
 
+def test_the_tightest_known_ratio_stands_beside_what_was_found() -> None:
+    from mimtheory.frontier import known
+
+    drawn = render(report(claim("cross_block", "holds", "G", cell(0, "holds", ratio=0.5))))
+    assert f"<dt>tightest known</dt><dd>{number(known()['A.2/cross_block'].ratio)} (quantile)</dd>" in drawn
+
+
 def test_a_report_without_claims_is_still_a_page() -> None:
     assert "0 of 0 claims hold" in Page(render(report())).words
 
