@@ -83,9 +83,7 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
         examples = len(ratios)
     except NoSuchExample:
         pass
-    return Found(
-        claim.label, examples, max(ratios, default=0.0), _named(tightest), _named(counterexample), len(ratios)
-    )
+    return Found(claim.label, examples, max(ratios, default=0.0), _named(tightest), _named(counterexample), len(ratios))
 
 
 def _named(case: Case | None) -> dict[str, Any] | None:
