@@ -66,7 +66,7 @@ def scaled(claim: Claim, factor: float) -> Claim:
 )
 def test_a_bound_one_percent_too_small_is_found(label: str) -> None:
     claim = find_claim(label)
-    found = search(scaled(claim, 0.99), 300)
+    found = search(scaled(claim, 0.99), 600)
     assert found.counterexample is not None
     assert 1 < found.ratio_worst
     assert claim.check(draw(found.counterexample), 0.5).outcome == "holds"
@@ -78,9 +78,9 @@ def test_the_search_climbs(monkeypatch: pytest.MonkeyPatch) -> None:
         return 1 / (1 + abs(e.population.p - 17) + abs(e.setting.n - 123))
 
     claim = replace(find_claim("A.3/weyl"), measured=near, stated=lambda e: 2.0)
-    climbed = search(claim, 150).ratio_worst
+    climbed = search(claim, 400).ratio_worst
     monkeypatch.setattr("mimtheory.search.target", lambda value: None)
-    assert climbed > search(claim, 150).ratio_worst
+    assert climbed > search(claim, 400).ratio_worst
 
 
 def test_claims_of_high_probability_are_never_searched() -> None:
