@@ -130,7 +130,7 @@ def test_installed_packages_bring_their_lemmas_by_an_entry_point(monkeypatch: py
     write("own_installed", label="T.9")
     monkeypatch.syspath_prepend(str(Path.cwd()))
     assert find_lemma("T.9").label == "T.9"
-    with pytest.raises(ValueError, match=r"lemma = 'T\.8' is unknown; allowed: .*T\.9"):
+    with pytest.raises(ValueError, match=r"lemma = 'T\.8' is unknown; did you mean 'T\.9'\? allowed: .*T\.9"):
         find_lemma("T.8")
 
 

@@ -61,9 +61,7 @@ def scaled(claim: Claim, factor: float) -> Claim:
     return replace(claim, stated=stated)
 
 
-@pytest.mark.parametrize(
-    "label", ["A.1/sum_of_products", "A.2/block_norms", "A.3/weyl", "A.4/max_q", "A.6/two_sided", "A.7/upper"]
-)
+@pytest.mark.parametrize("label", ["A.1/sum_of_products", "A.2/block_norms", "A.3/weyl", "A.7/upper"])
 def test_a_bound_one_percent_too_small_is_found(label: str) -> None:
     claim = find_claim(label)
     found = search(scaled(claim, 0.99), 600)
