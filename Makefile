@@ -6,7 +6,7 @@ PROFILE ?= quick
 
 TWINS := $(addprefix tests/unit/test_,kernels.py gaussians.py second_layer.py)
 
-.PHONY: verify figures test test-long twins peers check bench venv clean
+.PHONY: verify figures test test-long twins peers check bench docs frontier venv clean
 .DELETE_ON_ERROR:
 
 verify: venv
@@ -39,6 +39,12 @@ check: venv
 bench: venv
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -W default
 
+docs: venv
+	$(BIN)/python -m docs.build site
+
+frontier: venv
+	$(BIN)/mimtheory frontier --write mimtheory/plans/frontier.json
+
 venv: .venv/.complete
 
 .venv/.complete: pyproject.toml constraints.txt
@@ -48,4 +54,4 @@ venv: .venv/.complete
 	@touch $@
 
 clean:
-	rm -rf .venv out dist
+	rm -rf .venv out dist site

@@ -11,14 +11,18 @@ if TYPE_CHECKING:
     from mimtheory.advisor import explore, findings, required_n
     from mimtheory.assumptions import Finding
     from mimtheory.certificate import Certificate, check_certificate
+    from mimtheory.estimator import MultiIndexRegressor
     from mimtheory.experiment import Experiment
     from mimtheory.hessian import ExpectedHessian, expected_hessian
+    from mimtheory.lemmas import load_lemmas
     from mimtheory.link_exponents import Exponents, exponents
     from mimtheory.links import Link, link
     from mimtheory.losses import Loss, loss
     from mimtheory.measuring import DataReport, Row, check_data, measure
     from mimtheory.parametric_hessian import SymbolicHessian, symbolic_hessian
     from mimtheory.population import Population, Setting
+    from mimtheory.registry import Lemma
+    from mimtheory.relations import Rounded, at_least, at_most, equals
     from mimtheory.store import rows
     from mimtheory.training import Trained, train
 
@@ -32,21 +36,28 @@ _HOME = {
     "ExpectedHessian": "hessian",
     "Exponents": "link_exponents",
     "Finding": "assumptions",
+    "Lemma": "registry",
     "Link": "links",
     "Loss": "losses",
+    "MultiIndexRegressor": "estimator",
     "Population": "population",
+    "Rounded": "relations",
     "Row": "measuring",
     "Setting": "population",
     "SymbolicHessian": "parametric_hessian",
     "Trained": "training",
     "activation": "activations",
+    "at_least": "relations",
+    "at_most": "relations",
     "check_certificate": "certificate",
     "check_data": "measuring",
+    "equals": "relations",
     "expected_hessian": "hessian",
     "explore": "advisor",
     "exponents": "link_exponents",
     "findings": "advisor",
     "link": "links",
+    "load_lemmas": "lemmas",
     "loss": "losses",
     "measure": "measuring",
     "required_n": "advisor",
@@ -63,22 +74,29 @@ __all__ = [
     "Experiment",
     "Exponents",
     "Finding",
+    "Lemma",
     "Link",
     "Loss",
+    "MultiIndexRegressor",
     "Population",
+    "Rounded",
     "Row",
     "Setting",
     "SymbolicHessian",
     "Trained",
     "__version__",
     "activation",
+    "at_least",
+    "at_most",
     "check_certificate",
     "check_data",
+    "equals",
     "expected_hessian",
     "explore",
     "exponents",
     "findings",
     "link",
+    "load_lemmas",
     "loss",
     "measure",
     "required_n",

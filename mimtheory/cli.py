@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["app", "guarded", "main"]
 
 app = typer.Typer(
-    add_completion=False,
+    name="mimtheory",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Check the theory of learning multi-index models by gradient descent against measured values.",
 )
+
+reports = typer.Typer(no_args_is_help=True, help="Look at reports of earlier runs.")
+app.add_typer(reports, name="report")
 
 _DEFAULTS: dict[str, Any] = {"link": "h4+h4", "loss": "huber(1)", "d": 100}
 _SAMPLES_PER_DIMENSION = 40
+
+Module = Annotated[str | None, typer.Option(help="A module of your own whose lemmas stand beside the paper's.")]
 
 
 def main() -> None:
@@ -37,7 +41,7 @@ def main() -> None:
 def guarded(application: typer.Typer) -> None:
     """Run a command line and exit: one line and exit code 2 for bad input, never a traceback."""
     try:
-        code = application(standalone_mode=False)
+        code = application(prog_name=application.info.name or None, standalone_mode=False)
     except ValueError as problem:
         _fail(str(problem))
     except Exception as problem:
@@ -53,22 +57,73 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from mimtheory import __version__
+
+        print(f"mimtheory {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Check the theory of learning multi-index models by gradient descent against measured values."""
+
+
+@app.command()
+def doctor() -> int:
+    """Look at versions, threads, BLAS and the cache of compiled kernels, and run a short self-test.
+
+    Exit code 0: all in order. 1: something is not.
+    """
+    from mimtheory.diagnosis import diagnose
+    from mimtheory.terminal import print_observations
+
+    return print_observations(diagnose())
+
+
+@reports.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="The report.json of a run.")],
+    second: Annotated[Path, typer.Argument(help="That of another.")],
+) -> int:
+    """Print what the second report says otherwise than the first.
+
+    Exit code 0: every status is the same. 1: a status differs. 2: bad input.
+    """
+    from mimtheory.comparing import differences, read_report
+    from mimtheory.terminal import print_difference
+
+    found = differences(read_report(first), read_report(second))
+    print_difference(found)
+    return int(bool(found.statuses))
+
+
 @app.command("list")
-def list_lemmas() -> None:
+def list_lemmas(module: Module = None) -> None:
     """List every lemma with its claims, levels and controls."""
+    from mimtheory.lemmas import load_installed
     from mimtheory.terminal import print_registry
 
+    load_installed()
+    _load(module)
     print_registry()
 
 
 @app.command()
 def explain(
     label: Annotated[str, typer.Argument(help="A lemma, a claim or an assumption, such as A.2 or A.2/perp_block.")],
+    module: Module = None,
 ) -> None:
     """Print a statement in words: claims, levels, controls, provenance and where the proof is."""
     from mimtheory.lemmas import find_claim, find_lemma
     from mimtheory.terminal import print_assumption, print_claim, print_lemma
 
+    _load(module)
     if label.startswith(("ass", "def")):
         print_assumption(label)
     elif "/" in label:
@@ -98,6 +153,7 @@ def verify(
     delta: Annotated[float | None, typer.Option(help="Failure probability of the claims at levels G and P.")] = None,
     trials: Annotated[int | None, typer.Option(help="Draws for each row.")] = None,
     rng: Annotated[int, typer.Option(help="Seed.")] = 0,
+    module: Module = None,
     out: Annotated[Path, typer.Option(help="Folder of the rows and the report; an earlier run there resumes.")] = Path(
         "mimtheory-out"
     ),
@@ -115,7 +171,7 @@ def verify(
     own |= {"activation": activation, "m": m, "T1": T1, "eps0": eps0}
     own |= {"eta1": eta1, "beta1": beta1, "eta_last": eta_last, "a_scale": a_scale}
     given = {name: value for name, value in own.items() if value is not None}
-    plan = _plan(list(lemmas or []), profile, given, trials, delta, rng)
+    plan = _plan(list(lemmas or []), profile, given, trials, delta, rng, module)
     from mimtheory.terminal import print_plan
 
     if dry_run:
@@ -194,6 +250,27 @@ def check(
     return {"confirmed": 0, "rejected": 1, "undecided": 3}[outcome.status]
 
 
+@app.command()
+def frontier(
+    lemmas: Annotated[list[str] | None, typer.Argument(help="Labels such as A.2; all if none is given.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Measure anew (minutes) and write to this file.")] = None,
+) -> None:
+    """Print how tight every bound is: the largest measured/bound ratio that is known, and where."""
+    from mimtheory import frontier as tightness
+    from mimtheory.terminal import print_frontier
+
+    labels = list(lemmas or [])
+    if write is None:
+        labels = [claim.label for claim in tightness.bounds(labels)]
+        print_frontier([entry for label, entry in tightness.known().items() if label in labels])
+        return
+    if not write.absolute().parent.is_dir():
+        raise ValueError(f"write = {str(write)!r}; allowed: a file in a folder that exists")
+    entries = tightness.measure(labels, lambda label: print(label, file=sys.stderr))
+    tightness.write(entries, write)
+    print_frontier(entries)
+
+
 def _centre(text: str | None) -> float | str | None:
     if text is None or text in ("population", "fitted"):
         return text
@@ -203,8 +280,23 @@ def _centre(text: str | None) -> float | str | None:
         raise ValueError(f"centre = {text!r}; allowed: a finite number, 'population' or 'fitted'") from None
 
 
+def _load(module: str | None) -> list[str]:
+    """Labels of the lemmas of a module of the user's."""
+    if module is None:
+        return []
+    from mimtheory.lemmas import load_lemmas
+
+    return [lemma.label for lemma in load_lemmas(module)]
+
+
 def _plan(
-    lemmas: list[str], profile: str | None, given: dict[str, Any], trials: int | None, delta: float | None, rng: int
+    lemmas: list[str],
+    profile: str | None,
+    given: dict[str, Any],
+    trials: int | None,
+    delta: float | None,
+    rng: int,
+    module: str | None,
 ) -> "Plan":
     from mimtheory.population import Setting, check_delta, check_fits, check_integer
 
@@ -221,15 +313,15 @@ def _plan(
     # what follows takes half a second to import, which a bad setting should not cost
     from mimtheory.lemmas import REGISTRY, find_lemma
     from mimtheory.operators import DENSE_LIMIT
-    from mimtheory.plan import Plan, PlanRow, read_plan
+    from mimtheory.plan import DELTA, TRIALS, Plan, PlanRow, read_plan
 
-    trials = 24 if trials is None and given else trials
-    delta = 0.01 if delta is None and given else delta
+    brought = _load(module)
+    named = [find_lemma(label).label for label in lemmas]
     if not given:
-        return read_plan(profile or "quick").restricted(lemmas).with_overrides(trials=trials, delta=delta, rng=rng)
-    labels = [find_lemma(label).label for label in lemmas] or [lemma.label for lemma in REGISTRY]
-    assert trials is not None
-    assert delta is not None
+        plan = read_plan(profile or "quick").with_lemmas(named or brought).restricted(named)
+        return plan.with_overrides(trials=trials, delta=delta, rng=rng)
+    trials, delta = TRIALS if trials is None else trials, DELTA if delta is None else delta
+    labels = named or [lemma.label for lemma in REGISTRY] + brought
     rows = tuple(PlanRow(label, setting, trials, delta) for label in labels)
     drawn = setting.d <= DENSE_LIMIT and any(find_lemma(label).cost == "run" for label in labels)
     return Plan("custom", rows, rng, portrait=setting if drawn else None)

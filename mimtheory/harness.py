@@ -3,15 +3,12 @@
 A run that was interrupted takes up the rows it finds.
 """
 
-import platform
-import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from mimtheory import __version__
+from mimtheory import __version__, environment
 from mimtheory.judging import judge
 from mimtheory.plan import Plan
 from mimtheory.population import Population, memory_limit
@@ -23,7 +20,7 @@ from mimtheory.workers import run_jobs
 if TYPE_CHECKING:
     from mimtheory.portrait import Portrait
 
-__all__ = ["environment", "run"]
+__all__ = ["run"]
 
 Progress = Callable[[float, float], None]
 
@@ -68,7 +65,7 @@ def run(plan: Plan, store: Store, *, command: str, workers: int = 2, progress: P
         rows_reused=reused,
         lemmas=judge(plan, {task: rows[task] for task in tasks if task in rows}),
         not_run=not_run,
-        environment=environment(),
+        environment=environment.versions(),
         version=__version__,
         code=fingerprint(),
         portrait=_portrait(plan) if not not_run else None,
@@ -107,14 +104,3 @@ def _not_run(tasks: list[Task], rows: dict[Task, Row]) -> Iterable[str]:
             where = f"{s.link.text}, {s.loss.text}, d={s.d}, n={s.n}" if s else ", ".join(task.names)
             missing[f"{task.lemma} {task.kind}: {where}"] = missing.get(f"{task.lemma} {task.kind}: {where}", 0) + 1
     return (f"{label}: {count} rows" for label, count in missing.items())
-
-
-def environment() -> dict[str, str]:
-    """Versions and machine, for the record of a run."""
-    packages = ("numpy", "scipy", "sympy", "numba", "python-flint", "hypothesis")
-    return {
-        "python": sys.version.split()[0],
-        "platform": platform.platform(terse=True),
-        "processor": platform.machine(),
-        **{package: version(package) for package in packages},
-    }

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mimtheory.own_lemmas import home_of
 from mimtheory.plan import Plan, PlanRow, control_design
 from mimtheory.registry import Claim, Control, Lemma
 from mimtheory.relations import Outcome
@@ -43,7 +44,9 @@ def _judge_lemma(lemma: Lemma, plan: Plan, rows: dict[Task, Row], alpha: float) 
     planned = _planned(lemma, plan)
     done = [(task, row) for task, row in rows.items() if task.lemma == lemma.label]
     claims = tuple(_judge_claim(claim, planned, plan.rng, done, alpha) for claim in lemma.claims.values())
-    return LemmaVerdict(lemma.label, lemma.title, lemma.provenance, lemma.doc, lemma.uses, claims)
+    home = home_of(lemma)
+    module = home.module if home else None
+    return LemmaVerdict(lemma.label, lemma.title, lemma.provenance, lemma.doc, lemma.uses, claims, module)
 
 
 def _judge_claim(

@@ -24,7 +24,7 @@ from mimtheory.relations import Relation
 from mimtheory.sample import Sample, fitted_centre
 from mimtheory.stage_one import Run
 
-__all__ = ["DataReport", "Row", "check_data", "measure"]
+__all__ = ["DataReport", "Row", "check_data", "data_experiment", "measure"]
 
 Floats = NDArray[np.float64]
 _LEVEL = 1e-4  # false-alarm rate of each check of X
@@ -207,7 +207,36 @@ def check_data(
     ValueError
         Naming the array, its shape or value, and what is allowed.
     """
-    X, y, W = _checked(X, y, W)
+    e = data_experiment(
+        *_checked(X, y, W),
+        loss=loss,
+        activation=activation,
+        a_scale=a_scale,
+        centre=centre,
+        T1=T1,
+        eta1=eta1,
+        beta1=beta1,
+        r=r,
+    )
+    claims = [claim for lemma in REGISTRY for claim in lemma.claims.values() if not claim.probabilistic]
+    return DataReport(_looks(e.sample.X), tuple(_checked_row(claim, e) for claim in claims))
+
+
+def data_experiment(
+    X: Floats,
+    y: Floats,
+    W: Floats,
+    *,
+    loss: "str | Loss",
+    activation: "str | Activation",
+    a_scale: float = 1.0,
+    centre: "float | str" = "fitted",
+    T1: int,
+    eta1: float | None = None,
+    beta1: float | None = None,
+    r: int | None = None,
+) -> _DataExperiment:
+    """Stage one on given arrays (finite, contiguous doubles), started from W; parameters as for `check_data`."""
     _check_numbers(X.shape[1], a_scale, centre, T1, eta1, beta1, r)
     l, sigma = _loss(loss), _activation(activation)  # noqa: E741 - the theory's symbol
     c = fitted_centre(l, y) if centre == "fitted" else float(centre)
@@ -218,9 +247,7 @@ def check_data(
     population = _DataPopulation(setting, r, float(l.dl(c, y).mean()))
     sample = _DataSample(population, X, y, c)
     a = np.repeat([a_scale, -a_scale], W.shape[0] // 2)
-    e = _DataExperiment(setting, population, sample, _DataRun(sample, a, W))
-    claims = [claim for lemma in REGISTRY for claim in lemma.claims.values() if not claim.probabilistic]
-    return DataReport(_looks(X), tuple(_checked_row(claim, e) for claim in claims))
+    return _DataExperiment(setting, population, sample, _DataRun(sample, a, W))
 
 
 def _loss(given: "str | Loss") -> Loss:

@@ -9,13 +9,27 @@ from typing import Any
 
 from mimtheory.lemmas import find_lemma
 from mimtheory.population import Setting, check_delta
-from mimtheory.registry import Control
+from mimtheory.registry import Control, Lemma
 from mimtheory.verdicts import Status
 
-__all__ = ["PROFILES", "Plan", "PlanRow", "control_design", "read_plan"]
+__all__ = [
+    "DELTA",
+    "PROFILES",
+    "TRIALS",
+    "Plan",
+    "PlanRow",
+    "check_trials",
+    "control_design",
+    "designed_cells",
+    "designed_rows",
+    "read_plan",
+    "read_rows",
+]
 
 PROFILES = ("quick", "full")
 _CONTROL_TRIALS, _CONTROL_DELTA = 20, 0.01
+TRIALS, DELTA = 24, 0.01  # of a row that does not say
+_DESIGN: Mapping[str, Any] = {"link": "h4+h4", "loss": "huber(1)", "d": 100, "n": 4000}
 _ROW_FIELDS = ("lemma", "trials", "delta", "expect")
 _STATUSES = ("holds", "refuted", "vacuous", "undecided", "skipped", "error")
 
@@ -37,9 +51,7 @@ class PlanRow:
     expect: Mapping[str, Status] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if isinstance(self.trials, bool) or not isinstance(self.trials, int) or not 1 <= self.trials <= 10**6:
-            raise ValueError(f"trials = {self.trials!r}; allowed: an integer from 1 to 10^6")
-        check_delta(self.delta)
+        check_trials(self.trials, self.delta)
         claims = find_lemma(self.lemma).claims
         for name, status in self.expect.items():
             if name not in claims:
@@ -63,6 +75,13 @@ class Plan:
         if isinstance(self.rng, bool) or not isinstance(self.rng, int) or self.rng < 0:
             raise ValueError(f"rng = {self.rng!r}; allowed: an integer from 0")
 
+    def with_lemmas(self, labels: Sequence[str]) -> "Plan":
+        """These rows, and those of the lemmas among `labels` that have none here: lemmas from outside."""
+        planned = {row.lemma for row in self.rows}
+        brought = [find_lemma(label) for label in dict.fromkeys(labels)]
+        more = [row for lemma in brought if lemma.label not in planned for row in designed_rows(lemma)]
+        return replace(self, rows=(*self.rows, *more))
+
     def restricted(self, lemmas: Sequence[str]) -> "Plan":
         """The rows of these lemmas only (all rows for an empty sequence)."""
         labels = {find_lemma(label).label for label in lemmas}
@@ -80,9 +99,17 @@ def read_plan(profile: str) -> Plan:
     """The plan of that name from the package's data."""
     if profile not in PROFILES:
         raise ValueError(f"profile = {profile!r} is unknown; allowed: {', '.join(PROFILES)}")
-    raw = tomllib.loads((files("mimtheory") / "plans" / f"{profile}.toml").read_text(encoding="utf-8"))
-    rows = tuple(row for entry in raw["row"] for row in _expand(entry))
-    return Plan(profile, rows, examples=raw["examples"], portrait=Setting.from_dict(raw["portrait"]))
+    raw = _raw(profile)
+    return Plan(profile, read_rows(profile), examples=raw["examples"], portrait=Setting.from_dict(raw["portrait"]))
+
+
+def read_rows(name: str) -> tuple[PlanRow, ...]:
+    """The rows of a file of the package's plans."""
+    return tuple(row for entry in _raw(name)["row"] for row in _expand(entry))
+
+
+def _raw(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("mimtheory") / "plans" / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def _expand(entry: dict[str, Any]) -> list[PlanRow]:
@@ -106,6 +133,27 @@ def _expected(expect: Mapping[str, Status], lemma: str) -> dict[str, Status]:
         if label == lemma:
             claims |= {name: status} if name else dict.fromkeys(find_lemma(lemma).claims, status)
     return claims
+
+
+def check_trials(trials: Any, delta: Any) -> None:
+    """Refuse, with a ValueError, trials that are no number from 1 and a delta outside (0, 1)."""
+    if isinstance(trials, bool) or not isinstance(trials, int) or not 1 <= trials <= 10**6:
+        raise ValueError(f"trials = {trials!r}; allowed: an integer from 1 to 10^6")
+    check_delta(delta)
+
+
+def designed_cells(lemma: Lemma) -> list[tuple[Setting, int, float, Mapping[str, Status]]]:
+    """(setting, trials, delta, expect) of the designs of a lemma from outside, or one default if it has none."""
+    return [
+        (setting, design.get("trials", TRIALS), design.get("delta", DELTA), design.get("expect", {}))
+        for design in lemma.designs or [_DESIGN]
+        for setting in _product(design, ("trials", "delta", "expect"))
+    ]
+
+
+def designed_rows(lemma: Lemma) -> tuple[PlanRow, ...]:
+    """The rows of a lemma from outside, which is loaded."""
+    return tuple(PlanRow(lemma.label, *cell) for cell in designed_cells(lemma))
 
 
 def control_design(control: Control) -> tuple[tuple[Setting, ...], int, float]:

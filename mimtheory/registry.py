@@ -35,7 +35,7 @@ LEVELS: dict[Level, str] = {
     "G": "Given part of the draw, true with probability at least 1 − δ over the rest.",
     "P": "A priori: true with probability at least 1 − δ, known before anything is drawn.",
 }
-Provenance = Literal["title", "numbered", "ours"]
+Provenance = Literal["title", "numbered", "ours", "own"]
 Stated = Callable[..., "Rounded | ArrayLike"]
 
 
@@ -123,9 +123,10 @@ class Lemma:
     ----------
     label, title : str
         Such as "A.2" and its title.
-    provenance : {"title", "numbered", "ours"}
+    provenance : {"title", "numbered", "ours", "own"}
         Whether the paper names the statement, has a statement of this number whose text this project does not
-        have, or has no such statement. Constants and proofs are this project's in all three cases.
+        have, or has no such statement. Constants and proofs are this project's in these three cases. "own" is
+        the statement of a module from outside, and the only one allowed there.
     uses : tuple of str
         Labels of the statements it rests on.
     given : callable
@@ -138,12 +139,13 @@ class Lemma:
 
     label: str
     title: str
-    provenance: Provenance
+    provenance: Provenance = "own"
     uses: tuple[str, ...] = ()
     given: Callable[[Any], Any] = _nothing_given
     cost: Cost = "draw"
     needs: tuple[str, ...] = ()
     claims: dict[str, Claim] = field(default_factory=dict)
+    designs: list[Mapping[str, Any]] = field(default_factory=list)
 
     def claim(
         self,
@@ -168,6 +170,10 @@ class Lemma:
         needs : tuple of str
             Assumption labels without which the claim is vacuous.
         """
+        if level not in LEVELS:
+            raise ValueError(f"level = {level!r} of a claim of {self.label}; allowed: {', '.join(LEVELS)}")
+        if level == "G" and self.given is _nothing_given:
+            raise ValueError(f"level = 'G' of a claim of {self.label}; allowed for a lemma declared with given=")
 
         def register(stated: Stated) -> Claim:
             name = stated.__name__
@@ -194,6 +200,14 @@ class Lemma:
             return control
 
         return register
+
+    def design(self, **fields: Any) -> None:
+        """Name settings on which `verify` checks the lemma where it has no plan of its own.
+
+        Fields of a Setting (link, loss, d, n, ...), of which lists stand for their product; trials and delta; and
+        `expect`, from names of claims to the status that is expected there in place of `holds`.
+        """
+        self.designs.append(MappingProxyType(fields))
 
     @property
     def doc(self) -> str:

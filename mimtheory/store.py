@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mimtheory.verdicts import SCHEMA
+from mimtheory.verdicts import SCHEMA, check_schema
 
 __all__ = ["Store", "content_key", "fingerprint", "print_rows", "rows"]
 
@@ -99,13 +99,15 @@ def rows(folder: "str | Path") -> list[dict[str, Any]]:
     Raises
     ------
     ValueError
-        If the folder holds no rows.
+        If the folder holds no rows, or rows that a later version wrote.
     """
     if not (Path(folder) / "rows.sqlite").is_file():
         raise ValueError(f"folder = {str(folder)!r} has no rows.sqlite; allowed: the --out folder of mimtheory verify")
     store = Store(folder)
     stored = list(store.rows())
     store.close()
+    for row in stored:
+        check_schema(f"a row of {str(folder)!r}", row.get("schema", 1), row["version"])
     flat = [_flat(row, name, result) for row in stored for name, result in row["results"].items()]
     return sorted(flat, key=lambda r: (r["lemma"], r["kind"], str(r["claim"]), str(r["link"]), r["d"] or 0, r["index"]))
 

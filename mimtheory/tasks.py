@@ -17,13 +17,15 @@ from scipy.sparse.linalg import ArpackError
 
 from mimtheory import __version__
 from mimtheory.experiment import Experiment
-from mimtheory.lemmas import REGISTRY, find_lemma
+from mimtheory.lemmas import every_lemma, find_lemma
 from mimtheory.operators import DENSE_LIMIT
+from mimtheory.own_lemmas import fault, home_of
 from mimtheory.plan import Plan, control_design
 from mimtheory.population import Setting, check_fits
 from mimtheory.registry import Claim, Control, Cost, Lemma
 from mimtheory.relations import Relation
 from mimtheory.search import search
+from mimtheory.verdicts import SCHEMA
 
 __all__ = [
     "Row",
@@ -61,7 +63,9 @@ class Task:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {
+        home = home_of(find_lemma(self.lemma))
+        source = {"module": home.module, "module_code": home.code} if home else {}
+        return source | {
             "kind": self.kind,
             "lemma": self.lemma,
             "names": list(self.names),
@@ -116,7 +120,7 @@ def tasks_of(plan: Plan) -> list[Task]:
 def lemmas_of(plan: Plan) -> list[Lemma]:
     """The lemmas of a plan in the order of the registry."""
     planned = {row.lemma for row in plan.rows}
-    return [lemma for lemma in REGISTRY if lemma.label in planned]
+    return [lemma for lemma in every_lemma() if lemma.label in planned]
 
 
 def _control_tasks(lemma: Lemma, rng: int) -> list[Task]:
@@ -171,11 +175,20 @@ def execute(group: tuple[Task, ...]) -> list[Row]:
 def _row(task: Task, experiment: Experiment | None) -> Row:
     started = time.perf_counter()
     lemma = find_lemma(task.lemma)
-    if experiment is None:
-        results = _searched(lemma.claims[task.names[0]], task.index)
-    else:
-        results = {name: _check(lemma, name, experiment, task.delta) for name in task.names}
+    try:
+        if experiment is None:
+            results = _searched(lemma.claims[task.names[0]], task.index)
+        else:
+            results = {name: _check(lemma, name, experiment, task.delta) for name in task.names}
+    except Exception as problem:
+        home = home_of(lemma)
+        if home is None:
+            raise
+        raise ValueError(
+            f"lemma {lemma.label} of module {home.module!r} cannot be checked: {fault(problem)}"
+        ) from problem
     return task.identity | {
+        "schema": SCHEMA,
         "results": results,
         "seconds": time.perf_counter() - started,
         "version": __version__,
@@ -185,7 +198,14 @@ def _row(task: Task, experiment: Experiment | None) -> Row:
 
 def _searched(claim: Claim, examples: int) -> Row:
     found = search(claim, examples)
-    return {claim.name: {"ratio": _plain(found.ratio_worst), "examples": found.examples, "found": found.counterexample}}
+    return {
+        claim.name: {
+            "ratio": _plain(found.ratio_worst),
+            "examples": found.examples,
+            "found": found.counterexample,
+            "tightest": found.tightest,
+        }
+    }
 
 
 def _check(lemma: Lemma, name: str, experiment: Experiment, delta: float) -> Row:
@@ -222,9 +242,10 @@ def _plain(x: float) -> float | str:
 
 def command_of(task: Task) -> str:
     """The command that computes this row (and those before it) again."""
+    home = home_of(find_lemma(task.lemma))
+    words = ["mimtheory", "verify", task.lemma, *(["--module", home.module] if home else [])]
     if task.kind != "trial" or task.setting is None:
-        return f"mimtheory verify {task.lemma} --rng {task.rng}"
-    words = ["mimtheory", "verify", task.lemma]
+        return shlex.join([*words, "--rng", str(task.rng)])
     defaults = Setting(link=task.setting.link, loss=task.setting.loss, d=task.setting.d, n=task.setting.n).to_dict()
     for name, value in task.setting.to_dict().items():
         if name in ("link", "loss", "d", "n") or value != defaults[name]:

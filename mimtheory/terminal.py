@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimtheory.advisor import summary_of_assumption, window
-from mimtheory.lemmas import REGISTRY, find_lemma
+from mimtheory.lemmas import every_lemma, find_lemma
 from mimtheory.plan import Plan
 from mimtheory.population import Population
 from mimtheory.registry import LEVELS, Claim, Lemma
@@ -23,12 +23,18 @@ from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
 
 if TYPE_CHECKING:
     from mimtheory.advisor import Exploration, Window
+    from mimtheory.comparing import Difference
+    from mimtheory.diagnosis import Observation
+    from mimtheory.frontier import Tightest
 
 __all__ = [
     "print_assumption",
     "print_claim",
+    "print_difference",
     "print_exploration",
+    "print_frontier",
     "print_lemma",
+    "print_observations",
     "print_plan",
     "print_registry",
     "print_report",
@@ -56,7 +62,7 @@ def _console() -> Console:
 def print_registry() -> None:
     """Every lemma with its claims."""
     console = _console()
-    for lemma in REGISTRY:
+    for lemma in every_lemma():
         console.print(f"[bold]{lemma.label}[/] {lemma.title}  ({lemma.provenance})")
         table = Table(box=None, pad_edge=True)
         for column in ("claim", "level", "what it states", "controls"):
@@ -137,6 +143,20 @@ def _window_sentence(window: "Window") -> str:
     return f"{verdict}, by the expected rates {rates}."
 
 
+def print_frontier(entries: "Iterable[Tightest]") -> None:
+    """The tightness frontier, one line a bound."""
+    console = _console()
+    table = Table(title="Tightness: the largest measured/bound that is known", title_justify="left")
+    for column in ("claim", "level", "ratio", "link", "loss", "d", "n", "found by"):
+        table.add_column(column, justify="right" if column in ("ratio", "d", "n") else "left")
+    for entry in entries:
+        s = entry.setting
+        how = "search" if entry.seed is not None else f"{1 - entry.delta:.0%} quantile of {entry.trials} draws"
+        row = (entry.claim, entry.level, f"{entry.ratio:.3g}", s["link"], s["loss"], str(s["d"]), str(s["n"]), how)
+        table.add_row(*row)
+    console.print(table)
+
+
 def print_plan(plan: Plan) -> None:
     """The rows of a plan with predicted time and memory; nothing is run."""
     console = _console()
@@ -155,6 +175,32 @@ def print_plan(plan: Plan) -> None:
         f"{len(tasks)} rows with controls and searches, about {predicted_total(tasks):.0f} s "
         f"on two cores; the largest draw needs {check_memory(plan) / 2**20:,.0f} MiB."
     )
+
+
+def print_observations(seen: "Iterable[Observation]") -> int:
+    """What `doctor` saw, line by line as it comes; 1 if something is not in order."""
+    console, wrong = _console(), 0
+    for observation in seen:
+        wrong += not observation.fine
+        console.print(Text(f"{'ok  ' if observation.fine else 'BAD '} {observation.name:22} {observation.seen}"))
+    console.print("\nEverything is in order." if not wrong else f"\n{wrong} things are not in order.", style="bold")
+    return int(wrong > 0)
+
+
+def print_difference(found: "Difference") -> None:
+    """What differs between two reports."""
+    console = _console()
+    for title, changes in (("Statuses", found.statuses), ("Tightness", found.ratios), ("Runs", found.surroundings)):
+        if not changes:
+            continue
+        table = Table(title=title, title_justify="left")
+        for column in ("where", "what", "first", "second"):
+            table.add_column(column)
+        for change in changes:
+            table.add_row(*(Text(text or "-") for text in (change.name, change.what, change.before, change.after)))
+        console.print(table)
+    count = len(found.statuses)
+    console.print(f"{count} statuses differ." if count else "Every status is the same.", style="bold")
 
 
 @contextmanager

@@ -36,6 +36,7 @@ __all__ = [
     "Tally",
     "advice",
     "cell_status",
+    "check_schema",
     "claim_status",
     "detectable_rate",
     "p_value",
@@ -43,7 +44,7 @@ __all__ = [
 
 Status = Literal["holds", "refuted", "vacuous", "undecided", "skipped", "error"]
 
-SCHEMA = 1
+SCHEMA = 2  # of reports and rows; 1 had neither lemmas from outside nor the tightest case of a search
 FALSE_ALARM = 1e-6
 _POWER = 0.95
 
@@ -61,6 +62,7 @@ PROVENANCE: dict[Provenance, str] = {
     "numbered": "arXiv 2511.15120 has a statement of this number, whose text this project does not have; "
     "this is what the chain of lemmas needs there",
     "ours": "a statement of this project",
+    "own": "a statement from outside this project; it and its proof are its author's",
 }
 
 
@@ -163,12 +165,15 @@ class ClaimVerdict:
 
 @dataclass(frozen=True)
 class LemmaVerdict:
+    """The claims of one lemma; `module` names where it comes from, if from outside this package."""
+
     label: str
     title: str
     provenance: Provenance
     doc: str
     uses: tuple[str, ...]
     claims: tuple[ClaimVerdict, ...]
+    module: str | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,15 @@ class Report:
     def to_json(self) -> str:
         """Strict JSON: numbers that are not finite become null."""
         return json.dumps(_finite({"schema": SCHEMA, **dataclasses.asdict(self)}), indent=1, allow_nan=False)
+
+
+def check_schema(what: str, schema: Any, version: Any) -> None:
+    """Refuse what a later version wrote, with a ValueError that names it; what an older one wrote stays readable."""
+    if isinstance(schema, bool) or not isinstance(schema, int) or schema < 1:
+        raise ValueError(f"{what} has schema {schema!r}; allowed: what mimtheory wrote, in schema 1 to {SCHEMA}")
+    if schema > SCHEMA:
+        allowed = f"schema 1 to {SCHEMA}, or that version"
+        raise ValueError(f"{what} was written by mimtheory {version} in schema {schema}; allowed: {allowed}")
 
 
 def _finite(value: Any) -> Any:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mimtheory import __version__
-from mimtheory.harness import environment
+from mimtheory.environment import versions
 from mimtheory.store import Store, content_key, fingerprint
 from mimtheory.workers import run_jobs
 
@@ -334,7 +334,7 @@ def _write_verdict(
         **dataclasses.asdict(options),
         **run,
         "criteria": [plain(outcome) for outcome in outcomes],
-        "environment": environment(),
+        "environment": versions(),
         "python": sys.version.split()[0],
         "version": __version__,
         "code": fingerprint(),

@@ -1,7 +1,8 @@
-"""The statements, one file each; REGISTRY holds them in the paper's order."""
+"""The statements, one file each; REGISTRY holds them in the paper's order. Lemmas from outside stand beside them."""
 
 import difflib
 
+from mimtheory import own_lemmas
 from mimtheory.lemmas.a1_total_perturbation import lemma as a1
 from mimtheory.lemmas.a2_operator_norm import lemma as a2
 from mimtheory.lemmas.a3_spectral_separation import lemma as a3
@@ -19,7 +20,7 @@ from mimtheory.lemmas.corollary31 import lemma as corollary31
 from mimtheory.lemmas.theorem1 import lemma as theorem1
 from mimtheory.registry import Claim, Lemma
 
-__all__ = ["REGISTRY", "find_claim", "find_lemma"]
+__all__ = ["REGISTRY", "every_lemma", "find_claim", "find_lemma", "load_installed", "load_lemmas"]
 
 REGISTRY: tuple[Lemma, ...] = (
     *(a1, a2, a3, a4, a5, a6, a7, a8),
@@ -29,18 +30,46 @@ REGISTRY: tuple[Lemma, ...] = (
 )
 
 
+def load_lemmas(module: str) -> tuple[Lemma, ...]:
+    """Import a module from outside this package, and let its lemmas be found by label.
+
+    Raises
+    ------
+    ValueError
+        In one line, if the module cannot be imported, defines no lemma, or one that is not fit.
+    """
+    return own_lemmas.load(module, REGISTRY)
+
+
+def load_installed() -> None:
+    """Load the lemmas of installed packages, which name their modules in the entry point group `mimtheory.lemmas`."""
+    for module in own_lemmas.installed_modules():
+        load_lemmas(module)
+
+
+def every_lemma() -> tuple[Lemma, ...]:
+    """The lemmas of this package, and those from outside that were loaded."""
+    return (*REGISTRY, *own_lemmas.loaded())
+
+
 def find_lemma(label: str) -> Lemma:
-    """The lemma of that label, such as "A.2".
+    """The lemma of that label, such as "A.2"; installed packages are asked if none that is loaded bears it.
 
     Raises
     ------
     ValueError
         If there is none; the known labels are named.
     """
-    for lemma in REGISTRY:
-        if lemma.label.lower() == label.lower():
-            return lemma
-    raise _unknown("lemma", label, [lemma.label for lemma in REGISTRY])
+    if (lemma := _known(label)) is not None:
+        return lemma
+    load_installed()
+    if (lemma := _known(label)) is not None:
+        return lemma
+    raise _unknown("lemma", label, [lemma.label for lemma in every_lemma()])
+
+
+def _known(label: str) -> Lemma | None:
+    return next((lemma for lemma in every_lemma() if lemma.label.lower() == label.lower()), None)
 
 
 def find_claim(label: str) -> Claim:

@@ -13,8 +13,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from mimtheory.frontier import known
 from mimtheory.population import Setting
 from mimtheory.registry import LEVELS
+from mimtheory.reporting.dependencies import GRADES, drawing, grades
 from mimtheory.reporting.mathml import formula, number
 from mimtheory.reporting.plots import SYMBOLS, comparison, marker, not_drawn, overview
 from mimtheory.reporting.run_plots import run_figures
@@ -65,6 +67,7 @@ def render(report: Report) -> str:
         "marker": lambda i: Markup(marker(i)),
         "not_drawn": not_drawn,
         "ratio_name": _RATIO,
+        "frontier": known(),
         "p_value": _p_value,
         "other_parameters": _other_parameters,
         "median_of": _median,
@@ -81,6 +84,8 @@ def render(report: Report) -> str:
         verdict=_verdict(report),
         sentence=_sentence(report),
         overview=[Markup(panel) for panel in overview(report.claims)],
+        graph=Markup(drawing(report.lemmas)),
+        grades={grade: words for grade, words in GRADES.items() if grade in grades(report.lemmas).values()},
         run_figures=_run_figures(report),
         style=Markup(source.joinpath("page.css").read_text(encoding="utf-8")),
     )

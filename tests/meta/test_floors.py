@@ -43,6 +43,7 @@ FLOORS = [
         "assumptions",
         "growth",
         "registry",
+        "own_lemmas",
     ],
     [
         *("operators", "sample", "stage_one", "linearised"),
@@ -57,11 +58,23 @@ FLOORS = [
         *("lemmas.theorem1", "lemmas.corollary31", "lemmas"),
     ],
     [
-        *("advisor", "measuring", "portrait", "verdicts", "store", "plan", "search", "tasks", "judging"),
-        *("workers", "harness"),
+        *(
+            "advisor",
+            "measuring",
+            "estimator",
+            "portrait",
+            "environment",
+            "verdicts",
+            "store",
+            "plan",
+            "strategies",
+            "search",
+        ),
+        *("tasks", "judging", "workers", "harness", "frontier", "comparing", "diagnosis", "pytest_plugin", "testing"),
     ],
     [
-        *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots", "reporting.page"),
+        *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots"),
+        *("reporting.dependencies", "reporting.page"),
         *("reporting", "terminal", "benchmarking", "benchmark_page", "cli", "__main__"),
     ],
 ]

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import resource
 import signal
 import sqlite3
@@ -65,6 +66,11 @@ BAD = [
     (("explore", "h4+h4", "--delta", "1"), ("delta = 1",)),
     (("explore", "h4+h4", "--d", "1"), ("d = 1", "r = 2")),
     (("explore", "h4+h4", "--activation", "1-sin"), ("1-sin",)),
+    (("verify", "X.1", "--module", "no_such_module"), ("no_such_module", "cannot be imported")),
+    (("explain", "X.1", "--module", "my lemmas.py"), ("my lemmas.py", "the name of a module")),
+    (("frontier", "A.9"), ("A.9", "A.2")),
+    (("frontier", "--write", "/nowhere/frontier.json"), ("/nowhere/frontier.json",)),
+    (("report", "diff", "/nowhere/a.json", "/nowhere/b.json"), ("/nowhere/a.json", "cannot be read")),
 ]
 
 
@@ -242,3 +248,35 @@ def test_certify_says_degenerate_and_undecided() -> None:
     assert "undecided" in late.stdout
     assert mim("certify", "r3", "--time-limit", "0").returncode == 2
     assert mim("check", "no-such-file").returncode == 2
+
+
+def test_version_is_one_line() -> None:
+    run = mim("--version")
+    assert (run.returncode, run.stdout) == (0, f"mimtheory {mimtheory.__version__}\n")
+
+
+def test_a_shell_can_complete_commands() -> None:
+    environment = os.environ | {
+        "_MIMTHEORY_COMPLETE": "complete_bash",
+        "COMP_WORDS": "mimtheory ex",
+        "COMP_CWORD": "1",
+    }
+    run = subprocess.run([sys.executable, "-m", "mimtheory"], capture_output=True, text=True, env=environment)
+    assert run.stdout.split() == ["explain", "explore", "export"]
+    assert "_MIMTHEORY_COMPLETE" in mim("--show-completion", "bash").stdout
+
+
+def test_doctor_finds_this_installation_in_order() -> None:
+    run = mim("doctor")
+    assert run.returncode == 0, run.stdout
+    for word in ("numpy", "BLAS", "kernel cache", "self-test, kernel", "same bits with 2 threads", "in order"):
+        assert word in run.stdout
+    assert "BAD" not in run.stdout
+
+
+def test_frontier_prints_every_bound_and_where() -> None:
+    printed = mim("frontier").stdout
+    for lemma in REGISTRY:
+        for claim in lemma.claims.values():
+            assert (claim.label in printed) == (claim.kind != "equals"), claim.label
+    assert "90% quantile of 40 draws" in printed

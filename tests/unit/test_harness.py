@@ -155,7 +155,7 @@ def test_few_trials_cannot_refute_and_say_so(tmp_path: Path) -> None:
 
 def test_the_report_is_strict_json(finished: Path) -> None:
     text = run(small_plan(), Store(finished), command="test").to_json()
-    assert json.loads(text, parse_constant=lambda name: pytest.fail(name))["schema"] == 1
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(name))["schema"] == 2
 
 
 def test_controls_have_designs_of_their_own() -> None:

@@ -303,10 +303,10 @@ def test_numbers_that_are_not_finite_have_signs_a_reader_knows(page: Page) -> No
 
 def test_tables_have_headers_with_a_scope_and_figures_a_text(page: Page) -> None:
     assert all(attributes.get("scope") in ("row", "col") for attributes in page.all("th"))
-    figures = [a for a in page.all("svg") if a.get("class") == "figure"]
+    figures = [a for a in page.all("svg") if "figure" in (a.get("class") or "").split()]
     assert all(a.get("role") == "img" and a.get("aria-label") for a in figures)
-    # both panels of the overview and the claims with trials to draw: identity, perp, broken, weak
-    assert len(figures) == 6
+    # both panels of the overview, the graph, and the claims with trials to draw: identity, perp, broken, weak
+    assert len(figures) == 7
     assert all(a.get("aria-hidden") == "true" for a in page.all("svg") if a.get("class") == "marker")
 
 
@@ -385,6 +385,13 @@ def test_a_parameter_at_its_default_is_not_printed() -> None:
     for name, shown in (("1-cos", False), ("sqrt", True)):
         own = cell(0, "holds", ratio=0.5, activation=name)
         assert (f"activation = {name}" in render(report(claim("perp", "holds", "G", own)))) == shown
+
+
+def test_the_tightest_known_ratio_stands_beside_what_was_found() -> None:
+    from mimtheory.frontier import known
+
+    drawn = render(report(claim("cross_block", "holds", "G", cell(0, "holds", ratio=0.5))))
+    assert f"<dt>tightest known</dt><dd>{number(known()['A.2/cross_block'].ratio)} (quantile)</dd>" in drawn
 
 
 def test_a_report_without_claims_is_still_a_page() -> None:

@@ -103,6 +103,15 @@ def test_rows_are_flat_with_the_worst_entry(tmp_path: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out)["claim"] == "perp"
 
 
+def test_rows_of_an_older_schema_are_read_and_those_of_a_later_one_refused(tmp_path: Path) -> None:
+    Store(tmp_path).put("a", row(0))  # without a schema: written in schema 1
+    Store(tmp_path).put("b", row(1) | {"schema": 2})
+    assert len(rows(tmp_path)) == 2
+    Store(tmp_path).put("c", row(2) | {"schema": 3, "version": "7.8.9"})
+    with pytest.raises(ValueError, match=r"written by mimtheory 7\.8\.9 in schema 3; allowed: schema 1 to 2"):
+        rows(tmp_path)
+
+
 def test_folders_that_cannot_serve_are_refused_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x")

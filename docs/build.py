@@ -1,0 +1,202 @@
+"""Builds the site: `python -m docs.build FOLDER`. Markdown pages of this folder, one page a lemma, the public names.
+
+Nothing is loaded from elsewhere when the pages are read. Numbers are live: they come from the package's registry and
+its stored frontier, so that a page cannot say otherwise than the code.
+"""
+
+import inspect
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+import mimtheory
+from mimtheory.frontier import Tightest, known
+from mimtheory.lemmas import REGISTRY
+from mimtheory.registry import LEVELS, Claim, Lemma
+from mimtheory.reporting.mathml import formula, number
+from mimtheory.verdicts import PROVENANCE
+
+HERE = Path(__file__).parent
+STYLE = HERE.parent / "mimtheory" / "reporting" / "page.css"
+
+# in the order in which a newcomer reads
+GUIDES = (
+    *("index", "quickstart", "concepts"),
+    *("howto/own_problem", "howto/own_lemma", "howto/test_suite", "howto/reading_a_report", "howto/own_data"),
+    *("comparison", "limits"),
+)
+PROOFS = tuple(f"theory/{path.stem}" for path in sorted((HERE / "theory").glob("*.md")))
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the site: its path without suffix, title and body in HTML."""
+
+    path: str
+    title: str
+    body: str
+
+
+def pages() -> list[Page]:
+    """Every page of the site, in the order of the navigation."""
+    written = [_written(path) for path in (*GUIDES, *PROOFS)]
+    return [*written, *(_lemma_page(lemma) for lemma in REGISTRY), _names_page()]
+
+
+def build(folder: Path) -> None:
+    """Write the site into `folder`, which is made if it is missing."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((HERE / "page.html.j2").read_text(encoding="utf-8"))
+    site = pages()
+    sections = {
+        "Guides": [page for page in site if page.path in GUIDES],
+        "Statements": [page for page in site if page.path.startswith("lemmas/")],
+        "Proofs": [page for page in site if page.path in PROOFS],
+        "Reference": [page for page in site if page.path == "names"],
+    }
+    for page in site:
+        target = folder / f"{page.path}.html"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        root = "../" * page.path.count("/")
+        words = {"page": page, "body": Markup(page.body), "sections": sections, "root": root}
+        target.write_text(template.render(version=mimtheory.__version__, **words), encoding="utf-8")
+    (folder / "style.css").write_text(STYLE.read_text(encoding="utf-8"), encoding="utf-8")
+    shutil.copytree(HERE / "images", folder / "images", dirs_exist_ok=True)
+
+
+# Pages written by hand
+
+
+def _written(path: str) -> Page:
+    text = (HERE / f"{path}.md").read_text(encoding="utf-8")
+    title = text.partition("\n")[0].removeprefix("# ")
+    return Page(path, title, _html(text))
+
+
+def _html(text: str) -> str:
+    """Markdown with $formulas$ as MathML; code keeps its dollars, and links to .md lead to the page made of it."""
+    formulas: list[str] = []
+
+    def keep(found: re.Match[str]) -> str:
+        if found["code"]:
+            return found["code"]
+        latex = found["block"] or found["inline"]
+        drawn = formula(latex)
+        formulas.append(drawn if found["block"] else drawn.replace('display="block"', 'display="inline"'))
+        return f"FORMULA{len(formulas) - 1}X"
+
+    pattern = r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$"
+    marked = re.sub(pattern, keep, text, flags=re.DOTALL)
+    html: str = MarkdownIt("commonmark").enable("table").render(marked)
+    html = re.sub(r'href="(?!https?:)([^"#]*)\.md(#[^"]*)?"', r'href="\1.html\2"', html)
+    html = re.sub(r"<h([23])>(.*?)</h\1>", _heading, html)
+    html = re.sub(
+        r"<table>.*?</table>", lambda t: f'<div class="scroll" tabindex="0">{t[0]}</div>', html, flags=re.DOTALL
+    )
+    html = html.replace("<th>", '<th scope="col">').replace("<pre>", '<pre tabindex="0">')
+    return re.sub(r"FORMULA(\d+)X", lambda found: formulas[int(found[1])], html)
+
+
+def _heading(found: re.Match[str]) -> str:
+    words = re.sub(r"<[^>]+>", "", found[2])
+    anchor = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    return f'<h{found[1]} id="{anchor}">{found[2]}</h{found[1]}>'
+
+
+# Pages made from the code
+
+
+def _lemma_page(lemma: Lemma) -> Page:
+    paragraphs = "".join(f"<p>{escape(' '.join(block.split()))}</p>" for block in lemma.doc.split("\n\n"))
+    proofs = dict.fromkeys(re.findall(r"docs/(theory/\w+)\.md", lemma.doc))
+    links = ", ".join(f'<a href="../{proof}.html">{proof.partition("/")[2]}</a>' for proof in proofs)
+    uses = ", ".join(f'<a href="{label}.html">{label}</a>' for label in lemma.uses) or "nothing else"
+    head = (
+        f"<h1>{escape(lemma.label)}. {escape(lemma.title)}</h1>"
+        f'<p class="note">{escape(lemma.label)} is {escape(PROVENANCE[lemma.provenance])}. It rests on {uses}.'
+        f"{f' Proofs: {links}.' if links else ''}</p>{paragraphs}"
+    )
+    claims = "".join(_claim(claim) for claim in lemma.claims.values())
+    command = f'<h2 id="check">Check it</h2><pre tabindex="0">mimtheory verify {escape(lemma.label)}</pre>'
+    return Page(f"lemmas/{lemma.label}", f"{lemma.label} {lemma.title}", head + _tightness(lemma) + claims + command)
+
+
+def _tightness(lemma: Lemma) -> str:
+    """A picture of the stored frontier: one bar a bound, full where the bound is reached."""
+    entries = [known()[claim.label] for claim in lemma.claims.values() if claim.label in known()]
+    if not entries:
+        return ""
+    height = 34 * len(entries) + 8
+    words = "; ".join(f"{entry.claim} {number(entry.ratio)}" for entry in entries)
+    bars = "".join(_bar(entry, 34 * i + 4) for i, entry in enumerate(entries))
+    return (
+        f'<figure><svg class="figure" role="img" viewBox="0 0 340 {height}" '
+        f'aria-label="Largest measured over bound that is known: {escape(words)}">{bars}</svg>'
+        "<figcaption>The largest measured/bound that is known; a full bar: the bound is reached.</figcaption></figure>"
+    )
+
+
+def _bar(entry: Tightest, y: float) -> str:
+    full, name = 280, escape(entry.claim.partition("/")[2])
+    return (
+        f'<text x="0" y="{y + 11}" font-size="11.5" fill="var(--ink)">{name}</text>'
+        f'<rect x="0" y="{y + 16}" width="{full}" height="9" fill="var(--grid)"/>'
+        f'<rect x="0" y="{y + 16}" width="{full * min(1.0, entry.ratio):.1f}" height="9" fill="var(--series0)"/>'
+        f'<text x="{full + 6}" y="{y + 25}" font-size="11.5" fill="var(--ink)">{number(entry.ratio)}</text>'
+    )
+
+
+def _claim(claim: Claim) -> str:
+    controls = "".join(f"<li>{escape(control.why)}</li>" for control in claim.controls)
+    return (
+        f'<h2 id="{escape(claim.name)}">{escape(claim.label)}</h2><p class="summary">{escape(claim.summary)}</p>'
+        f'<div class="statement" tabindex="0">{formula(claim.statement)}</div>'
+        f"<p><strong>Level {claim.level}.</strong> {escape(LEVELS[claim.level])}</p>{_known(claim)}"
+        f"<p>Made false on purpose, and to be refuted:</p><ul>{controls}</ul>"
+    )
+
+
+def _known(claim: Claim) -> str:
+    if claim.label not in known():
+        return "<p>An identity: both sides are compared up to derived rounding.</p>"
+    entry = known()[claim.label]
+    how = "by search" if entry.level == "D" else f"the {1 - entry.delta:.0%} quantile of {entry.trials} draws"
+    where = "{link}, {loss}, d = {d}, n = {n}".format(**entry.setting)
+    return f"<p>Tightest known: <strong>{number(entry.ratio)}</strong> of the bound, {how}, at {escape(where)}.</p>"
+
+
+def _names_page() -> Page:
+    body = "".join(_name(name) for name in mimtheory.__all__ if name != "__version__")
+    head = "<h1>Public names</h1><p>All are loaded from <code>mimtheory</code> on first use.</p>"
+    return Page("names", "Public names", head + body)
+
+
+def _name(name: str) -> str:
+    value = getattr(mimtheory, name)
+    doc = inspect.getdoc(value) or ""
+    signature = _signature(value)
+    return f'<h2 id="{name}">{name}</h2><pre tabindex="0">{escape(name + signature)}\n\n{escape(doc)}</pre>'
+
+
+def _signature(value: object) -> str:
+    try:
+        return re.sub(r" at 0x[0-9a-f]+", "", str(inspect.signature(value)))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return ""
+
+
+def code_blocks(path: str) -> Iterator[tuple[str, str]]:
+    """(language, text) of every fenced block of a written page."""
+    yield from re.findall(r"```(\w+)\n(.*?)```", (HERE / f"{path}.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1] if len(sys.argv) > 1 else "site"))

@@ -1,0 +1,94 @@
+"""What `mimtheory doctor` looks at: the installation, machine, the cache of compiled kernels, and a short self-test."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from mimtheory import __version__, environment
+from mimtheory.experiment import Experiment
+from mimtheory.kernels import hessian_power
+from mimtheory.lemmas import find_claim, find_lemma
+from mimtheory.links import link
+from mimtheory.losses import loss
+from mimtheory.population import Setting, memory_limit
+
+__all__ = ["Observation", "diagnose"]
+
+_NEEDED_FOR = {
+    "jinja2": "the report",
+    "matplotlib": "the figures of the report",
+    "latex2mathml": "the formulas of the report",
+    "scikit-learn": "the estimator",
+    "pytest": "mimtheory.testing",
+}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One thing that was looked at, what was seen, and whether it is in order."""
+
+    name: str
+    seen: str
+    fine: bool = True
+
+
+def diagnose() -> Iterator[Observation]:
+    """Look at everything, one after the other; takes some seconds, a minute where no kernel is compiled yet."""
+    yield Observation("mimtheory", f"{__version__} in {Path(__file__).parent}")
+    for name, number in environment.versions().items():
+        yield Observation(name, number)
+    for name, found in environment.optional_versions().items():
+        yield Observation(name, found or f"not installed: needed for {_NEEDED_FOR[name]} only")
+    yield Observation("processors", str(environment.threads()))
+    yield Observation("memory", f"{memory_limit() / 2**30:.1f} GiB")
+    yield Observation("BLAS", environment.blas())
+    yield _cache()
+    for test in (_kernel, _statements, _control):
+        yield test()
+
+
+def _cache() -> Observation:
+    """Where Numba keeps what it compiled, and whether it can."""
+    module = import_module(hessian_power.__module__)
+    folder = Path(next(x.stats.cache_path for x in vars(module).values() if hasattr(x, "stats")))
+    compiled = len(list(folder.glob("*.nbc"))) if folder.is_dir() else 0
+    place = folder if folder.is_dir() else folder.parent
+    writable = os.access(place, os.W_OK)
+    state = "" if writable else ", not writable: every run compiles anew; set NUMBA_CACHE_DIR to a folder of yours"
+    return Observation("kernel cache", f"{compiled} compiled functions in {folder}{state}", writable)
+
+
+def _kernel() -> Observation:
+    started = time.perf_counter()
+    rng = np.random.default_rng(0)
+    X, T, W = rng.standard_normal((500, 12)), rng.standard_normal(500), rng.standard_normal((4, 12))
+    found = hessian_power(X, T, W, threads=1)
+    same = bool((found == hessian_power(X, T, W, threads=2)).all())
+    error = float(np.abs(found - W @ (X.T * T) @ X / 500).max())
+    seconds = time.perf_counter() - started
+    words = f"differs from NumPy by {error:.1e}, {'same' if same else 'OTHER'} bits with 2 threads, {seconds:.2f} s"
+    return Observation("self-test, kernel", words, same and error < 1e-12)
+
+
+def _experiment() -> Experiment:
+    return Experiment(Setting(link=link("h4+h4"), loss=loss("huber(1)"), d=30, n=3000), 0)
+
+
+def _statements() -> Observation:
+    started = time.perf_counter()
+    e, claims = _experiment(), find_lemma("A.2").claims.values()
+    outcomes = {claim.label: claim.check(e, 0.01).outcome for claim in claims}
+    bad = [f"{label} {outcome}" for label, outcome in outcomes.items() if outcome != "holds"]
+    words = ", ".join(bad) or f"all {len(outcomes)} claims of A.2 hold on a draw"
+    return Observation("self-test, statements", f"{words}, {time.perf_counter() - started:.2f} s", not bad)
+
+
+def _control() -> Observation:
+    claim = find_claim("A.3/weyl")
+    outcome = claim.check(_experiment(), 0.01, claim.controls[0]).outcome
+    return Observation("self-test, control", f"a false variant of A.3/weyl: {outcome}", outcome == "violated")

@@ -1,0 +1,189 @@
+"""Claims in a test suite of your own: `parametrize_claims`, `assert_holds` and `search`.
+
+For example, in a file of tests::
+
+    from mimtheory import Setting
+    from mimtheory.testing import assert_holds, parametrize_claims
+
+
+    @parametrize_claims("A.2", level="G")
+    def test_claim(claim):
+        assert_holds(claim, Setting(link="h2", loss="huber(1)", d=30, n=2000))
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mimtheory import pytest_plugin
+from mimtheory.experiment import Experiment
+from mimtheory.lemmas import every_lemma, find_claim, find_lemma
+from mimtheory.plan import DELTA, TRIALS, check_trials, control_design, designed_cells
+from mimtheory.population import Setting
+from mimtheory.registry import Claim, Control, Lemma, Level
+from mimtheory.search import Found, search
+from mimtheory.tasks import seed_of
+from mimtheory.verdicts import ADVICE, FALSE_ALARM, Status, Tally, cell_status, claim_status
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["Found", "Observed", "assert_holds", "parametrize_claims", "search"]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the draws of one claim showed; `worst` is the setting and index of the draw with the largest ratio."""
+
+    claim: str
+    level: Level
+    status: Status
+    trials: int
+    failures: int
+    ratio_worst: float
+    ratio_median: float
+    survivors: tuple[str, ...]
+    worst: tuple[dict[str, Any], int] | None
+
+
+def parametrize_claims(*what: "str | Lemma | Claim", level: Level | None = None) -> "pytest.MarkDecorator":
+    """Mark a test function with an argument `claim`: it runs for each claim, with ids such as ``A.2/perp_block[G]``.
+
+    Parameters
+    ----------
+    what : str, Lemma or Claim
+        Labels ("A.2" or "A.2/perp_block") or objects; every claim of every lemma if none is given.
+    level : {"I", "D", "G", "P"}
+        Only claims of this level.
+
+    Raises
+    ------
+    ValueError
+        For an unknown label, or where no claim is left.
+    """
+    import pytest
+
+    claims = [claim for x in (what or every_lemma()) for claim in _claims(x) if level in (None, claim.level)]
+    if not claims:
+        raise ValueError(f"level = {level!r} leaves no claim; allowed: a level that a claim has, or None")
+    return pytest.mark.parametrize("claim", claims, ids=[f"{claim.label}[{claim.level}]" for claim in claims])
+
+
+def _claims(what: "str | Lemma | Claim") -> list[Claim]:
+    if isinstance(what, Claim):
+        return [what]
+    if isinstance(what, str) and "/" in what:
+        return [find_claim(what)]
+    return list((find_lemma(what) if isinstance(what, str) else what).claims.values())
+
+
+def assert_holds(
+    claim: "Claim | str",
+    settings: "Setting | Sequence[Setting] | None" = None,
+    *,
+    trials: int | None = None,
+    delta: float = DELTA,
+    rng: int = 0,
+    controls: bool = True,
+) -> Observed:
+    """Check a claim on draws with fixed seeds, and its controls on their own designs.
+
+    Parameters
+    ----------
+    claim : Claim or str
+    settings : Setting or sequence of Setting
+        Those of the lemma's designs if not given.
+    trials : int
+        Draws a setting; `--mim-trials` comes first.
+    delta : float
+        Failure probability of a claim of level G or P. It is refuted by the exact binomial test at 1e-6.
+    rng : int
+        Seed.
+    controls : bool
+        Whether every control of the claim must be refuted, too.
+
+    Raises
+    ------
+    AssertionError
+        If the status is not `holds`; the message names the draw with the largest ratio.
+    ValueError
+        For trials or delta out of range.
+    """
+    claim = find_claim(claim) if isinstance(claim, str) else claim
+    cells = _cells(claim, settings, pytest_plugin.asked_trials() or trials, delta)
+    tallies = [(setting, _check(claim, setting, count, rate, rng)) for setting, count, rate in cells]
+    survivors = tuple(c.name for c in claim.controls if not _refuted(claim, c, rng)) if controls else ()
+    observed = _observed(claim, tallies, survivors)
+    pytest_plugin.observe(_plain(asdict(observed)))
+    if observed.status != "holds":
+        raise AssertionError(_message(observed, rng))
+    return observed
+
+
+def _cells(
+    claim: Claim, settings: "Setting | Sequence[Setting] | None", trials: int | None, delta: float
+) -> list[tuple[Setting, int, float]]:
+    if settings is None:
+        cells = [(cell[0], cell[1] if trials is None else trials, cell[2]) for cell in designed_cells(claim.lemma)]
+    else:
+        given = [settings] if isinstance(settings, Setting) else settings
+        cells = [(setting, TRIALS if trials is None else trials, delta) for setting in given]
+    for _, count, rate in cells:
+        check_trials(count, rate)
+    return cells
+
+
+def _check(
+    claim: Claim, setting: Setting, trials: int, delta: float, rng: int, control: Control | None = None
+) -> Tally:
+    relations = [claim.check(Experiment(setting, seed_of(setting, rng, i)), delta, control) for i in range(trials)]
+    return Tally(tuple(r.outcome for r in relations), tuple(r.ratio for r in relations), delta)
+
+
+def _refuted(claim: Claim, control: Control, rng: int) -> bool:
+    settings, trials, delta = control_design(control)
+    tallies = [_check(claim, setting, trials, delta, rng, control) for setting in settings]
+    whole = Tally(tuple(o for t in tallies for o in t.outcomes), tuple(x for t in tallies for x in t.ratios), delta)
+    return cell_status(whole, claim.level, FALSE_ALARM) == "refuted"
+
+
+def _observed(claim: Claim, cells: list[tuple[Setting, Tally]], survivors: tuple[str, ...]) -> Observed:
+    tallies = [tally for _, tally in cells]
+    compared = [
+        (ratio, setting.to_dict(), index)
+        for setting, tally in cells
+        for index, (outcome, ratio) in enumerate(zip(tally.outcomes, tally.ratios, strict=True))
+        if outcome in ("holds", "violated")
+    ]
+    ratios = [ratio for ratio, _, _ in compared]
+    worst = max(compared, key=lambda entry: entry[0], default=None)
+    return Observed(
+        claim=claim.label,
+        level=claim.level,
+        status=claim_status(tallies, claim.level, FALSE_ALARM, not survivors),
+        trials=sum(tally.tested for tally in tallies),
+        failures=sum(tally.failures for tally in tallies),
+        ratio_worst=max(ratios, default=math.nan),
+        ratio_median=float(np.median(ratios)) if ratios else math.nan,
+        survivors=survivors,
+        worst=worst[1:] if worst else None,
+    )
+
+
+def _message(observed: Observed, rng: int) -> str:
+    words = [f"{observed.claim}[{observed.level}] is {observed.status}: {ADVICE[observed.status]}"]
+    words += [f"{observed.failures} of {observed.trials} draws fail, the largest ratio is {observed.ratio_worst:.6g}."]
+    words += [f"The control {name} survived." for name in observed.survivors]
+    if observed.worst:
+        setting, index = observed.worst
+        words += [f"That draw again: s = mimtheory.Setting.from_dict({setting}); "]
+        words += [f"e = mimtheory.Experiment(s, mimtheory.tasks.seed_of(s, {rng}, {index}))"]
+    return "\n".join(words)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Numbers that JSON does not have become None."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
