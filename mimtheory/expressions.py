@@ -2,6 +2,7 @@
 
 import ast
 import math
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import sympy
 
-__all__ = ["canonical_text", "parsed", "read_expression", "supremum", "vectorised"]
+__all__ = ["canonical_text", "parsed", "read_expression", "supremum", "syntax_tree", "vectorised"]
 
 Floats = NDArray[np.float64]
+
+_PARSING = threading.Lock()
 
 _LENGTH, _NODES, _EXPONENT = 500, 200, 20
 _FUNCTIONS = ("sin", "cos", "tan", "exp", "log", "sqrt", "sinh", "cosh", "tanh", "atan", "asinh", "erf", "Abs", "Max")
@@ -38,17 +41,26 @@ def read_expression(text: str, variable: str) -> "sympy.Expr":
     return _read(parsed(text, "expression", f"a formula in {variable}"), text, variable)
 
 
+def syntax_tree(text: str) -> ast.expr:
+    """The tree of a formula, nothing evaluated.
+
+    One thread at a time: CPython 3.11 counts the depth of all of them together and may raise a SystemError.
+    """
+    with _PARSING:
+        return ast.parse(text, mode="eval").body
+
+
 def parsed(text: str, argument: str, allowed: str) -> ast.expr:
     """The syntax tree of a formula that is not too large; ValueError naming `argument` and what is allowed."""
     if len(text) > _LENGTH:
         raise ValueError(f"{argument} of {len(text)} characters; allowed: at most {_LENGTH}")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = syntax_tree(text.strip())
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise ValueError(f"{argument} = {text[:60]!r} cannot be read; allowed: {allowed}") from None
     if sum(1 for _ in ast.walk(tree)) > _NODES:
         raise ValueError(f"{argument} = {text[:60]!r} is too large; allowed: at most {_NODES} parts")
-    return tree.body
+    return tree
 
 
 def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":

@@ -17,6 +17,7 @@ import numpy as np
 from flint import fmpq
 from numpy.typing import NDArray
 
+from mimtheory.expressions import syntax_tree
 from mimtheory.polynomials import (
     Polynomial,
     hermite_polynomial,
@@ -312,8 +313,7 @@ class _Reader:
         if not self.text or len(self.text) > _MAX_TEXT:
             raise ValueError(f"link has {len(self.text)} characters; allowed: 1 to {_MAX_TEXT}")
         try:
-            tree = ast.parse(self.text, mode="eval")
-            return self._value(tree.body)
+            return self._value(syntax_tree(self.text))
         except (SyntaxError, MemoryError, RecursionError):
             raise self._error(self.text, "cannot be read", "such as 'h4(z1) + h4(z2)'") from None
 

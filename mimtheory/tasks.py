@@ -6,6 +6,7 @@ number of workers, and lemmas that share a setting share its draws.
 
 import math
 import shlex
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ __all__ = [
 
 Row = dict[str, Any]
 
+_SEARCHING = threading.Lock()  # Hypothesis reads source as links are read, see `expressions.syntax_tree`
 _SEARCH_SECONDS = {"draw": 0.004, "run": 0.02}  # an example
 
 
@@ -197,7 +199,8 @@ def _row(task: Task, experiment: Experiment | None) -> Row:
 
 
 def _searched(claim: Claim, examples: int) -> Row:
-    found = search(claim, examples)
+    with _SEARCHING:
+        found = search(claim, examples)
     return {
         claim.name: {
             "ratio": _plain(found.ratio_worst),
