@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mimtheory import kernels
+from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.roofline import one_leaf, peak_work
 from mimtheory.kernels.tiles import WIDTH
 
@@ -303,7 +304,7 @@ def _race_gaussians(watch: _Stopwatch, d: int, n: int) -> None:
 def _gaussian_engines(n: int, d: int, kind: np.dtype[Any]) -> dict[str, Call]:
     rng, place, made = np.random.default_rng(0), np.empty((n, d), kind), kernels.Gaussians(0, n, d, kind)
     return {
-        "mimtheory": lambda: made.rows(0, n, threads=1),
+        "mimtheory": lambda: fill_rows(place, 0, *made.key),
         "numpy": lambda: rng.standard_normal(out=place, dtype=kind.type),
     }
 

@@ -14,7 +14,7 @@ __all__ = ["Gaussians"]
 
 Floats = NDArray[Any]
 
-_COLUMNS = 16  # a row is filled by whole calls and vectors
+_COLUMNS = {8: 2, 4: 4}  # of one call of the generator, by the bytes of a number
 _COST = 32  # of one Gaussian in multiply-adds, for the choice of threads
 
 
@@ -62,7 +62,8 @@ class Gaussians:
         n, d = self.shape
         if not 0 <= start <= stop <= n:
             raise ValueError(f"start, stop = {start}, {stop}; allowed: 0 <= start <= stop <= {n}")
-        out = np.empty((stop - start, -(-d // _COLUMNS) * _COLUMNS), self.dtype)
+        call = _COLUMNS[self.dtype.itemsize]
+        out = np.empty((stop - start, -(-d // call) * call), self.dtype)
         count = thread_count(threads, _COST * out.size)
         across_parts(lambda low, high: fill_rows(out[low:high], start + low, *self.key), stop - start, count)
         return out if out.shape[1] == d else np.ascontiguousarray(out[:, :d])
