@@ -1,10 +1,10 @@
 """What `mimtheory doctor` looks at: the installation, machine, the cache of compiled kernels, and a short self-test."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +54,11 @@ def diagnose() -> Iterator[Observation]:
 
 def _cache() -> Observation:
     """Where Numba keeps what it compiled, and whether it can."""
-    module = import_module(hessian_power.__module__)
-    folder = Path(next(x.stats.cache_path for x in vars(module).values() if hasattr(x, "stats")))
+    modules = [module for name, module in sys.modules.items() if name.startswith("mimtheory.kernels.")]
+    paths = [x.stats.cache_path for module in modules for x in vars(module).values() if hasattr(x, "stats")]
+    if not paths:
+        return Observation("kernel cache", "none: Numba is switched off, every kernel runs as plain Python", fine=False)
+    folder = Path(paths[0])
     compiled = len(list(folder.glob("*.nbc"))) if folder.is_dir() else 0
     place = folder if folder.is_dir() else folder.parent
     writable = os.access(place, os.W_OK)
