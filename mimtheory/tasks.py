@@ -92,7 +92,7 @@ def predicted_seconds(setting: Setting, cost: Cost) -> float:
     form = 6e-11 * n * d * d + 1e-9 * d**3 if dense else 60 * 1.2e-9 * n * d
     seconds = 0.003 + 1.6e-8 * n * d + 4 * form
     if cost == "run":
-        seconds += 0.002 + steps * (m * n * (8e-10 * d + 2e-7) + 4 * form)
+        seconds += 0.002 + steps * (m * n * (2e-10 * d + 6e-8) + 2 * form)
     return seconds
 
 

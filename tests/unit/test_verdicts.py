@@ -10,6 +10,7 @@ import pytest
 from mimtheory.relations import Outcome
 from mimtheory.verdicts import (
     ADVICE,
+    SCHEMA,
     CellVerdict,
     ClaimVerdict,
     ControlVerdict,
@@ -152,7 +153,7 @@ def test_the_json_is_strict() -> None:
     text = report(replace(CLAIM, ratio_worst=math.nan, ratio_median=math.inf)).to_json()
     value = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert value["lemmas"][0]["claims"][0]["ratio_worst"] is None
-    assert value["schema"] == 1
+    assert value["schema"] == SCHEMA
 
 
 def test_every_status_has_a_sentence_of_advice() -> None:
