@@ -12,7 +12,7 @@ TWINS := $(addprefix tests/unit/test_,kernels.py gaussians.py second_layer.py)
 verify: venv
 	$(BIN)/mimtheory verify --profile quick --out $(OUT)
 
-# The paper's figures and claims, with criteria stated beforehand; PROFILE=full takes about an hour.
+# The paper's figures and claims, with criteria stated beforehand; PROFILE=full takes about half an hour on two cores.
 figures: venv
 	$(BIN)/python -m verification all --profile $(PROFILE)
 
