@@ -23,8 +23,10 @@ from mimtheory.testing import assert_holds, parametrize_claims
 def test_claim(claim):
     assert_holds(claim, Setting(link="h2", loss="huber(1)", d=12, n=300), controls=False)
 
-def test_other():
-    pass
+def test_one_process_writes_the_report(request):
+    worker = hasattr(request.config, "workerinput")
+    asked = request.config.getoption("mim_report") is not None
+    assert request.config.pluginmanager.hasplugin("mimtheory-report") == (asked and not worker)
 """
 
 
