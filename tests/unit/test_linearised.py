@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.sparse.linalg import eigsh
 
 from mimtheory import linearised as linearised_module
 from mimtheory.experiment import Experiment
 from mimtheory.linearised import LinearisedRun
+from mimtheory.links import link
 from mimtheory.population import Population, Setting
 
 # eleven comparisons of two samples: false alarms below 1e-6 for the file
@@ -150,3 +152,33 @@ def test_what_the_linear_part_does_not_describe_is_refused(fields: dict[str, obj
     setting = dataclasses.replace(SETTING, **fields)
     with pytest.raises(ValueError, match=named):
         LinearisedRun(Population(setting), np.random.default_rng(0))
+
+
+def test_what_no_eigenvalue_of_c_shows_the_spectrum_half_shows() -> None:
+    """C = 0 for h3 and the squared loss, yet an outlier has cos^2 = 5/12 in the limit.
+
+    The formula (gamma^2 - 2)/(2 (gamma^2 - 1)) against the limit model at N = 400: 4 standard errors of 24 draws, false
+    alarm below 1e-3 (Student), and a bias of order 1/N. The nearest wrong formulas give 0.83 (both outliers together), 0.36 and 0.5.
+    """
+    gamma2 = link("z1*He3(z1)").second_moment / link("He3(z1)").second_moment
+    assert gamma2 == 7
+    limit = float((gamma2 - 2) / (2 * (gamma2 - 1)))
+    rng, size, draws = np.random.default_rng(7), 400, []
+    for _ in range(24):
+        A = rng.standard_normal((size, size)) / np.sqrt(2 * size)
+        M = A + A.T
+        M[0] = M[:, 0] = np.sqrt(float(gamma2) / size) * rng.standard_normal(size)
+        M[0, 0] = 0
+        draws.append(float(eigsh(M, 1, which="LA")[1][0, 0]) ** 2)
+    assert abs(np.mean(draws) - limit) < 4 * np.std(draws) / np.sqrt(24) + 2 / size
+
+
+def test_an_odd_link_shows_itself_more_with_more_samples() -> None:
+    """cos^2 of the two outliers of S_hat for h3 and the squared loss: near 5/12 at n/d = 400, hardly anything at 4."""
+    seen = []
+    for ratio in (4, 400):
+        e = Experiment(Setting(link="h3(z1)", loss="squared", d=100, n=100 * ratio), rng=3)
+        vectors = np.linalg.eigh(np.asarray(e.S_hat.matrix))[1]
+        seen.append(np.mean((e.U @ vectors[:, [0, -1]]) ** 2))
+    assert seen[0] < 0.15
+    assert 0.25 < seen[1] < 0.5

@@ -84,7 +84,7 @@ def draw(table: Table, options: Options) -> dict[str, Figure]:
     logarithmic(ax, "y")
     ax.set_title(f"Exploration beyond the theory: {LINK}, {LOSS}, d = {table.rows[0]['d']}")
     numbered(ax, "x", table.values("ratio"))
-    ax.legend()
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
     return {"joint": figure}
 
 
