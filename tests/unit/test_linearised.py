@@ -158,7 +158,8 @@ def test_what_no_eigenvalue_of_c_shows_the_spectrum_half_shows() -> None:
     """C = 0 for h3 and the squared loss, yet an outlier has cos^2 = 5/12 in the limit.
 
     The formula (gamma^2 - 2)/(2 (gamma^2 - 1)) against the limit model at N = 400: 4 standard errors of 24 draws, false
-    alarm below 1e-3 (Student), and a bias of order 1/N. The nearest wrong formulas give 0.83 (both outliers together), 0.36 and 0.5.
+    alarm below 1e-3 (Student), and a bias of order 1/N. The nearest wrong formulas give 0.83 (both outliers together),
+    0.36 and 0.5.
     """
     gamma2 = link("z1*He3(z1)").second_moment / link("He3(z1)").second_moment
     assert gamma2 == 7
