@@ -5,6 +5,7 @@ of what is drawn does not.
 """
 
 import threading
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -37,22 +38,29 @@ def prepared(**fields: Any) -> Population:
         return _prepared(Setting.from_dict(fields).to_json())
 
 
-def second_stage(population: Population, U: Floats, W: Floats, rng: np.random.Generator) -> Network:
-    """Ridge on n fresh samples, the constant c being that of stage one."""
-    return ridge_network(population.setting, U, W, population.centre, rng)
+def second_stage(
+    population: Population, U: Floats, W: Floats, rng: np.random.Generator, fresh: int | None = None
+) -> Network:
+    """Ridge on `fresh` new samples (as many as stage one had, if not given), the constant c being that of stage one."""
+    setting = population.setting if fresh is None else replace(population.setting, n=fresh)
+    return ridge_network(setting, U, W, population.centre, rng)
 
 
-def linearised_network(population: Population, rng: np.random.Generator) -> tuple[Network, Floats]:
+def linearised_network(
+    population: Population, rng: np.random.Generator, fresh: int | None = None
+) -> tuple[Network, Floats]:
     """Both stages without X, and U."""
     run = LinearisedRun(population, rng)
-    return second_stage(population, run.U, run.neurons(population.T1)[-1], rng), run.U
+    return second_stage(population, run.U, run.neurons(population.T1)[-1], rng, fresh), run.U
 
 
-def direct_network(population: Population, rng: np.random.Generator) -> tuple[Network, Floats]:
+def direct_network(
+    population: Population, rng: np.random.Generator, fresh: int | None = None
+) -> tuple[Network, Floats]:
     """Stage one as Algorithm 1 has it, on explicit data, then the same stage two."""
     e = Experiment(population.setting, rng)
     W = e.trajectory[-1]
-    return second_stage(population, e.U, W, rng), e.U
+    return second_stage(population, e.U, W, rng, fresh), e.U
 
 
 def error_of(network: Network, population: Population, U: Floats) -> float:
