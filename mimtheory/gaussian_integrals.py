@@ -24,6 +24,7 @@ __all__ = [
     "Moments",
     "checked_centre",
     "gaussian_averages",
+    "gaussian_mean",
     "gaussian_moments",
     "linear_derivative",
     "noisy",
@@ -38,6 +39,7 @@ _REPLICATES = 16
 _DIRECTIONS = 16384  # of each replicate
 _MISS = 1e-6  # probability that the randomised radius fails, all entries together
 _PLANES_AT_ONCE = 64
+_SHIFTS = (0.1, 0.7)  # of the two evaluations whose difference is looked at
 _LONGITUDE_PANELS = 60  # of 15 planes each, for r = 3
 
 
@@ -71,9 +73,7 @@ def gaussian_averages(lines: LineIntegrals, kept: int) -> Averages:
         values, method = _assemble(lines(np.ones((1, 1))), np.ones((1, 1)), kept)[0], "adaptive quadrature"
         errors = np.zeros_like(values)
     elif r <= 3:
-        (first, first_error), (second, second_error) = (
-            _circle(lines, kept, shift) if r == 2 else _half_sphere(lines, kept, shift) for shift in (0.1, 0.7)
-        )
+        (first, first_error), (second, second_error) = (_turned(lines, kept, shift) for shift in _SHIFTS)
         values, method = (first + second) / 2, "adaptive quadrature in polar coordinates"
         errors = 2 * (np.maximum(first_error, second_error) + np.abs(first - second))
     else:
@@ -81,6 +81,13 @@ def gaussian_averages(lines: LineIntegrals, kept: int) -> Averages:
         method = "quasi-Monte-Carlo over directions, quadrature along them"
     inner = _assemble((lines.worst + lines.truncation + lines.rounding)[None], np.ones((1, lines.link.r)), kept)[0]
     return Averages(values, errors + inner, method)
+
+
+def gaussian_mean(lines: LineIntegrals) -> float:
+    """E T alone; for r = 2 and 3 from one of the two evaluations of `gaussian_averages`, and so within its errors."""
+    r = lines.link.r
+    values = _turned(lines, r, _SHIFTS[0])[0] if r in (2, 3) else gaussian_averages(lines, r).values
+    return float(values[0])
 
 
 def _assemble(radial: Floats, directions: Floats, kept: int) -> Floats:
@@ -99,6 +106,11 @@ def _allowed(lines: LineIntegrals, kept: int, factor: float) -> Floats:
     columns = np.maximum(factor * lines.relative * lines.size, lines.rounding)
     allowed: Floats = _assemble(columns[None], np.ones((1, lines.link.r)), kept)[0]
     return allowed
+
+
+def _turned(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats]:
+    """Averages and estimated errors of one evaluation, r = 2 or 3."""
+    return _circle(lines, kept, shift) if lines.link.r == 2 else _half_sphere(lines, kept, shift)
 
 
 def _circle(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats]:
@@ -194,17 +206,18 @@ class _Planes:
         every = np.broadcast_to(np.arange(count)[:, None], grid.shape)
         for level in self.lines.levels:
             marks = self._marks(grid.ravel(), every.ravel(), level).reshape(2, *grid.shape)
-            for kind in range(2):  # each by itself: noise in one must not lead the search for the other astray
-                plane, k = np.nonzero(marks[kind, :, 1:] != marks[kind, :, :-1])
-                low, high, mark = grid[plane, k], grid[plane, k + 1], marks[kind, plane, k]
-                for _ in range(self.halvings if len(low) else 0):
-                    middle = (low + high) / 2
-                    same = self._marks(middle, plane, level)[kind] == mark
-                    low, high = np.where(same, middle, low), np.where(same, high, middle)
-                angles.append(high)
-                planes.append(plane)
-                if kind == 1 and not math.isfinite(self.lines.loss.L2):
-                    np.maximum.at(self.doubt, plane, self._doubt(high, plane, level))
+            # each kind of mark by itself: noise in one must not lead the search for the other astray
+            kind, plane, k = np.nonzero(marks[:, :, 1:] != marks[:, :, :-1])
+            low, high, mark = grid[plane, k], grid[plane, k + 1], marks[kind, plane, k]
+            for _ in range(self.halvings if len(low) else 0):
+                middle = (low + high) / 2
+                same = self._marks(middle, plane, level)[kind, np.arange(kind.size)] == mark
+                low, high = np.where(same, middle, low), np.where(same, high, middle)
+            angles.append(high)
+            planes.append(plane)
+            if not math.isfinite(self.lines.loss.L2):
+                sign = kind == 1
+                np.maximum.at(self.doubt, plane[sign], self._doubt(high[sign], plane[sign], level))
         angle, plane = np.concatenate(angles), np.concatenate(planes)
         order = np.lexsort((angle, plane))
         return angle[order], plane[order]

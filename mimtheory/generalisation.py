@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.activations import Activation
+from mimtheory.kernels import network_outputs
 from mimtheory.links import Link
 from mimtheory.relations import EPS, Rounded
 
@@ -70,8 +71,7 @@ class Network:
 
     def of_products(self, products: Floats) -> Floats:
         """Outputs where W x is known, (n, m) to (n,)."""
-        outputs: Floats = self.centre + self.activation.sigma(products + self.b) @ self.a
-        return outputs
+        return self.centre + network_outputs(self.activation, products, self.a, self.b)
 
 
 @dataclass(frozen=True, eq=False)

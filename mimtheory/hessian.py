@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from mimtheory.gaussian_integrals import (
     Moments,
     checked_centre,
     gaussian_averages,
+    gaussian_mean,
     gaussian_moments,
     linear_derivative,
     noisy,
@@ -336,17 +337,18 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     if linear_derivative(preprocessing) is not None:
         return float(sympy.N(g.mean, 20))
 
+    @lru_cache
     def mean_T(c: float) -> float:
-        return expected_hessian(f, preprocessing, c).c0
+        problem = problem_of(f, preprocessing, c, 0.0)
+        found = _exact(problem, None)
+        return gaussian_mean(LineIntegrals(f, preprocessing, c, moments=False)) if found is None else found.c0
 
     start, step = float(sympy.N(f.mean, 20)), math.sqrt(float(sympy.N(f.variance, 20)))
-    low, high = start - step, start + step
+    low = high = start
     while mean_T(low) > 0:  # E l'(c, y) increases with c and has opposite signs at the two infinities
-        low -= step
-        step *= 2
+        low, high, step = low - step, low, 2 * step
     while mean_T(high) < 0:
-        high += step
-        step *= 2
+        low, high, step = high, high + step, 2 * step
     # where E l'(c, y) is known to `radius` only, more digits of its root would be noise
     radius = expected_hessian(f, preprocessing, start).radius
     return float(brentq(mean_T, low, high, xtol=max(radius / 2, 1e-13 * max(1.0, abs(start))), rtol=8 * _EPS))

@@ -215,7 +215,7 @@ class Population:
     def moments(self) -> "Moments":
         return _moments(self.setting.link, self.setting.loss, self.centre, self.setting.label_noise)
 
-    @property
+    @cached_property
     def _expected(self) -> "ExpectedHessian":
         return _hessian(self.setting.link, self.setting.loss, self.centre, self.setting.label_noise)
 
@@ -254,14 +254,14 @@ class Population:
         """Var T, raised by the error of the moments so that a bound built on it stays a bound."""
         return self.moments.mean_T2 - self.moments.mean_T**2 + self.moments.radius * (1 + 2 * abs(self.c0))
 
-    @property
+    @cached_property
     def V(self) -> float:
         """E[T^2 |z|^4] - |E T z z^T|_F^2, raised by the error of the moments."""
         m = self.moments
         square = float(np.sum(m.mean_Tzz**2))
         return m.T2_z4 - square + m.radius * (1 + 2 * self.r * math.sqrt(square))
 
-    @property
+    @cached_property
     def eta1(self) -> float:
         """Step size: given, or 1/(a_scale |S|_op), with sqrt(E T^2) for |S|_op where S = 0."""
         if self.setting.eta1 is not None:
@@ -291,13 +291,13 @@ class Population:
         neurons j and m+1-j stay equal up to sign, and their outputs cancel."""
         return self.gamma1 == 0 and self.setting.activation.even
 
-    @property
+    @cached_property
     def S_ends(self) -> Floats:
         """Smallest and largest eigenvalue of S, (2,)."""
         low, high = np.linalg.eigvalsh(self.C)[[0, -1]].tolist()
         return self.c0 + np.array([min(low, 0.0), max(high, 0.0)] if self.p else [low, high])
 
-    @property
+    @cached_property
     def gap(self) -> float:
         """min_k |l_k(C)|, the separation of the signal from the bulk at c0, lowered by the error of C."""
         return max(0.0, float(np.abs(np.linalg.eigvalsh(self.C)).min()) - self.r * self.radius)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.kernels import gradient
+from mimtheory.kernels import gradient, s_minus_1
 from mimtheory.kernels.partition import product_roundings, roundings
 from mimtheory.operators import EmpiricalHessian, spectral_norm
 from mimtheory.population import Setting
@@ -127,9 +127,10 @@ class Run:
             L[t + 1] = self.apply_H(t, L[t])
         return L
 
-    def apply_H(self, t: int, V: Floats) -> Floats:
-        """H_{j,t} v_j for every row v_j of V (m, d)."""
-        return self.gamma[t] * V - self.eta[t] * self.a[:, None] * np.asarray(self.sample.S_hat @ V.T).T
+    def apply_H(self, t: int, V: Floats, neurons: "slice | list[int]" = slice(None)) -> Floats:
+        """H_{j,t} v_j for the rows v_j of V, one for each of these neurons."""
+        products = np.asarray(self.sample.S_hat @ V.T).T
+        return self.gamma[t] * V - self.eta[t] * self.a[neurons, None] * products
 
     @cached_property
     def Delta(self) -> Rounded:
@@ -155,7 +156,7 @@ class Run:
     def q(self, t: int, u: Floats) -> Floats:
         """q_ij = l'(c + f_i, y_i) s(u_ij) - T_i for u of shape (n, k), without cancellation."""
         slope, T = self._slope(t), self.sample.T
-        return slope[:, None] * self.setting.activation.s_minus_1(u) + (slope - T)[:, None]
+        return slope[:, None] * s_minus_1(self.setting.activation, u) + (slope - T)[:, None]
 
     def _slope(self, t: int) -> Floats:
         return self.setting.loss.dl(self.sample.centre + self.f[t], self.sample.y)
@@ -264,27 +265,27 @@ class Run:
         """Number of equal steps."""
         return self.sample.population.T
 
-    @property
+    @cached_property
     def _rescaling(self) -> float:
         """From the step size of the last of these steps to that of the others."""
         return float(self.sample.population.eta1 / self.eta[self.T - 1]) if self.T else 1.0
 
-    @property
+    @cached_property
     def final(self) -> Rounded:
         """w_j^(T) of T equal steps, (m, d); the error bounds the norm of each row's."""
         return Rounded(self.trajectory[self.T] * self._rescaling, self._final_error)
 
-    @property
+    @cached_property
     def final_linear(self) -> Rounded:
         """H_j^T w_j^(0), (m, d)."""
         return Rounded(self.linear[self.T] * self._rescaling, self._final_error)
 
-    @property
+    @cached_property
     def final_Delta(self) -> Rounded:
         """Delta_j of T equal steps, (m, d)."""
         return Rounded(self.final.value - self.final_linear.value, 2 * self._final_error)
 
-    @property
+    @cached_property
     def _final_error(self) -> float:
         return float(self.errors[self.T]) * self._rescaling
 

@@ -4,6 +4,7 @@ Sums run over a fixed partition of the rows into leaves and are added in leaf or
 identical for any number of threads.
 """
 
+from mimtheory.kernels.elementwise import network_outputs, s_minus_1
 from mimtheory.kernels.first_layer import Gradient, gradient, inner_products, weighted_sums
 from mimtheory.kernels.gaussians import Gaussians
 from mimtheory.kernels.hessian_power import hessian_power
@@ -17,7 +18,9 @@ __all__ = [
     "gradient",
     "hessian_power",
     "inner_products",
+    "network_outputs",
     "normal_equations",
+    "s_minus_1",
     "warm",
     "weighted_sums",
 ]

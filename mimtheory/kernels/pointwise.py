@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mimtheory.kernels.compiling import inlined, kernel
 from mimtheory.kernels.elementary import SIN_COS_LIMIT, exponential, log1p, sin_cos, tanh
 
-__all__ = ["activate", "loss_slope"]
+__all__ = ["activate", "defects", "loss_slope"]
 
 Floats = NDArray[np.float64]
 
@@ -154,6 +154,24 @@ def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None
     else:
         for i in range(k):
             value[i], slope[i] = _softplus(u[i])
+
+
+@kernel
+def defects(k: int, u: Floats, slope: Floats, series: Floats, near: float, out: Floats) -> None:
+    """s(u) - 1 with s(u) = sigma'(u)/u at the first k entries of u.
+
+    Below `near` its power series, the coefficient of u^0 first, because the quotient would cancel there. One
+    coefficient at a time for all entries: a loop within a loop would not become vector code.
+    """
+    top = series.shape[0] - 1
+    for i in range(k):
+        out[i] = series[top]
+    for j in range(top - 1, -1, -1):
+        coefficient = series[j]
+        for i in range(k):
+            out[i] = out[i] * u[i] + coefficient
+    for i in range(k):
+        out[i] = out[i] if abs(u[i]) < near else slope[i] / u[i] - 1
 
 
 @kernel

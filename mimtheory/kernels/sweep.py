@@ -14,7 +14,7 @@ from mimtheory.kernels import tiles
 from mimtheory.kernels.compiling import kernel
 from mimtheory.kernels.partition import GROUP, LEAVES, ROWS
 from mimtheory.kernels.philox import fill_row
-from mimtheory.kernels.pointwise import activate, loss_slope
+from mimtheory.kernels.pointwise import activate, defects, loss_slope
 from mimtheory.kernels.products import FEW, accumulate, add, carry, copy_edge, few_products, many_products, pack
 
 __all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep", "workspace"]
@@ -95,32 +95,23 @@ def _peaks(
     m: int,
     wide: int,
     u: Floats,
-    slope: Floats,
+    minus_1: Floats,
     y: Floats,
     at: int,
     f: Floats,
     centre: float,
     loss: int,
     parameter: float,
-    series: Floats,
-    near: float,
     peaks: Floats,
 ) -> None:
-    """Raise max |u_ij| and max |q_ij| of each neuron, q_ij = l'(c + f_i, y_i) s(u_ij) - T_i without cancellation."""
+    """Raise max |u_ij| and max |q_ij| of each neuron, q_ij = l'(c + f_i, y_i) s(u_ij) - T_i without cancellation, where
+    s(u_ij) - 1 is known."""
     for i in range(rows):
         T = loss_slope(loss, centre - y[at + i], parameter)
         factor = loss_slope(loss, centre + f[at + i] - y[at + i], parameter)
         for j in range(m):
-            v = u[i * wide + j]
-            if abs(v) < near:
-                minus_1 = 0.0
-                for k in range(series.shape[0] - 1, -1, -1):
-                    minus_1 = minus_1 * v + series[k]
-            else:
-                minus_1 = slope[i * wide + j] / v - 1
-            q = abs(factor * minus_1 + (factor - T))
-            _raise(peaks, 0, j, abs(v))
-            _raise(peaks, 1, j, q)
+            _raise(peaks, 0, j, abs(u[i * wide + j]))
+            _raise(peaks, 1, j, abs(factor * minus_1[i * wide + j] + (factor - T)))
 
 
 @kernel
@@ -238,9 +229,8 @@ def sweep(
                 if mode == GRADIENT:
                     _slopes(rows, m, value, slope, y, row, a, centre, codes[0], parameter, block, f)
                     if peaks.shape[0]:
-                        _peaks(
-                            rows, m, wide, u, slope, y, row, f, centre, codes[0], parameter, series, near, peaks[leaf]
-                        )
+                        defects(rows * wide, u, slope, series, near, value)
+                        _peaks(rows, m, wide, u, value, y, row, f, centre, codes[0], parameter, peaks[leaf])
                 elif mode == FEATURES:
                     _features(rows, m, value, y, row, block, Z)
                 elif mode == POWER:

@@ -111,7 +111,7 @@ def exact_update_with_the_other_sign(e: Experiment) -> Rounded:
 def _exact_update(e: Experiment, sign: float) -> Floats:
     """(H + sign Q) w for the probes, shape (T1, k, d)."""
     run = e.run
-    linear = np.array([run.apply_H(t, run.trajectory[t])[run.probes] for t in range(run.T1)])
+    linear = np.array([run.apply_H(t, run.trajectory[t, run.probes], run.probes) for t in range(run.T1)])
     return linear + sign * run.Qw[:, run.probes]
 
 

@@ -14,7 +14,14 @@ FLOORS = [
     ],
     [
         *("kernels.partition", "kernels.threads", "kernels.compiling", "kernels.tiles", "kernels.elementary"),
-        *("kernels.products", "kernels.pointwise", "kernels.philox", "kernels.sweep", "kernels.gaussians"),
+        *(
+            "kernels.products",
+            "kernels.pointwise",
+            "kernels.elementwise",
+            "kernels.philox",
+            "kernels.sweep",
+            "kernels.gaussians",
+        ),
         *("kernels.leaves", "kernels.first_layer", "kernels.hessian_power", "kernels.second_layer"),
         *("kernels.warming", "kernels.roofline"),
         "kernels",
