@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= out/quick
 PROFILE ?= quick
 
-TWINS := $(addprefix tests/unit/test_,kernels.py gaussians.py second_layer.py)
+TWINS := $(addprefix tests/unit/test_,kernels.py elementwise.py gaussians.py second_layer.py)
 
 .PHONY: verify figures test test-long twins peers check bench docs frontier venv clean
 .DELETE_ON_ERROR:

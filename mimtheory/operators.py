@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from mimtheory.kernels import hessian_power
 from mimtheory.kernels.partition import roundings
 from mimtheory.relations import Rounded, gamma
+from mimtheory.spectral_costs import DENSE_LIMIT, forming_is_cheaper
 
 __all__ = [
     "DENSE_LIMIT",
@@ -24,9 +25,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-
-# Up to this dimension a dense d x d matrix costs less than the matvecs of one Lanczos run.
-DENSE_LIMIT = 512
 
 
 class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
@@ -55,16 +53,25 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
 
     @cached_property
     def matrix(self) -> "Floats | LinearOperator":
-        """The dense symmetric matrix where d <= DENSE_LIMIT (allocates n d + d^2 doubles), else this operator."""
+        """The dense symmetric matrix where d <= DENSE_LIMIT, and the whole spectrum is wanted, else this operator."""
+        return self._formed if self.shape[0] <= DENSE_LIMIT else self
+
+    @property
+    def for_ends(self) -> "Floats | LinearOperator":
+        """The dense matrix or this operator, whichever is predicted to give the ends of the spectrum sooner."""
+        return self._formed if forming_is_cheaper(*self._data.shape) else self
+
+    @cached_property
+    def _formed(self) -> Floats:
+        """Allocates n d + d^2 doubles."""
         X, T = self._data, self._weights
-        if X.shape[1] > DENSE_LIMIT:
-            return self
         product = X.T @ (X * (T / X.shape[0])[:, None])
-        return (product + product.T) / 2
+        symmetric: Floats = (product + product.T) / 2
+        return symmetric
 
     @cached_property
     def roundoff(self) -> float:
-        """Bound on |computed - exact|_op of anything that uses `matrix` and one symmetric eigensolver.
+        """Bound on |computed - exact|_op of anything that uses `matrix` or `for_ends` and one symmetric eigensolver.
 
         Entry (j, k) has an error of at most gamma_{n+3} (1/n) sum_i |T_i x_ij x_ik| in any order of summation, so
         the operator norm of the error is at most gamma_{n+3} tau, tau = (1/n) sum_i |T_i| |x_i|^2 the trace of
@@ -82,7 +89,10 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
         For a dense matrix A only the backward stable eigensolvers differ: gamma_{20 d} |A|_F. Operator products round
         anew for every vector.
         """
-        A = self.matrix
+        return self.solver_error(self.matrix)
+
+    def solver_error(self, A: "Floats | LinearOperator") -> float:
+        """The same for `matrix` or `for_ends`."""
         return gamma(20 * A.shape[0]) * float(np.linalg.norm(A)) if isinstance(A, np.ndarray) else self.roundoff
 
 

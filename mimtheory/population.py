@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mimtheory.activations import Activation, activation
 from mimtheory.links import Link, link
 from mimtheory.losses import Loss, loss
+from mimtheory.spectral_costs import DENSE_LIMIT, forming_is_cheaper
 
 if TYPE_CHECKING:
     from mimtheory.hessian import ExpectedHessian, Moments
@@ -117,7 +118,8 @@ class Setting:
     def bytes(self) -> int:
         """Predicted peak memory of one draw and its run: X, one product of its size, the dense d x d work matrices,
         the accumulators of the kernels and three trajectories."""
-        dense = 6 * self.d * self.d if self.d <= 512 else 0
+        formed = self.d <= DENSE_LIMIT or forming_is_cheaper(self.n, self.d)
+        dense = 6 * self.d * self.d if formed else 0
         run = (16 + 3 * (self.steps + 1)) * self.m * self.d + self.n * (3 * self.m + self.steps)
         return 8 * (2 * self.n * self.d + self.n * (2 * self.link.r + 8) + dense + 64 * self.d + run)
 

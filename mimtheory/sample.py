@@ -142,7 +142,7 @@ class Sample:
     def s_X(self) -> Rounded:
         """|X|_op/sqrt(n)."""
         gram = EmpiricalHessian(self.X, np.ones(self.X.shape[0]))
-        norm = spectral_norm(gram.matrix)
+        norm = spectral_norm(gram.for_ends)
         root = float(np.sqrt(norm.value))
         return Rounded(root, (norm.error + gram.roundoff) / root)
 
@@ -177,8 +177,14 @@ class Sample:
     @cached_property
     def extremes(self) -> Rounded:
         """(lmin, lmax) of S_hat as computed; the error is that of the eigensolver."""
-        ends = extreme_eigenvalues(self.S_hat.matrix)
-        return Rounded(ends.value, ends.error + self.S_hat.solver_roundoff)
+        ends = extreme_eigenvalues(self._for_ends)
+        return Rounded(ends.value, ends.error + self.S_hat.solver_error(self._for_ends))
+
+    @property
+    def _for_ends(self) -> "Floats | LinearOperator":
+        """S_hat for its norm and the ends of its spectrum: the matrix that other claims need anyway, or by cost."""
+        whole = self.S_hat.matrix
+        return whole if isinstance(whole, np.ndarray) else self.S_hat.for_ends
 
     @cached_property
     def split(self) -> Split:
@@ -198,19 +204,19 @@ class Sample:
 
         The error is that of the solver, as for `extremes`: both work on the same computed S_hat.
         """
-        A = self.S_hat.matrix
+        A = self._for_ends
         if isinstance(A, np.ndarray):
             norm = Rounded(np.linalg.norm(gamma * np.eye(A.shape[0]) - step * A, 2))
         else:
             norm = spectral_norm(gamma * _identity(A.shape[0]) - step * A)
-        return Rounded(norm.value, norm.error + abs(step) * self.S_hat.solver_roundoff + self._ulps(abs(gamma)))
+        return Rounded(norm.value, norm.error + abs(step) * self.S_hat.solver_error(A) + self._ulps(abs(gamma)))
 
     @cached_property
     def perp_extremes(self) -> Rounded:
         """(lmin, lmax) of the perp block of S_hat - Tbar I; empty where d = r."""
         if self.population.p == 0:
             return Rounded(np.empty(0))
-        ends = self._rounded(extreme_eigenvalues(perp_restriction(self.S_hat.matrix, self.U)))
+        ends = self._rounded(extreme_eigenvalues(perp_restriction(self._for_ends, self.U)))
         return Rounded(ends.value - self.labels.T_mean, ends.error)
 
     @cached_property
@@ -237,7 +243,7 @@ class Sample:
     @cached_property
     def noise(self) -> Rounded:
         """|S_hat - S|_op."""
-        A, C, c0, U = self.S_hat.matrix, self.population.C, self.population.c0, self.U
+        A, C, c0, U = self._for_ends, self.population.C, self.population.c0, self.U
         if isinstance(A, np.ndarray):
             difference = A - U.T @ C @ U
             difference[np.diag_indices_from(difference)] -= c0

@@ -213,7 +213,7 @@ class Run:
             for k, j in enumerate(self.probes):
                 scale = abs(self.eta[t] * self.a[j])
                 operator = EmpiricalHessian(self.sample.X, np.ascontiguousarray(q[:, k]))
-                norm = spectral_norm(operator.matrix)
+                norm = spectral_norm(operator.for_ends)
                 values[t, k] = scale * float(norm.value)
                 errors[t, k] = scale * (norm.error + operator.roundoff + self._q_error(t))
         return Rounded(values, errors)

@@ -26,6 +26,7 @@ from mimtheory.population import Setting, check_fits
 from mimtheory.registry import Claim, Control, Cost, Lemma
 from mimtheory.relations import Relation
 from mimtheory.search import search
+from mimtheory.spectral_costs import ends_seconds
 from mimtheory.verdicts import SCHEMA
 
 __all__ = [
@@ -89,7 +90,7 @@ def predicted_seconds(setting: Setting, cost: Cost) -> float:
     run: gradients, the linear trajectory, q, and the spectra of Q for four neurons."""
     n, d, m, steps = setting.n, setting.d, setting.m, setting.steps
     dense = d <= DENSE_LIMIT
-    form = 6e-11 * n * d * d + 1e-9 * d**3 if dense else 60 * 1.2e-9 * n * d
+    form = 6e-11 * n * d * d + 1e-9 * d**3 if dense else min(ends_seconds(n, d))
     seconds = 0.003 + 1.6e-8 * n * d + 4 * form
     if cost == "run":
         seconds += 0.002 + steps * (m * n * (2e-10 * d + 6e-8) + 2 * form)

@@ -46,6 +46,7 @@ FLOORS = [
         "parametric_hessian",
         "hessian",
         "link_exponents",
+        "spectral_costs",
         "population",
         "assumptions",
         "growth",

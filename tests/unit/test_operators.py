@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.linalg import null_space
+from scipy.sparse.linalg import aslinearoperator
 
 from mimtheory import operators
 from mimtheory.operators import (
@@ -45,6 +46,23 @@ def test_roundoff_bounds_the_error_of_everything_against_extended_precision() ->
     assert S.solver_roundoff < S.roundoff
     # and it is not so large that nothing could be seen
     assert S.roundoff < 1e-9
+
+
+@pytest.mark.parametrize("forming", [False, True])
+def test_both_routes_to_the_ends_of_a_spectrum_agree(forming: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of S_hat, of H = gamma I - eta S_hat and of Q, whose weights are any; also where n < d."""
+    monkeypatch.setattr(operators, "forming_is_cheaper", lambda n, d: forming)
+    for n, d in ((300, 80), (50, 80)):
+        X, T, A = draw(n=n, d=d)
+        S = EmpiricalHessian(X, T)
+        assert isinstance(S.for_ends, np.ndarray) == forming
+        ends = extreme_eigenvalues(S.for_ends)
+        allowed = ends.error + S.roundoff + S.solver_error(S.for_ends)
+        assert np.abs(ends.value - np.linalg.eigvalsh(A)[[0, -1]]).max() <= allowed < 1e-9
+        H = 0.3 * (np.eye(d) if forming else aslinearoperator(np.eye(d))) - 0.7 * S.for_ends
+        norm = spectral_norm(H)
+        rounding = norm.error + 0.7 * (S.roundoff + S.solver_error(S.for_ends)) + 20 * d * 2.0**-52 * 0.3
+        assert abs(float(norm.value) - np.linalg.norm(0.3 * np.eye(d) - 0.7 * A, 2)) <= rounding < 1e-9
 
 
 @pytest.mark.parametrize("one_signed", [False, True])

@@ -47,9 +47,10 @@ def test_the_same_seed_gives_the_same_bits_for_any_number_of_threads() -> None:
     assert (make(6).X != one.X).any()
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_every_block_is_that_of_the_explicit_matrix(dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not dense:
+@pytest.mark.parametrize("route", ["whole spectrum", "formed for its ends", "Lanczos"])
+def test_every_block_is_that_of_the_explicit_matrix(route: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "forming_is_cheaper", lambda n, d: route == "formed for its ends")
+    if route != "whole spectrum":
         monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
     s = make(d=40)
     A, p = explicit(s), s.population
