@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mimtheory.kernels import tiles
-from mimtheory.kernels.compiling import kernel
+from mimtheory.kernels.compiling import inlined, kernel
 from mimtheory.kernels.partition import DEPTH, GROUP
 from mimtheory.kernels.tiles import (
     INNER_ROWS,
@@ -126,8 +126,52 @@ def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: 
 # The second product
 
 
+@inlined
+def _tile(
+    neurons: int,
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    S: Floats,
+    s: int,
+    G: Floats,
+    g: int,
+    fresh: bool,
+    ahead: int,
+) -> None:
+    """The widest tile of so many neurons."""
+    s_stride, wide = S.shape[1], G.shape[1]
+    if neurons == 8:
+        rank_8(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, ahead)
+    elif neurons == 4:
+        rank_4(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, ahead)
+    elif neurons == 2:
+        rank_2(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, ahead)
+    else:
+        rank_1(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, ahead)
+
+
+@inlined
+def _edge_tile(
+    neurons: int, X: Floats, x: int, stride: int, rows: int, S: Floats, s: int, G: Floats, g: int, fresh: bool
+) -> None:
+    """The tile of so many neurons and one vector."""
+    s_stride, wide = S.shape[1], G.shape[1]
+    if neurons == 8:
+        edge_8(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, 0)
+    elif neurons == 4:
+        edge_4(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, 0)
+    elif neurons == 2:
+        edge_2(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, 0)
+    else:
+        edge_1(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, 0)
+
+
 @kernel
-def _rank_8(
+def _rank(
+    neurons: int,
+    vectors: int,
     X: Floats,
     x: int,
     stride: int,
@@ -136,101 +180,29 @@ def _rank_8(
     edge: Floats,
     S: Floats,
     s: int,
+    first: int,
     end: int,
     G: Floats,
     fresh: bool,
     ahead: int,
 ) -> None:
-    """Neurons 0 ... end - 1, a multiple of 8; each piece of the block is read for all of them while it is near."""
-    size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
-    for c in range(0, whole - _V8 + 1, _V8):
-        for j in range(0, end, 8):
-            far = ahead if j == 0 else 0
-            rank_8(X, x + c * size, stride, rows, S, s + j, s_stride, G, j * wide + c * size, wide, fresh, far)
-    for c in range(whole - whole % _V8, whole):
-        for j in range(0, end, 8):
-            edge_8(X, x + c * size, stride, rows, S, s + j, s_stride, G, j * wide + c * size, wide, fresh, 0)
+    """Neurons first ... end - 1 in tiles of `neurons` x `vectors`.
+
+    Each piece of the block is read for all of them while it is near; the first of them asks for that of the next block.
+    """
+    size, wide = edge.shape[1], G.shape[1]
+    # with eight neurons the first product asks for nothing
+    asked = whole if neurons == 8 else _share(whole)
+    for c in range(0, whole - vectors + 1, vectors):
+        for j in range(first, end, neurons):
+            far = ahead if j == first and c < asked else 0
+            _tile(neurons, X, x + c * size, stride, rows, S, s + j, G, j * wide + c * size, fresh, far)
+    for c in range(whole - whole % vectors, whole):
+        for j in range(first, end, neurons):
+            _edge_tile(neurons, X, x + c * size, stride, rows, S, s + j, G, j * wide + c * size, fresh)
     if whole * size < wide:
-        for j in range(0, end, 8):
-            edge_8(edge, 0, size, rows, S, s + j, s_stride, G, j * wide + whole * size, wide, fresh, 0)
-
-
-@kernel
-def _rank_4(
-    X: Floats,
-    x: int,
-    stride: int,
-    rows: int,
-    whole: int,
-    edge: Floats,
-    S: Floats,
-    s: int,
-    j: int,
-    G: Floats,
-    fresh: bool,
-    ahead: int,
-) -> None:
-    size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
-    g = j * wide
-    for c in range(0, whole - _V4 + 1, _V4):
-        far = ahead if c < _share(whole) else 0
-        rank_4(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, far)
-    for c in range(whole - whole % _V4, whole):
-        edge_4(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, 0)
-    if whole * size < wide:
-        edge_4(edge, 0, size, rows, S, s + j, s_stride, G, g + whole * size, wide, fresh, 0)
-
-
-@kernel
-def _rank_2(
-    X: Floats,
-    x: int,
-    stride: int,
-    rows: int,
-    whole: int,
-    edge: Floats,
-    S: Floats,
-    s: int,
-    j: int,
-    G: Floats,
-    fresh: bool,
-    ahead: int,
-) -> None:
-    size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
-    g = j * wide
-    for c in range(0, whole - _V2 + 1, _V2):
-        far = ahead if c < _share(whole) else 0
-        rank_2(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, far)
-    for c in range(whole - whole % _V2, whole):
-        edge_2(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, 0)
-    if whole * size < wide:
-        edge_2(edge, 0, size, rows, S, s + j, s_stride, G, g + whole * size, wide, fresh, 0)
-
-
-@kernel
-def _rank_1(
-    X: Floats,
-    x: int,
-    stride: int,
-    rows: int,
-    whole: int,
-    edge: Floats,
-    S: Floats,
-    s: int,
-    j: int,
-    G: Floats,
-    fresh: bool,
-    ahead: int,
-) -> None:
-    size, wide, s_stride = edge.shape[1], G.shape[1], S.shape[1]
-    g = j * wide
-    for c in range(0, whole - _V1 + 1, _V1):
-        far = ahead if c < _share(whole) else 0
-        rank_1(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, far)
-    for c in range(whole - whole % _V1, whole):
-        edge_1(X, x + c * size, stride, rows, S, s + j, s_stride, G, g + c * size, wide, fresh, 0)
-    if whole * size < wide:
-        edge_1(edge, 0, size, rows, S, s + j, s_stride, G, g + whole * size, wide, fresh, 0)
+        for j in range(first, end, neurons):
+            _edge_tile(neurons, edge, 0, size, rows, S, s + j, G, j * wide + whole * size, fresh)
 
 
 @kernel
@@ -251,16 +223,16 @@ def accumulate(
     """G (+)= S^T X: neurons by eights, then what is left of them."""
     j = m - m % 8
     if j:
-        _rank_8(X, x, stride, rows, whole, edge, S, s, j, G, fresh, ahead)
+        _rank(8, _V8, X, x, stride, rows, whole, edge, S, s, 0, j, G, fresh, ahead)
         ahead = 0
     if m & 4:
-        _rank_4(X, x, stride, rows, whole, edge, S, s, j, G, fresh, ahead)
+        _rank(4, _V4, X, x, stride, rows, whole, edge, S, s, j, j + 4, G, fresh, ahead)
         j, ahead = j + 4, 0
     if m & 2:
-        _rank_2(X, x, stride, rows, whole, edge, S, s, j, G, fresh, ahead)
+        _rank(2, _V2, X, x, stride, rows, whole, edge, S, s, j, j + 2, G, fresh, ahead)
         j, ahead = j + 2, 0
     if m & 1:
-        _rank_1(X, x, stride, rows, whole, edge, S, s, j, G, fresh, ahead)
+        _rank(1, _V1, X, x, stride, rows, whole, edge, S, s, j, j + 1, G, fresh, ahead)
 
 
 @kernel

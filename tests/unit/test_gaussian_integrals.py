@@ -11,6 +11,7 @@ from mimtheory.gaussian_integrals import (
     Averages,
     checked_centre,
     gaussian_averages,
+    gaussian_mean,
     gaussian_moments,
     linear_derivative,
     noisy,
@@ -31,6 +32,15 @@ def averages(text: str, name: str, centre: float = 0.0) -> Averages:
 
 def covers(result: Averages, exact: list[float]) -> bool:
     return bool(np.all(np.abs(result.values - exact) <= result.errors))
+
+
+@pytest.mark.parametrize("text", ["h4", "z1*z2", "h2h2", "z1*z2*z3"])
+@pytest.mark.parametrize("name", ["huber(1)", "l1"])
+def test_the_mean_alone_is_within_the_errors_of_the_averages(text: str, name: str) -> None:
+    whole = averages(text, name, 0.3)
+    alone = gaussian_mean(LineIntegrals(link(text), loss(name), 0.3, moments=False))
+    assert abs(alone - whole.values[0]) <= whole.errors[0]
+    assert abs(alone) > 1e3 * whole.errors[0]
 
 
 @pytest.mark.parametrize("centre", [0.7, 1e-6, -0.2])
