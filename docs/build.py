@@ -24,6 +24,7 @@ from mimtheory.registry import LEVELS, Claim, Lemma
 from mimtheory.reporting.mathml import formula, number
 from mimtheory.verdicts import PROVENANCE
 
+_PHONE = 34  # characters of LaTeX beyond which a formula may be wider than a phone
 HERE = Path(__file__).parent
 STYLE = HERE.parent / "mimtheory" / "reporting" / "page.css"
 
@@ -84,12 +85,15 @@ def _written(path: str) -> Page:
 def _html(text: str) -> str:
     """Markdown with $formulas$ as MathML; code keeps its dollars, and links to .md lead to the page made of it."""
     formulas: list[str] = []
+    wide: list[str] = []
 
     def keep(found: re.Match[str]) -> str:
         if found["code"]:
             return found["code"]
         latex = found["block"] or found["inline"]
         drawn = formula(latex)
+        if len(latex) > _PHONE:
+            wide.append(f"FORMULA{len(formulas)}X")
         formulas.append(drawn if found["block"] else drawn.replace('display="block"', 'display="inline"'))
         return f"FORMULA{len(formulas) - 1}X"
 
@@ -102,7 +106,15 @@ def _html(text: str) -> str:
         r"<table>.*?</table>", lambda t: f'<div class="scroll" tabindex="0">{t[0]}</div>', html, flags=re.DOTALL
     )
     html = html.replace("<th>", '<th scope="col">').replace("<pre>", '<pre tabindex="0">')
+    html = re.sub(r"<p>(FORMULA\d+X)</p>", r'<div class="formula" tabindex="0">\1</div>', html)
+    html = re.sub(r"<(p|li|td)>((?:(?!</?(?:p|li|td)>).)*)", lambda found: _scrolling(found, wide), html, flags=re.S)
     return re.sub(r"FORMULA(\d+)X", lambda found: formulas[int(found[1])], html)
+
+
+def _scrolling(found: re.Match[str], wide: list[str]) -> str:
+    """A paragraph that holds a formula wider than a phone, as a part that scrolls by itself."""
+    held = any(mark in found[2] for mark in wide)
+    return f'<{found[1]} class="formula" tabindex="0">{found[2]}' if held else found[0]
 
 
 def _heading(found: re.Match[str]) -> str:

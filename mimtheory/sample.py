@@ -238,7 +238,7 @@ class Sample:
         """|U S_hat U^T - (C + c0 I)|_op."""
         block = self.U @ self._signal_columns - self.population.C - self.population.c0 * np.eye(self.population.r)
         norm = np.abs(np.linalg.eigvalsh((block + block.T) / 2)).max()
-        return self._rounded(Rounded(norm, self._radius))
+        return self._rounded(Rounded(norm, self._radius + self._expected_rounding))
 
     @cached_property
     def noise(self) -> Rounded:
@@ -251,7 +251,15 @@ class Sample:
             signal = aslinearoperator(U.T @ C) @ aslinearoperator(U)
             difference = A - signal - c0 * _identity(A.shape[0])
         norm = self._rounded(spectral_norm(difference))
-        return Rounded(norm.value, norm.error + self._radius)
+        return Rounded(norm.value, norm.error + self._radius + self._expected_rounding)
+
+    @cached_property
+    def _expected_rounding(self) -> float:
+        """What forming S = c0 I + U^T C U and an eigensolver add where S enters a norm, |S|_F for each unit; the
+        `roundoff` of S_hat knows of S_hat alone, which can be 0."""
+        p = self.population
+        size = float(np.linalg.norm(p.C)) + abs(p.c0) * float(np.sqrt(p.d))
+        return gamma(20 * p.d) * size
 
     @property
     def _radius(self) -> float:

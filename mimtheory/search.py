@@ -68,7 +68,10 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
 
     def violates(case: Case) -> bool:
         nonlocal tightest
-        relation = claim.check(Experiment(*case), 0.5, control)
+        try:
+            relation = claim.check(Experiment(*case), 0.5, control)
+        except FloatingPointError:
+            return False  # a run that diverges leaves nothing to compare
         if relation.outcome in ("holds", "violated"):
             if relation.ratio > max(ratios, default=0.0):
                 tightest = case

@@ -20,6 +20,9 @@ __all__ = ["Run", "symmetric_start"]
 
 Floats = NDArray[np.float64]
 
+# beyond, squares and products of what the lemmas compare would leave the range of doubles
+_LARGEST = 1e50
+
 
 def symmetric_start(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """a (m,) and W (m, d): rows uniform on the sphere of radius eps0, w_j = w_{m+1-j}, a_j = -a_{m+1-j}."""
@@ -45,6 +48,11 @@ class Run:
     a : (m,)
     start : (m, d)
         w_j^(0).
+
+    Raises
+    ------
+    FloatingPointError
+        When the trajectory is asked for and diverges: a step whose gradient leaves the range of doubles.
     """
 
     def __init__(self, sample: Sample, rng: np.random.Generator, threads: int = 1) -> None:
@@ -64,6 +72,8 @@ class Run:
         W[0], eta_last = self.start, self.setting.eta_last
         for t in range(self.T1):
             G, f[t] = self._gradient(W[t])
+            if not np.abs(G).max() < _LARGEST:  # nan included
+                raise FloatingPointError(f"stage one diverges: the gradient of step {t} leaves the range of doubles")
             if t < self.T1 - 1:
                 W[t + 1] = population.gamma1 * W[t] - population.eta1 * G
             else:

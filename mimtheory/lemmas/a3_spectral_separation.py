@@ -23,7 +23,7 @@ from mimtheory.experiment import Experiment
 from mimtheory.lemmas.a2_operator_norm import total_prior
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
-from mimtheory.relations import EPS, Rounded
+from mimtheory.relations import EPS, Rounded, gamma
 
 __all__ = ["lemma", "noise_prior"]
 
@@ -47,7 +47,9 @@ def shifts(e: Experiment) -> Rounded:
     found, expected = np.sort(np.concatenate((split.signal, split.bulk))), np.sort(expected)
     if found.size < expected.size:
         found, expected = found[[0, -1]], expected[[0, -1]]
-    return Rounded(np.abs(found - expected).max(), split.error + (population.r + 1) * population.radius)
+    # S itself: an eigensolver of C and one sum
+    rounding = gamma(20 * population.r) * (float(np.linalg.norm(population.C)) + abs(population.c0))
+    return Rounded(np.abs(found - expected).max(), split.error + rounding + (population.r + 1) * population.radius)
 
 
 def sin_theta(e: Experiment) -> Rounded:

@@ -55,7 +55,7 @@ def render(report: Report) -> str:
     """One self-contained HTML page: no script, nothing loaded from elsewhere; equal reports give equal pages."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "anchor": _anchor, "json": _json, "moment": _moment}
-    environment.filters |= {"prose": _prose, "symbols": _symbols}
+    environment.filters |= {"prose": _prose, "symbols": _symbols, "options": _options}
     environment.globals |= {
         "levels": LEVELS,
         "meaning": _MEANING,
@@ -208,6 +208,11 @@ def _json(value: Any) -> str:
 
 def _moment(started: str) -> str:
     return re.sub(r"(\d)T(\d\d:\d\d)", r"\1 \2", started).replace("+00:00", " UTC")
+
+
+def _options(command: str) -> Markup:
+    """A command whose options are not broken after their hyphens."""
+    return Markup(re.sub(r"--?\w[\w-]*", lambda found: f'<span class="option">{found[0]}</span>', str(escape(command))))
 
 
 def _symbols(text: str) -> Markup:

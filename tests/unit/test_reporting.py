@@ -477,3 +477,9 @@ def test_colours_contrast_with_their_ground_in_both_schemes(text: str, scheme: i
 )
 def test_plain_text_is_printed_as_mathematics(plain: str, printed: str) -> None:
     assert str(page_module._symbols(plain)) == printed
+
+
+def test_options_of_a_command_are_not_broken_after_their_hyphens() -> None:
+    words = page_module._options("mimtheory verify A.2 --eta-last '<2>' -m 4")
+    assert words.count('<span class="option">--eta-last</span>') == words.count('<span class="option">-m</span>') == 1
+    assert "&lt;2&gt;" in words
