@@ -77,9 +77,13 @@ class Window:
 
 
 def findings(setting: Setting, delta: float = 0.01) -> tuple[Finding, ...]:
-    """Every assumption for this Setting, with numbers and advice.
+    """Every assumption for one problem, with numbers and advice.
 
-    The condition on eps0 is A.5's, explicit: sufficient, not sharp.
+    Parameters
+    ----------
+    setting : Setting
+    delta : float
+        Failure probability within the condition on eps0, which is A.5's: explicit and sufficient, not sharp.
     """
     population = Population(setting)
     return (*(check(label, population) for label in ASSUMPTIONS), _epsilon0(population, delta))
@@ -133,6 +137,15 @@ def _stated(claim: Claim, population: Population, delta: float) -> tuple[float, 
 
 def required_n(label: str, setting: Setting, delta: float = 0.01) -> int | None:
     """The smallest n at which a claim of level P says something; None if none up to 10^9 does.
+
+    Parameters
+    ----------
+    label : str
+        Such as "A.7/prior".
+    setting : Setting
+        Its own n does not matter.
+    delta : float
+        Failure probability.
 
     Raises
     ------

@@ -103,7 +103,7 @@ class Certificate:
         return [] if self.C is None else [[certified_text(x) for x in row] for row in _matrix(self.C).tolist()]
 
     def write(self, path: str | Path) -> None:
-        """Write the file that `check_certificate` reads."""
+        """Write to `path` the file that `check_certificate` reads."""
         Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
 
 

@@ -103,7 +103,7 @@ def gaussian_product_norm(fro: float, op: float, p: int, t: float) -> float:
 
 
 def gaussian_matrix_norm(n: int, p: int, t: float) -> float:
-    """Upper bound on |G|_op, G (n, p), with probability at least 1 - exp(-t^2/2)."""
+    """Upper bound on |G|_op, G (n, p), with probability at least 1 - exp(-t^2/2) (Chevet, Gaussian concentration)."""
     return math.sqrt(n) + math.sqrt(p) + t
 
 
@@ -113,7 +113,8 @@ def two_to_four_norm(n: int, p: int, t: float) -> float:
 
 
 def gaussian_norms_upper(d: int, n: int, delta: float) -> float:
-    """Upper bound on the largest of n norms of Gaussian vectors in R^d, with probability at least 1 - delta."""
+    """Upper bound on the largest of n norms of Gaussian vectors in R^d, with probability at least 1 - delta: a norm is
+    1-Lipschitz, by Gaussian concentration."""
     return math.sqrt(d) + gaussian_t(delta / n)
 
 
@@ -125,7 +126,7 @@ def sphere_spread(count: int, delta: float) -> float:
 
 def beta_lower(k: int, d: int, delta: float) -> float:
     """The delta-quantile of |P w|^2 for w uniform on the unit sphere of R^d and P a projector of rank k: that of
-    Beta(k/2, (d-k)/2); 1 where k = d."""
+    Beta(k/2, (d-k)/2), which is exact; 1 where k = d."""
     from scipy.special import betaincinv
 
     return 1.0 if k >= d else float(betaincinv(k / 2, (d - k) / 2, delta))
@@ -154,6 +155,8 @@ def chernoff_quantile(top: Floats, below: Floats, delta: float) -> float:
     ----------
     top, below : (k,)
         Weights >= 0, `below` not all zero. Scaled by their largest entries before use.
+    delta : float
+        Failure probability.
     """
     scale_top, scale_below = float(top.max()), float(below.max())
     if scale_top == 0:
@@ -190,17 +193,19 @@ def chi_squared_upper(k: int, tau: float) -> float:
 
 
 def hoeffding(width: float, n: int, delta: float) -> float:
-    """One-sided deviation of a mean of n independent variables in an interval of length `width`."""
+    """One-sided deviation of a mean of n independent variables in an interval of length `width`, exceeded with
+    probability at most delta (Hoeffding)."""
     return width * math.sqrt(math.log(1 / delta) / (2 * n))
 
 
 def chebyshev(variance: float, n: int, delta: float) -> float:
-    """Deviation (Frobenius norm, for matrices) of a mean of n independent terms of total variance `variance`."""
+    """Deviation (Frobenius norm, for matrices) of a mean of n independent terms of total variance `variance`, which
+    Chebyshev's inequality exceeds with probability at most delta."""
     return math.sqrt(variance / (n * delta))
 
 
 def bernstein_second_moment(K: float, r: int, n: int, delta: float) -> float:
-    """Upper bound on |(1/n) sum T_i z_i z_i^T - E|_op for |T_i| <= K and z_i ~ N(0, I_r), T_i a function of z_i
+    """Upper bound on |(1/n) sum T_i z_i z_i^T - E|_op for |T_i| <= K and z_i ~ N(0, I_r), T_i a function of z_i (r,)
     and independent noise; with probability at least 1 - delta.
 
     Bernstein with the moments E|T (v.z)^2|^k <= K^k (2k-1)!! in each direction v of a 1/4-net; the factor is
@@ -213,5 +218,5 @@ def bernstein_second_moment(K: float, r: int, n: int, delta: float) -> float:
 
 def block_norm(a: float, b: float, c: float) -> float:
     """Norm of the 2 x 2 matrix [[a, b], [b, c]] with entries >= 0: bounds |M|_op for a symmetric M whose blocks
-    have operator norms at most a, b, c. Never larger than max(a, c) + b."""
+    have operator norms at most a, b, c. Never larger than max(a, c) + b. Exact."""
     return (a + c) / 2 + math.hypot((a - c) / 2, b)

@@ -107,6 +107,11 @@ class MultiIndexRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         X : (n, d)
         y : (n,)
+
+        Raises
+        ------
+        ValueError
+            Naming the parameter, its value and what is allowed.
         """
         X, y = self._validated(X, y)
         if not isinstance(self.n_components, int) or not 1 <= self.n_components <= X.shape[1]:

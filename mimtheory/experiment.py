@@ -34,6 +34,15 @@ class Experiment:
     a : (m,)
     trajectory : (T1+1, m, d)
     alignments : (T1+1, m)
+        Cosines of the angles between neurons and the hidden subspace.
+    sample : Sample
+        The draw, with the blocks of S_hat and the spectrum.
+    labels : Labels
+        What A.2 conditions on: hidden coordinates and T.
+    run : Run
+        Stage one from a start of its own.
+    outer : Outer
+        Stage two on the second half of the data.
     """
 
     def __init__(

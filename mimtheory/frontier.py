@@ -73,7 +73,7 @@ class Tightest:
 
 
 def bounds(labels: Sequence[str] = ()) -> list[Claim]:
-    """The claims of this package that are bounds: of these lemmas, or of all."""
+    """The claims of this package that are bounds: of the lemmas with these `labels`, or of all."""
     lemmas = [find_lemma(label) for label in labels] or REGISTRY
     return [claim for lemma in lemmas for claim in lemma.claims.values() if claim.kind != "equals"]
 
@@ -169,8 +169,8 @@ def measured_again(entry: Tightest) -> Tightest:
 
 
 def write(entries: list[Tightest], path: Path) -> None:
-    """Store a frontier as JSON, one bound a line so that a change of one is seen; entries of other bounds that the
-    file holds are kept."""
+    """Store `entries` at `path` as JSON, one bound a line so that a change of one is seen; entries of other bounds
+    that the file holds are kept."""
     merged = _read(path.read_text(encoding="utf-8")) if path.is_file() else {}
     merged |= {entry.claim: entry for entry in entries}
     kept = [merged[claim.label] for claim in bounds() if claim.label in merged]

@@ -113,11 +113,12 @@ class ExpectedHessian:
         return gaussian_moments(p.link, p.loss, float(p.centre), float(p.noise)).T2_z4
 
     def certificate(self, time_limit: float = _TIME_LIMIT) -> Certificate:
-        """What can be proved of rank and eigenvalues within this many seconds."""
+        """What can be proved of rank and eigenvalues within `time_limit` seconds."""
         return certify(self.problem, _checked_time(time_limit), known=self.enclosure)
 
     def is_degenerate(self, time_limit: float = _TIME_LIMIT) -> bool | None:
-        """True with an exact argument, False with a certificate of full rank, None where neither was found."""
+        """True with an exact argument, False with a certificate of full rank, None where neither was found within
+        `time_limit` seconds."""
         status = self.certificate(time_limit).status
         return None if status == "undecided" else status == "degenerate"
 

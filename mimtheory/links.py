@@ -88,7 +88,7 @@ class Link:
         return {index: surd_to_sympy(surd) for index, surd in sorted(self._hermite.items())}
 
     def hermite_tensor(self, k: int) -> "sympy.ImmutableDenseNDimArray":
-        """E of the k-th derivative tensor of g, shape (r,)*k: entries alpha! c_alpha."""
+        """E of the k-th derivative tensor of g, shape (r,)*k: entries alpha! c_alpha; ValueError for k out of range."""
         import sympy
 
         if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k <= MAX_DEGREE:

@@ -32,7 +32,17 @@ _LEVEL = 1e-4  # false-alarm rate of each check of X
 
 @dataclass(frozen=True)
 class Row:
-    """One claim: both sides at the entry with the largest ratio, and what they show; `reason` where it was skipped."""
+    """One claim on one draw.
+
+    Attributes
+    ----------
+    claim, level : str
+    outcome : {"holds", "violated", "vacuous", "undecided", "skipped", "error"}
+    measured, stated, ratio : float
+        At the entry with the largest ratio.
+    reason : str
+        Why it was skipped.
+    """
 
     claim: str
     level: str
@@ -191,14 +201,20 @@ def check_data(
 
     Parameters
     ----------
-    X : (n, d), y : (n,), W : (m, d)
-        Inputs, labels, and the rows of the first layer at the start; m even. The first half of the neurons has
-        a_j = a_scale, the second -a_scale.
-    loss, activation, a_scale, T1, beta1
+    X : (n, d)
+    y : (n,)
+    W : (m, d)
+        Rows of the first layer at the start; m even. The first half of the neurons has a_j = a_scale, the second
+        -a_scale.
+    loss, activation, a_scale
         As for `Setting`.
     centre : float or "fitted"
+    T1 : int
+        Steps of stage one.
     eta1 : float
         1/(a_scale |S_hat|) if not given.
+    beta1 : float
+        As for `Setting`.
     r : int
         Number of hidden directions, if known: without it A.7 and A.8 are skipped.
 

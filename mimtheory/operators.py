@@ -120,14 +120,14 @@ def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
 
 
 def outer_eigenpairs(A: LinearOperator, k: int) -> tuple[Floats, Floats]:
-    """The k smallest and the k largest eigenvalues (2 k,) of a symmetric operator, and their eigenvectors (d, 2 k)."""
+    """The k smallest and the k largest eigenvalues (2 k,) of a symmetric A, and their eigenvectors (d, 2 k)."""
     start = np.random.default_rng(0).standard_normal((A.shape[0],))
     ends = [eigsh(A, k=k, which=which, v0=start, tol=0, ncv=min(A.shape[0], 40 + 2 * k)) for which in ("SA", "LA")]
     return np.concatenate([end[0] for end in ends]), np.concatenate([end[1] for end in ends], axis=1)
 
 
 def spectral_norm(A: "Floats | LinearOperator") -> Rounded:
-    """|A|_op of a symmetric A from its extreme eigenvalues."""
+    """|A|_op of a symmetric A (d, d) from its extreme eigenvalues."""
     ends = extreme_eigenvalues(A)
     return Rounded(np.abs(ends.value).max(), ends.error)
 

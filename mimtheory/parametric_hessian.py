@@ -58,7 +58,7 @@ class SymbolicHessian:
         )
 
     def subs(self, values: Mapping[Any, Any]) -> sympy.ImmutableMatrix:
-        """C with parameters (symbols or names) replaced by numbers or expressions."""
+        """C with parameters replaced: `values` leads from symbols or names to numbers or expressions."""
         named = {str(key): sympy.sympify(value) for key, value in values.items()}
         return self.C_exact.subs({symbol: named[str(symbol)] for symbol in self.parameters if str(symbol) in named})
 

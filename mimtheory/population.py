@@ -130,7 +130,7 @@ class Setting:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Setting":
-        """Inverse of `to_dict`; unknown fields are refused by name."""
+        """Inverse of `to_dict`: a Setting of these `values`; ValueError for a field that is unknown or missing."""
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"field {unknown[0]!r} of a setting is unknown; allowed: {', '.join(sorted(known))}")
@@ -144,7 +144,7 @@ class Setting:
 
     @classmethod
     def from_json(cls, text: str) -> "Setting":
-        """Inverse of `to_json`."""
+        """Inverse of `to_json`: the Setting of a `text`."""
         return cls.from_dict(json.loads(text))
 
 
@@ -196,6 +196,12 @@ class Population:
     setting : Setting
     C, c0, radius
         C = E[T (z z^T - I)], shape (r, r), and c0 = E T with a bound on their errors.
+    moments : Moments
+        Gaussian moments of T up to order 2, beside z.
+    K_plus, K_minus : float
+        Suprema of max(T, 0) and max(-T, 0).
+    T1 : int
+        Steps of stage one.
     """
 
     def __init__(self, setting: Setting) -> None:

@@ -169,6 +169,11 @@ class Lemma:
             `at_most` (default), `at_least` or `equals`.
         needs : tuple of str
             Assumption labels without which the claim is vacuous.
+
+        Raises
+        ------
+        ValueError
+            For an unknown level, one of G without `given` in the lemma, a name that is taken or a missing docstring.
         """
         if level not in LEVELS:
             raise ValueError(f"level = {level!r} of a claim of {self.label}; allowed: {', '.join(LEVELS)}")
@@ -188,10 +193,17 @@ class Lemma:
     def control(
         self, claim: Claim, *, why: str, measured: Measured | None = None, **design: Any
     ) -> Callable[[Stated], Control]:
-        """Register the decorated function as a false variant of `claim`, refuted on `design`.
+        """Register the decorated function as a false variant of a claim.
 
-        The design names fields of a Setting (link, loss, d, n, ...) and may name trials and delta; `measured` is given
-        where the draw is what the control breaks.
+        Parameters
+        ----------
+        claim : Claim
+        why : str
+            What was made false; printed in reports.
+        measured : callable, optional
+            Where the draw is what the control breaks.
+        **design
+            Where it must be refuted: fields of a Setting (link, loss, d, n, ...), and trials and delta if need be.
         """
 
         def register(stated: Stated) -> Control:
@@ -204,8 +216,8 @@ class Lemma:
     def design(self, **fields: Any) -> None:
         """Name settings on which `verify` checks the lemma where it has no plan of its own.
 
-        Fields of a Setting (link, loss, d, n, ...), of which lists stand for their product; trials and delta; and
-        `expect`, from names of claims to the status that is expected there in place of `holds`.
+        The `fields` are those of a Setting (link, loss, d, n, ...), of which lists stand for their product; trials and
+        delta; and `expect`, from names of claims to the status that is expected there in place of `holds`.
         """
         self.designs.append(MappingProxyType(fields))
 

@@ -33,7 +33,14 @@ def gamma(k: float) -> float:
 
 
 class Rounded:
-    """A computed number or array with a bound on its absolute rounding error, one for all entries or one for each."""
+    """A computed number or array with a bound on its rounding error.
+
+    Parameters
+    ----------
+    value : float or (k,) array
+    error : float or (k,) array
+        Absolute; one for all entries or one for each.
+    """
 
     def __init__(self, value: ArrayLike, error: "float | Floats" = 0.0) -> None:
         self.value: Floats = np.asarray(value, dtype=np.float64)
@@ -45,7 +52,7 @@ class Rounded:
         return float(self.errors.max(initial=0.0))
 
     def resolved(self, sizes: "Floats | None" = None) -> Bools:
-        """Which entries (or rows of these sizes) a comparison can decide; all, where it can decide none."""
+        """Which entries (or rows of these `sizes`, (k,)) a comparison can decide; all, where it can decide none."""
         sizes, errors = (np.abs(self.value), self.errors) if sizes is None else (sizes, np.asarray(self.error))
         decided: Bools = sizes > 2 * errors / _RESOLUTION
         return decided if decided.any() else ~decided
@@ -132,7 +139,7 @@ def at_least(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> 
 
 
 def equals(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Relation:
-    """State that the two sides are equal in exact arithmetic."""
+    """State that `measured` and `stated` are equal in exact arithmetic (broadcast to a common shape)."""
     return _relation("equals", measured, stated)
 
 

@@ -24,10 +24,19 @@ Case = tuple[Setting, int]
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of a search: how many examples it tried, the largest ratio seen and where, a violation if any, and in
-    how many examples there was something to compare.
+    """The outcome of a search.
 
-    `tightest` and `counterexample` name a setting and the seed of a draw.
+    Attributes
+    ----------
+    claim : str
+    examples : int
+        How many were tried.
+    ratio_worst : float
+        The largest measured/bound.
+    tightest, counterexample : dict or None
+        Setting and seed of the draw with that ratio, and of a violation.
+    compared : int
+        In how many examples there was something to compare.
     """
 
     claim: str

@@ -183,9 +183,12 @@ def settings(
             "link": _quick_links() if links is None else links,
             "loss": _losses() if losses is None else losses,
             "activation": activations(),
-            "p": st.integers(0, p),
-            # few samples are fastest, but the bounds on angles speak only where there are many
-            "n": st.integers(1, min(n, 200)) | st.sampled_from((max(1, n // 8), n)),
+            "p": st.integers(0, p) | st.integers(min(2, p), p),
+            # few samples are fastest, but the bounds on angles speak only where there are many. Of integers from a
+            # range Hypothesis draws the ends most often: the corners, which are not to be all there is
+            "n": st.integers(1, min(n, 200))
+            | st.integers(min(n, p + 7), min(n, 200))
+            | st.sampled_from((max(1, n // 8), n)),
             "m": st.sampled_from((2, 4, 8)),
             "T1": st.integers(1, 6),
             "eps0": st.sampled_from((1e-3, 1e-2, 0.1, 1.0)),
@@ -247,7 +250,7 @@ class Rotation:
 
 
 def rotations(d: int) -> SearchStrategy[Rotation]:
-    """Orthogonal matrices of both determinants; shrinks to the identity."""
+    """Orthogonal (d, d) matrices of both determinants; shrinks to the identity. ValueError for d < 1."""
     check_integer("d", d, 1, "an integer from 1")
     planes = [(i, j, k) for i, j in itertools.combinations(range(d), 2) for k in range(len(_TRIPLES))]
     turns = st.lists(st.sampled_from(planes), max_size=4) if planes else st.just([])

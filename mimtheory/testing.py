@@ -36,7 +36,20 @@ __all__ = ["Found", "Observed", "assert_holds", "parametrize_claims", "search"]
 
 @dataclass(frozen=True)
 class Observed:
-    """What the draws of one claim showed; `worst` is the setting and index of the draw with the largest ratio."""
+    """What the draws of one claim showed.
+
+    Attributes
+    ----------
+    claim, level, status
+        The claim, and `holds` or what it is instead.
+    trials, failures : int
+    ratio_worst, ratio_median : float
+        Measured over bound.
+    survivors : tuple of str
+        Controls that were not refuted.
+    worst : (dict, int) or None
+        Setting and index of the draw with the largest ratio.
+    """
 
     claim: str
     level: Level
