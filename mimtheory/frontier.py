@@ -10,7 +10,7 @@ more than `SLACK` is noticed.
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +24,7 @@ from mimtheory.population import Setting
 from mimtheory.registry import Claim, Level
 from mimtheory.relations import Relation
 from mimtheory.search import search
+from mimtheory.store import fingerprint
 from mimtheory.tasks import seed_of
 from mimtheory.verdicts import FALSE_ALARM, p_value
 
@@ -53,6 +54,8 @@ class Tightest:
         The number of draws, and the failure probability of the claim; 1 and 0 at level D.
     failures : int
         Draws with a ratio above 1.
+    code : str
+        Fingerprint of the code that made the entry; empty where it was made before that was stored.
     """
 
     claim: str
@@ -63,6 +66,7 @@ class Tightest:
     trials: int = 1
     delta: float = 0.0
     failures: int = 0
+    code: str = ""
 
     @property
     def refuted(self) -> bool:
@@ -110,7 +114,8 @@ def measure(labels: Sequence[str] = (), progress: Callable[[str], None] = lambda
                 found[claim.label] = Tightest(
                     claim.label, claim.level, best.ratio_worst, where["setting"], where["seed"], failures=failed
                 )
-    return [found[claim.label] for claim in claims if claim.label in found]
+    made = fingerprint()
+    return [replace(found[claim.label], code=made) for claim in claims if claim.label in found]
 
 
 def _over_structures(claims: list[Claim], progress: Callable[[str], None]) -> dict[str, Tightest]:

@@ -15,6 +15,7 @@ from mimtheory.plan import read_rows
 from mimtheory.population import Setting
 from mimtheory.registry import Claim
 from mimtheory.relations import Rounded
+from mimtheory.store import fingerprint
 from mimtheory.tasks import seed_of
 
 ENTRIES = tuple(known().values())
@@ -25,7 +26,10 @@ QUICK = tuple(e for e in ENTRIES if e.level == "D" or e.claim in ("A.2/perp_bloc
 def hold_against(entry: Tightest) -> None:
     again = measured_again(entry)
     assert not again.refuted, again
-    assert again.ratio > entry.ratio / SLACK, f"{entry.claim}: {entry.ratio:.3g} before, {again.ratio:.3g} now"
+    made = entry.code or "code of before"
+    assert again.ratio > entry.ratio / SLACK, (
+        f"{entry.claim}: {entry.ratio:.3g} before, with {made}, {again.ratio:.3g} now"
+    )
 
 
 def test_every_bound_that_speaks_has_an_entry_and_no_other() -> None:
@@ -121,3 +125,4 @@ def test_measuring_a_small_part_gives_its_entries(monkeypatch: pytest.MonkeyPatc
     assert [entry.claim for entry in entries] == ["B.3/projection", "B.3/projection_on_sample"]
     assert {"B.3/projection", "B.3/projection_on_sample"} <= set(seen)
     assert all(0 < entry.ratio <= 1 for entry in entries)
+    assert {entry.code for entry in entries} == {fingerprint()}
