@@ -1,4 +1,7 @@
-"""Activations on whole arrays, block by block in the nearest cache; NumPy would make a pass for every operation."""
+"""Activations on whole arrays, block by block in a near cache; NumPy would make a pass for every operation.
+
+The blocks are counted here and not in compiled code, which would have to be compiled with the activations once more.
+"""
 
 from typing import Any
 
@@ -6,43 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimtheory.activations import Activation
-from mimtheory.kernels.compiling import kernel
 from mimtheory.kernels.pointwise import activate, defects
 
 __all__ = ["network_outputs", "s_minus_1"]
 
 Floats = NDArray[np.float64]
 
-_BLOCK = 1024
-_ROWS = 32
-
-
-@kernel
-def _s_minus_1(code: int, u: Floats, series: Floats, near: float, out: Floats) -> None:
-    value, slope = np.empty(_BLOCK), np.empty(_BLOCK)
-    for start in range(0, u.shape[0], _BLOCK):
-        some = min(_BLOCK, u.shape[0] - start)
-        part = u[start : start + some]
-        activate(code, some, part, value, slope)
-        defects(some, part, slope, series, near, out[start : start + some])
-
-
-@kernel
-def _network_outputs(code: int, products: Floats, a: Floats, b: Floats, out: Floats) -> None:
-    """Neuron after neuron with the rows of a block side by side, so that the sums are vector code."""
-    n, m = products.shape
-    u, value, slope = np.empty(m * _ROWS), np.empty(m * _ROWS), np.empty(m * _ROWS)
-    for start in range(0, n, _ROWS):
-        rows = min(_ROWS, n - start)
-        for j in range(m):
-            for i in range(rows):
-                u[j * rows + i] = products[start + i, j] + b[j]
-        activate(code, m * rows, u, value, slope)
-        for i in range(rows):
-            out[start + i] = 0.0
-        for j in range(m):
-            for i in range(rows):
-                out[start + i] += a[j] * value[j * rows + i]
+_BLOCK = 4096  # numbers at a time: they stay in the second cache, and a call costs little beside them
 
 
 def s_minus_1(activation: Activation, u: ArrayLike) -> Floats:
@@ -50,9 +23,15 @@ def s_minus_1(activation: Activation, u: ArrayLike) -> Floats:
     u = np.ascontiguousarray(u, dtype=np.float64)
     if activation.code < 0 or activation.reason is not None:
         return activation.s_minus_1(u)
-    out = np.empty_like(u)
-    _s_minus_1(activation.code, u.reshape(-1), np.array(activation._series), activation._near, out.reshape(-1))
-    return out
+    out, series = np.empty(u.size), np.array(activation._series)
+    part, value, slope, found = np.empty((4, _BLOCK))
+    for start in range(0, u.size, _BLOCK):
+        some = min(_BLOCK, u.size - start)
+        part[:some] = u.reshape(-1)[start : start + some]
+        activate(activation.code, some, part, value, slope)
+        defects(some, part, slope, series, activation._near, found)
+        out[start : start + some] = found[:some]
+    return out.reshape(u.shape)
 
 
 def network_outputs(activation: Activation, products: Floats, a: Floats, b: Floats) -> Floats:
@@ -79,6 +58,12 @@ def network_outputs(activation: Activation, products: Floats, a: Floats, b: Floa
     if activation.code < 0:
         by_call: Floats = activation.sigma(products + b) @ a
         return by_call
-    out = np.empty(products.shape[0])
-    _network_outputs(activation.code, products, a, b, out)
+    n, m = products.shape
+    rows, out = max(1, _BLOCK // max(m, 1)), np.empty(n)
+    u, value, slope = np.empty((3, rows * m))
+    for start in range(0, n, rows):
+        some = min(rows, n - start)
+        np.add(products[start : start + some], b, out=u[: some * m].reshape(some, m))
+        activate(activation.code, some * m, u, value, slope)
+        out[start : start + some] = value[: some * m].reshape(some, m) @ a
     return out

@@ -171,7 +171,6 @@ def _edge_tile(
 @kernel
 def _rank(
     neurons: int,
-    vectors: int,
     X: Floats,
     x: int,
     stride: int,
@@ -186,11 +185,12 @@ def _rank(
     fresh: bool,
     ahead: int,
 ) -> None:
-    """Neurons first ... end - 1 in tiles of `neurons` x `vectors`.
+    """Neurons first ... end - 1 in tiles of `neurons` rows.
 
     Each piece of the block is read for all of them while it is near; the first of them asks for that of the next block.
     """
     size, wide = edge.shape[1], G.shape[1]
+    vectors = _V8 if neurons == 8 else _V4 if neurons == 4 else _V2 if neurons == 2 else _V1
     # with eight neurons the first product asks for nothing
     asked = whole if neurons == 8 else _share(whole)
     for c in range(0, whole - vectors + 1, vectors):
@@ -220,19 +220,17 @@ def accumulate(
     fresh: bool,
     ahead: int,
 ) -> None:
-    """G (+)= S^T X: neurons by eights, then what is left of them."""
-    j = m - m % 8
-    if j:
-        _rank(8, _V8, X, x, stride, rows, whole, edge, S, s, 0, j, G, fresh, ahead)
-        ahead = 0
-    if m & 4:
-        _rank(4, _V4, X, x, stride, rows, whole, edge, S, s, j, j + 4, G, fresh, ahead)
-        j, ahead = j + 4, 0
-    if m & 2:
-        _rank(2, _V2, X, x, stride, rows, whole, edge, S, s, j, j + 2, G, fresh, ahead)
-        j, ahead = j + 2, 0
-    if m & 1:
-        _rank(1, _V1, X, x, stride, rows, whole, edge, S, s, j, j + 1, G, fresh, ahead)
+    """G (+)= S^T X: neurons by eights, then what is left of them.
+
+    From one place: LLVM would make a copy of `_rank` for every number that it is called with, which takes 8 s longer.
+    """
+    j, neurons = 0, 8
+    while neurons:
+        end = m - m % neurons
+        if j < end:
+            _rank(neurons, X, x, stride, rows, whole, edge, S, s, j, end, G, fresh, ahead)
+            j, ahead = end, 0
+        neurons //= 2
 
 
 @kernel
