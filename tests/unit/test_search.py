@@ -120,15 +120,16 @@ def test_every_other_bound_is_violated_where_it_is_tightest_if_it_is_made_one_pe
     assert known()["B.1/rate"].ratio < 64 / 129  # the largest of t/(2 t + 1) for the steps that are looked at
 
 
-def test_the_search_climbs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("p", "n"), [(17, 123), (5, 60), (8, 190)])
+def test_the_search_climbs(p: int, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # largest at one d and n of thousands: a climb comes closer than blind draws
     def near(e: Experiment) -> float:
-        return 1 / (1 + abs(e.population.p - 17) + abs(e.setting.n - 123))
+        return 1 / (1 + abs(e.population.p - p) + abs(e.setting.n - n))
 
     claim = replace(find_claim("A.3/weyl"), measured=near, stated=lambda e: 2.0)
-    climbed = search(claim, 400).ratio_worst
+    climbed = search(claim, 800).ratio_worst
     monkeypatch.setattr("mimtheory.search.target", lambda value: None)
-    assert climbed > search(claim, 400).ratio_worst
+    assert climbed > search(claim, 800).ratio_worst
 
 
 def test_claims_of_high_probability_are_never_searched() -> None:
