@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 import mimtheory
+from docs import measured
 from mimtheory.frontier import Tightest, known
 from mimtheory.lemmas import REGISTRY
 from mimtheory.registry import LEVELS, Claim, Lemma
@@ -172,6 +173,7 @@ def _claim(claim: Claim) -> str:
         f'<h2 id="{escape(claim.name)}">{escape(claim.label)}</h2><p class="summary">{escape(claim.summary)}</p>'
         f'<div class="statement" tabindex="0">{formula(claim.statement)}</div>'
         f"<p><strong>Level {claim.level}.</strong> {escape(LEVELS[claim.level])}</p>{_known(claim)}"
+        f"{measured.figure(claim.label, claim.kind == 'equals')}"
         f"<p>Made false on purpose, and to be refuted:</p><ul>{controls}</ul>"
     )
 

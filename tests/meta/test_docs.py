@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import mimtheory
-from docs import build
+from docs import build, measured
 from mimtheory.lemmas import REGISTRY
 
 EXECUTED = [path for path in build.GUIDES if path != "howto/own_lemma"]  # which has a test of its own
@@ -74,6 +74,21 @@ def test_every_statement_has_a_page_with_its_claims_and_their_tightness(site: Pa
             assert escape(claim.controls[0].why) in page
         bounds = sum(claim.kind != "equals" for claim in lemma.claims.values())
         assert page.count("Tightest known: ") == bounds
+
+
+def test_every_claim_has_a_picture_of_what_the_quick_run_measured(site: Path) -> None:
+    for lemma in REGISTRY:
+        path = site / "lemmas" / f"{lemma.label}.html"
+        assert path.stat().st_size < 150_000
+        for claim in lemma.claims.values():
+            assert f'aria-label="{claim.label}: ' in path.read_text(encoding="utf-8")
+    assert measured._cell({"setting": {"d": 3, "n": 9}, "ratios": [0.5, None, 1.0, 0.25]}) == [3, 9, 0.5, 1.0]
+    assert measured._cell({"setting": {"d": 3, "n": 9}, "ratios": [None]}) is None
+    # the worst stands above the median, and the line at 1 above a ratio below it
+    cells = [[10, 100, 0.01, 0.1], [100, 100, 0.2, 0.5]]
+    assert measured._place(cells, 1, 0.1)[1] < measured._place(cells, 1, 0.01)[1]
+    assert measured._place(cells, 1, 1.0)[1] < measured._place(cells, 1, 0.5)[1]
+    assert measured._place(cells, 1, 0.1)[0] < measured._place(cells, 2, 0.1)[0]
 
 
 def test_every_public_name_is_documented(site: Path) -> None:
