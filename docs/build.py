@@ -5,6 +5,7 @@ its stored frontier, so that a page cannot say otherwise than the code.
 """
 
 import inspect
+import json
 import re
 import shutil
 import sys
@@ -35,6 +36,7 @@ GUIDES = (
     *("howto/own_problem", "howto/own_lemma", "howto/test_suite", "howto/reading_a_report", "howto/own_data"),
     *("comparison", "limits"),
 )
+NOTEBOOKS = tuple(f"notebooks/{path.stem}" for path in sorted((HERE / "notebooks").glob("*.ipynb")))
 PROOFS = tuple(f"theory/{path.stem}" for path in sorted((HERE / "theory").glob("*.md")))
 
 
@@ -50,6 +52,7 @@ class Page:
 def pages() -> list[Page]:
     """Every page of the site, in the order of the navigation."""
     written = [_written(path) for path in (*GUIDES, *PROOFS)]
+    written += [_notebook(path) for path in NOTEBOOKS]
     return [*written, *(_lemma_page(lemma) for lemma in REGISTRY), _names_page()]
 
 
@@ -60,6 +63,7 @@ def build(folder: Path) -> None:
     site = pages()
     sections = {
         "Guides": [page for page in site if page.path in GUIDES],
+        "Notebooks": [page for page in site if page.path in NOTEBOOKS],
         "Statements": [page for page in site if page.path.startswith("lemmas/")],
         "Proofs": [page for page in site if page.path in PROOFS],
         "Reference": [page for page in site if page.path == "names"],
@@ -72,6 +76,8 @@ def build(folder: Path) -> None:
         target.write_text(template.render(version=mimtheory.__version__, **words), encoding="utf-8")
     (folder / "style.css").write_text(STYLE.read_text(encoding="utf-8"), encoding="utf-8")
     shutil.copytree(HERE / "images", folder / "images", dirs_exist_ok=True)
+    for path in NOTEBOOKS:
+        shutil.copy(HERE / f"{path}.ipynb", folder / f"{path}.ipynb")
 
 
 # Pages written by hand
@@ -81,6 +87,17 @@ def _written(path: str) -> Page:
     text = (HERE / f"{path}.md").read_text(encoding="utf-8")
     title = text.partition("\n")[0].removeprefix("# ")
     return Page(path, title, _html(text))
+
+
+def _notebook(path: str) -> Page:
+    """The cells of a notebook as a page, with the notebook itself to be loaded."""
+    cells = json.loads((HERE / f"{path}.ipynb").read_text(encoding="utf-8"))["cells"]
+    texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    body = "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in texts)
+    title = body.partition("\n")[0].removeprefix("# ")
+    name = path.partition("/")[2]
+    load = f'<p class="note"><a href="{name}.ipynb">The notebook itself</a>; a test runs it.</p>'
+    return Page(path, title, _html(body).replace("</h1>", f"</h1>{load}", 1))
 
 
 def _html(text: str) -> str:
@@ -102,6 +119,7 @@ def _html(text: str) -> str:
     marked = re.sub(pattern, keep, text, flags=re.DOTALL)
     html: str = MarkdownIt("commonmark").enable("table").render(marked)
     html = re.sub(r'href="(?!https?:)([^"#]*)\.md(#[^"]*)?"', r'href="\1.html\2"', html)
+    html = re.sub(r'href="(?!https?:)([^"#]*)\.ipynb"', r'href="\1.html"', html)
     html = re.sub(r"<h([23])>(.*?)</h\1>", _heading, html)
     html = re.sub(
         r"<table>.*?</table>", lambda t: f'<div class="scroll" tabindex="0">{t[0]}</div>', html, flags=re.DOTALL

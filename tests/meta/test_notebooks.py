@@ -12,7 +12,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "docs" / "notebooks").glob("*.ip
 
 
 def test_there_are_notebooks() -> None:
-    assert {path.stem for path in NOTEBOOKS} >= {"link_to_certificate", "best_loss"}
+    assert {path.stem for path in NOTEBOOKS} >= {"link_to_certificate", "best_loss", "own_lemma", "own_problem"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
