@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 # the package, and the modules that the guides name
-DOCUMENTED = ("mimtheory", "mimtheory.strategies", "mimtheory.testing", "mimtheory.concentration", "mimtheory.lemmas")
-DOCUMENTED += ("mimtheory.relations", "mimtheory.operators", "mimtheory.frontier")
+DOCUMENTED = (
+    *("mimtheory", "mimtheory.strategies", "mimtheory.testing", "mimtheory.concentration", "mimtheory.lemmas"),
+    *("mimtheory.relations", "mimtheory.operators", "mimtheory.frontier"),
+)
 
 
 def public_objects() -> Iterator[tuple[str, Any]]:
