@@ -13,13 +13,12 @@ if TYPE_CHECKING:
     from mimtheory.certificate import Certificate, check_certificate
     from mimtheory.estimator import MultiIndexRegressor
     from mimtheory.experiment import Experiment
-    from mimtheory.hessian import ExpectedHessian, expected_hessian
+    from mimtheory.hessian import ExpectedHessian, ParametricHessian, expected_hessian
     from mimtheory.lemmas import load_lemmas
     from mimtheory.link_exponents import Exponents, exponents
     from mimtheory.links import Link, link
     from mimtheory.losses import Loss, loss
     from mimtheory.measuring import DataReport, Row, check_data, measure
-    from mimtheory.parametric_hessian import SymbolicHessian, symbolic_hessian
     from mimtheory.population import Population, Setting
     from mimtheory.registry import Lemma
     from mimtheory.relations import Rounded, at_least, at_most, equals
@@ -40,11 +39,11 @@ _HOME = {
     "Link": "links",
     "Loss": "losses",
     "MultiIndexRegressor": "estimator",
+    "ParametricHessian": "hessian",
     "Population": "population",
     "Rounded": "relations",
     "Row": "measuring",
     "Setting": "population",
-    "SymbolicHessian": "parametric_hessian",
     "Trained": "training",
     "activation": "activations",
     "at_least": "relations",
@@ -62,7 +61,6 @@ _HOME = {
     "measure": "measuring",
     "required_n": "advisor",
     "rows": "store",
-    "symbolic_hessian": "parametric_hessian",
     "train": "training",
 }
 
@@ -78,11 +76,11 @@ __all__ = [
     "Link",
     "Loss",
     "MultiIndexRegressor",
+    "ParametricHessian",
     "Population",
     "Rounded",
     "Row",
     "Setting",
-    "SymbolicHessian",
     "Trained",
     "__version__",
     "activation",
@@ -101,7 +99,6 @@ __all__ = [
     "measure",
     "required_n",
     "rows",
-    "symbolic_hessian",
     "train",
 ]
 

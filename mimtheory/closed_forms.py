@@ -92,22 +92,23 @@ class ClosedForm:
                 return piece
         return None
 
-    def expression(self) -> sympy.Expr:
-        """E[T (z^2 - 1)] as a SymPy expression in erf and exp at algebraic points."""
+    def expressions(self) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr]:
+        """E T, E[T z] and E[T (z^2 - 1)] as SymPy expressions in erf and exp at algebraic points."""
         z = sympy.Symbol("z", real=True)
         g = sum(sympy.sqrt(s) * _sympy_polynomial(p, z) for s, p in self.parts.items())
         points = sorted(_real_roots(sympy.Poly(_coefficients(self.norm), z)), key=lambda x: sympy.N(x, 50))
         pieces = self.pieces()
         assert len(pieces) == len(points) + 1
-        total = sympy.Integer(0)
+        totals = [sympy.Integer(0)] * 3
         boundaries = [-sympy.oo, *points, sympy.oo]
         for piece, group in itertools.groupby(range(len(pieces)), key=lambda k: pieces[k]):
             indices = list(group)
             start, stop = boundaries[indices[0]], boundaries[indices[-1] + 1]
             u = sympy.Rational(self.centre.numerator, self.centre.denominator) - g
             t = sum(sympy.Rational(c.numerator, c.denominator) * u**k for k, c in enumerate(piece.coefficients))
-            total += exact_integral(sympy.Poly(sympy.expand(t * (z**2 - 1)), z), start, stop)
-        return total
+            for k, weight in enumerate((sympy.Integer(1), z, z**2 - 1)):
+                totals[k] += exact_integral(sympy.Poly(sympy.expand(t * weight), z), start, stop)
+        return totals[0], totals[1], totals[2]
 
     def _cells(self) -> list[tuple[flint.arb | None, flint.arb | None, Piece]] | None:
         """Start, end and piece of T between consecutive cuts; None if the precision is too low to tell."""

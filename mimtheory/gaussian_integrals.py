@@ -23,6 +23,7 @@ __all__ = [
     "Averages",
     "Moments",
     "checked_centre",
+    "checked_noise",
     "gaussian_averages",
     "gaussian_mean",
     "gaussian_moments",
@@ -371,7 +372,12 @@ def checked_centre(centre: float) -> float:
 
 def noisy(link: Link | str, label_noise: float) -> Link:
     """The link, with the label noise as one more variable where there is any; ValueError for a bad noise."""
+    g = links.link(link)
+    return g.with_noise(label_noise) if checked_noise(label_noise) else g
+
+
+def checked_noise(label_noise: float) -> Fraction:
+    """The standard deviation of the label noise, exactly; ValueError for a bad one."""
     if not (math.isfinite(label_noise) and label_noise >= 0):
         raise ValueError(f"label_noise = {label_noise!r}: a finite standard deviation of at least 0 is needed")
-    g = links.link(link)
-    return g.with_noise(label_noise) if label_noise > 0 else g
+    return Fraction(label_noise)

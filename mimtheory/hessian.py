@@ -7,10 +7,10 @@ supports, and can be asked for a certificate.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -21,42 +21,45 @@ from numpy.typing import NDArray
 from mimtheory import links, losses
 from mimtheory.balls import certified_text, double_of
 from mimtheory.certificate import Certificate, certify
-from mimtheory.closed_forms import closed_form
+from mimtheory.closed_forms import ClosedForm, closed_form
 from mimtheory.enclosures import Enclosure, Problem, enclose
 from mimtheory.gaussian_integrals import (
     Moments,
     checked_centre,
+    checked_noise,
     gaussian_averages,
-    gaussian_mean,
     gaussian_moments,
-    linear_derivative,
     noisy,
     symmetric,
 )
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
 from mimtheory.losses import Loss
-from mimtheory.parametric_hessian import has_parameters
+from mimtheory.parametric_hessian import ParametricMoments, has_parameters, parametric_moments
 from mimtheory.polynomial_derivatives import exact_moments
 
 __all__ = [
     "ExpectedHessian",
     "Moments",
+    "ParametricHessian",
     "certified_problem",
+    "exact_hessian",
     "expected_hessian",
     "gaussian_moments",
-    "population_centre",
+    "problem_of",
 ]
 
 Floats = NDArray[np.float64]
 Method = Literal["auto", "exact", "certified", "fast"]
-_EPS = float(np.finfo(np.float64).eps)
 _MOST_DIGITS = 10_000
 _TIME_LIMIT = 60.0
 _CERTIFIED_DIGITS = 3  # where none are asked for
 
 
-@dataclass(frozen=True)
+Exact = tuple[sympy.Expr, sympy.ImmutableMatrix, sympy.ImmutableMatrix]  # E T, E[T z], C
+
+
+@dataclass(frozen=True, eq=False)
 class ExpectedHessian:
     """C and c0 with what is known about their error.
 
@@ -89,12 +92,52 @@ class ExpectedHessian:
     status: Literal["exact", "certified", "estimated", "undecided"]
     problem: Problem
     enclosure: Enclosure | None = field(repr=False)
-    _exact: Callable[[], sympy.ImmutableMatrix | None] = field(repr=False, compare=False)
+    _exact: Callable[[], Exact | None] = field(repr=False)
 
     @cached_property
+    def _forms(self) -> Exact | None:
+        return self._exact()
+
+    @property
     def C_exact(self) -> sympy.ImmutableMatrix | None:
         """C as SymPy expressions where a closed form is known, else None; computed when first asked for."""
-        return self._exact()
+        return self._forms and self._forms[2]
+
+    @property
+    def mean_exact(self) -> sympy.Expr | None:
+        """E T in the same way."""
+        return self._forms and self._forms[0]
+
+    @property
+    def first_moment_exact(self) -> sympy.ImmutableMatrix | None:
+        """E[T z] in the same way, shape (r, 1)."""
+        return self._forms and self._forms[1]
+
+    @property
+    def parameters(self) -> tuple[sympy.Symbol, ...]:
+        """Symbols that have no values yet, by name; () where everything is a number."""
+        return ()
+
+    def subs(self, values: Mapping[Any, Any]) -> "ExpectedHessian":
+        """The same with values for parameters, which are given as symbols or by name.
+
+        Values are numbers (0.1 means exactly 1/10) or expressions. Once no parameter is left the result has all that
+        `expected_hessian` gives for numbers: balls, certificates, a radius.
+
+        Raises
+        ------
+        ValueError
+            For a name that is no parameter, or a value that gives no valid link or loss.
+        """
+        known = [str(symbol) for symbol in self.parameters]
+        for name in map(str, values):
+            if name not in known:
+                raise ValueError(f"values has {name!r}; allowed: {', '.join(known) or 'nothing, all are numbers'}")
+        return self
+
+    def lambdify(self) -> Callable[..., Floats]:
+        """C as a function of the parameters, in their order: arrays that broadcast to a shape s give (*s, r, r)."""
+        return lambda: self.C
 
     @property
     def C_ball(self) -> arb_mat | None:
@@ -163,6 +206,61 @@ class ExpectedHessian:
         return certified_text(ball, 18)
 
 
+class ParametricHessian(ExpectedHessian):
+    """C for a link or a loss with parameters: expressions, from which numbers come by `subs` or `lambdify`.
+
+    `C_exact`, `mean_exact` and `first_moment_exact` are the expressions. What needs numbers (`C`, `c0`, `first_moment`,
+    `T2_z4`, `certificate`, `is_degenerate`) raises a ValueError that names the parameters.
+    """
+
+    _found: ParametricMoments
+    _restart: Callable[[str, str], ExpectedHessian]
+
+    def __init__(self, found: ParametricMoments, restart: Callable[[str, str], ExpectedHessian]) -> None:
+        fixed = {"radius": 0.0, "method": "exact", "status": "exact", "enclosure": None}
+        fixed |= {"_found": found, "_restart": restart, "_exact": lambda: (found.mean, found.first, found.C)}
+        for name, value in fixed.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def parameters(self) -> tuple[sympy.Symbol, ...]:
+        return self._found.parameters
+
+    def subs(self, values: Mapping[Any, Any]) -> ExpectedHessian:
+        super().subs(values)
+        return self._restart(*self._found.substituted({str(name): value for name, value in values.items()}))
+
+    def lambdify(self) -> Callable[..., Floats]:
+        entries = sympy.lambdify(self.parameters, self._found.C.tolist(), ["scipy", "numpy"])
+
+        def function(*values: Any) -> Floats:
+            with np.errstate(all="ignore"):  # branches of a Piecewise that do not apply
+                rows = entries(*(np.asarray(value, dtype=np.float64) for value in values))
+            C = np.array(np.broadcast_arrays(*(x for row in rows for x in row), *values)[: len(rows) ** 2])
+            return np.moveaxis(C, 0, -1).reshape(*C.shape[1:], len(rows), len(rows))
+
+        return function
+
+    def _needs_numbers(self) -> Any:
+        names = [symbol.name for symbol in self.parameters]
+        raise ValueError(
+            f"this needs numbers for the parameters {', '.join(names)}; allowed: .subs({{{names[0]!r}: 1.5, ...}}) "
+            "first, .lambdify(), or the expressions .C_exact, .mean_exact, .first_moment_exact"
+        )
+
+    C = c0 = first_moment = problem = property(_needs_numbers)
+
+    def __repr__(self) -> str:
+        names = ", ".join(symbol.name for symbol in self.parameters)
+        return f"C = {self._found.C.tolist()}, c0 = {self._found.mean}, exact in {names}"
+
+    def _repr_latex_(self) -> str:
+        return rf"$C = {sympy.latex(self._found.C, mat_delim='(')},\quad c_0 = {sympy.latex(self._found.mean)}$"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self._repr_latex_()}</p>"
+
+
 def expected_hessian(
     link: Link | str,
     loss: Loss | str,
@@ -178,8 +276,10 @@ def expected_hessian(
     Parameters
     ----------
     link : Link or str
-        g, a polynomial of r Gaussian variables.
+        g, a polynomial of r Gaussian variables; parameters (a letter or a Greek name) as coefficients where l' is a
+        polynomial.
     loss : Loss or str
+        With a parameter as coefficient of a polynomial in u, or, for r = 1, in "huber(delta)" and "quantile(tau)".
     centre : float
         The centring constant c; a float is taken exactly.
     label_noise : float
@@ -196,6 +296,7 @@ def expected_hessian(
     Returns
     -------
     ExpectedHessian
+        A ParametricHessian, exact, where link or loss have parameters.
 
     Raises
     ------
@@ -208,12 +309,19 @@ def expected_hessian(
     >>> expected_hessian("z1*z2", "squared").C
     array([[ 0., -1.],
            [-1.,  0.]])
+    >>> H = expected_hessian("a*h2(z1) + b*z1*z2", "squared")
+    >>> H
+    C = [[-sqrt(2)*a, -b], [-b, 0]], c0 = 0, exact in a, b
+    >>> H.subs({"a": 1, "b": 2}).C[0, 1]
+    np.float64(-2.0)
     """
     _check_choice(method, digits)
     seconds = _checked_time(_TIME_LIMIT if time_limit is None else time_limit)
+    if has_parameters(link) or has_parameters(loss):
+        return _parametric(link, loss, centre, label_noise, method)
     problem = problem_of(link, loss, centre, label_noise)
     if method in ("auto", "exact"):
-        found = _exact(problem, digits)
+        found = exact_hessian(problem, digits)
         if found is not None:
             return found
         if method == "exact":
@@ -226,6 +334,19 @@ def expected_hessian(
     return _fast(problem)
 
 
+def _parametric(
+    link: Link | str, loss: Loss | str, centre: float, label_noise: float, method: Method
+) -> ParametricHessian:
+    if method in ("certified", "fast"):
+        raise ValueError(f"method = {method!r} with parameters in link or loss; allowed: 'auto', 'exact'")
+    c, noise = Fraction(checked_centre(centre)), checked_noise(label_noise)
+
+    def restart(link: str, loss: str) -> ExpectedHessian:
+        return expected_hessian(link, loss, centre, label_noise, method=method)
+
+    return ParametricHessian(parametric_moments(link, loss, c, noise), restart)
+
+
 def certified_problem(
     link: Link | str, loss: Loss | str, centre: float, label_noise: float, digits: int | None, time_limit: float
 ) -> Certificate:
@@ -236,11 +357,8 @@ def certified_problem(
 
 def problem_of(link: Link | str, loss: Loss | str, centre: float, label_noise: float) -> Problem:
     """The problem, validated."""
-    if not isinstance(link, Link) and link not in links.ZOO and has_parameters(link):
-        raise ValueError(f"link = {str(link)[:60]!r} has parameters; allowed here: numbers (see symbolic_hessian)")
     g, c = links.link(link), checked_centre(centre)
-    noisy(g, label_noise)  # refuses a bad noise
-    return Problem(g, losses.loss(loss), Fraction(c), Fraction(label_noise))
+    return Problem(g, losses.loss(loss), Fraction(c), checked_noise(label_noise))
 
 
 def _check_choice(method: str, digits: int | None) -> None:
@@ -258,13 +376,14 @@ def _checked_time(time_limit: Any) -> float:
     return float(time_limit)
 
 
-def _exact(problem: Problem, digits: int | None) -> ExpectedHessian | None:
+def exact_hessian(problem: Problem, digits: int | None) -> ExpectedHessian | None:
+    """By a polynomial l' or a closed form on a line, to this many decimal places; None where neither applies."""
     target = Fraction(1, 10 ** (digits or 0)) / 2 if digits else Fraction(1, 10**18)
     moments = exact_moments(problem.link, problem.loss, problem.centre, problem.noise)
     if moments is not None:
         found = enclose(problem, target)
         assert found is not None
-        return _of_balls(problem, found, "exact", "exact", moments.C.to_sympy)
+        return _of_balls(problem, found, "exact", "exact", moments.expressions)
     form = None if problem.noise else closed_form(problem.link, problem.loss, float(problem.centre))
     if form is None:
         return None
@@ -275,8 +394,13 @@ def _exact(problem: Problem, digits: int | None) -> ExpectedHessian | None:
         found,
         "exact",
         "closed form in ball arithmetic",
-        lambda: sympy.ImmutableMatrix([[form.expression()]]),
+        lambda: _of_line(form),
     )
+
+
+def _of_line(form: ClosedForm) -> Exact:
+    mean, first, second = form.expressions()
+    return mean, sympy.ImmutableMatrix([first]), sympy.ImmutableMatrix([[second]])
 
 
 def _certified(problem: Problem, digits: int | None, seconds: float) -> ExpectedHessian:
@@ -296,7 +420,7 @@ def _of_balls(
     found: Enclosure,
     status: Literal["exact", "certified", "undecided"],
     method: str,
-    exact: Callable[[], sympy.ImmutableMatrix | None],
+    exact: Callable[[], Exact | None],
 ) -> ExpectedHessian:
     r = problem.link.r
     entries = [[double_of(found.C[i, j]) for j in range(r)] for i in range(r)]
@@ -314,42 +438,3 @@ def _fast(problem: Problem) -> ExpectedHessian:
     radius = float(averages.errors[0] + averages.errors[1:].max())
     C = symmetric(second, r) - mean_T * np.eye(r)
     return ExpectedHessian(C, mean_T, first, radius, averages.method, "estimated", problem, None, lambda: None)
-
-
-def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0.0) -> float:
-    """The constant that predicts best: argmin_c E l(c, y), the root of E l'(c, y) = 0.
-
-    Parameters
-    ----------
-    link : Link or str
-    loss : Loss or str
-    label_noise : float
-        Standard deviation of the noise on the labels.
-
-    Returns
-    -------
-    float
-        Exact up to rounding for the squared loss; else E l'(c, y) vanishes up to the radius of `expected_hessian`.
-    """
-    from scipy.optimize import brentq  # takes longer to import than everything else here
-
-    g, preprocessing = links.link(link), losses.loss(loss)
-    f = noisy(g, label_noise)
-    if linear_derivative(preprocessing) is not None:
-        return float(sympy.N(g.mean, 20))
-
-    @lru_cache
-    def mean_T(c: float) -> float:
-        problem = problem_of(f, preprocessing, c, 0.0)
-        found = _exact(problem, None)
-        return gaussian_mean(LineIntegrals(f, preprocessing, c, moments=False)) if found is None else found.c0
-
-    start, step = float(sympy.N(f.mean, 20)), math.sqrt(float(sympy.N(f.variance, 20)))
-    low = high = start
-    while mean_T(low) > 0:  # E l'(c, y) increases with c and has opposite signs at the two infinities
-        low, high, step = low - step, low, 2 * step
-    while mean_T(high) < 0:
-        low, high, step = high, high + step, 2 * step
-    # where E l'(c, y) is known to `radius` only, more digits of its root would be noise
-    radius = expected_hessian(f, preprocessing, start).radius
-    return float(brentq(mean_T, low, high, xtol=max(radius / 2, 1e-13 * max(1.0, abs(start))), rtol=8 * _EPS))

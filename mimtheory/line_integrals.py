@@ -176,6 +176,8 @@ class LineIntegrals:
             growth[0] += abs(float(self.loss.dl(self.centre, 0.0)))
         constant[0] = self.loss.K
         bounds = [b for b, known in ((growth, self.loss.L2), (constant, self.loss.K)) if math.isfinite(known)]
+        if not bounds:
+            bounds = [self._growth_of_polynomial()]
         bound = min(bounds, key=lambda b: norm_moments(b, 0, self.link.r, 0.0)[1])
         square = np.convolve(bound, bound)
         columns = [(bound, 0), (bound, 2)] if not self.moments else [(bound, 0), (bound, 0), (bound, 2), (square, 0)]
@@ -185,6 +187,19 @@ class LineIntegrals:
             if all(lost <= 1e-17 * whole for lost, whole in tails):
                 break
         self.reach, self.truncation = float(reach), np.array([lost for lost, _ in tails])
+
+    def _growth_of_polynomial(self) -> Floats:
+        """Coefficients of a bound on |l'(c - g)| along every ray for a polynomial l'."""
+        if self.loss.pieces is None:
+            raise ValueError(f"loss = {self.loss.text!r}; allowed: l' bounded, Lipschitz or a polynomial")
+        u = np.zeros(self.link.degree + 1)
+        np.add.at(u, self.degrees, np.abs(self.coefficients))
+        u[0] += abs(self.centre)
+        bound: Floats = np.zeros(1)
+        for c in reversed(self.loss.pieces[0].coefficients):
+            bound = np.convolve(bound, u)
+            bound[0] += abs(float(c))
+        return bound
 
     def rays(self, directions: Floats) -> Floats:
         """Coefficients (n, degree + 1) of g(rho u) as polynomials of rho, for directions (n, r)."""
@@ -242,7 +257,8 @@ class LineIntegrals:
 
     def _rounding(self, rays: Floats) -> Floats:
         """Average change of the columns along these rays when g moves by the rounding errors of its terms."""
-        x, change, t = self._shift_of_values(rays) if math.isfinite(self.loss.L2) else self._shift_of_jumps(rays)
+        jumps = not math.isfinite(self.loss.L2) and bool(self.loss.kinks)
+        x, change, t = self._shift_of_jumps(rays) if jumps else self._shift_of_values(rays)
         weight = change * np.abs(x) ** (self.link.r - 1) * np.exp(-(x**2) / 2)
         columns = [weight, weight * x**2, *([weight * np.abs(x)] if self.first else [])]
         if self.moments:

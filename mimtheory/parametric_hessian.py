@@ -1,6 +1,7 @@
-"""C as an expression in parameters: polynomial l' with symbolic coefficients, and huber(delta) on a line.
+"""E T, E[T z] and C as expressions in parameters of the link or of the loss.
 
-Parameters are single letters a to w and the names of Greek letters, all real. Proofs: docs/theory/symbolic.md.
+Polynomial l' with symbolic coefficients for any r; huber(delta) and quantile(tau) on a line. Parameters are single
+letters a to w but u, and names of Greek letters, all real. Proofs: docs/theory/symbolic.md.
 """
 
 import ast
@@ -12,114 +13,127 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import sympy
 
 from mimtheory import links, losses
-from mimtheory.closed_forms import exact_integral
+from mimtheory.closed_forms import closed_form, exact_integral
 from mimtheory.expressions import parsed
 from mimtheory.links import MAX_DEGREE, MAX_R, Link
 from mimtheory.losses import Loss
 
-__all__ = ["SymbolicHessian", "has_parameters", "symbolic_hessian"]
+__all__ = ["ParametricMoments", "has_parameters", "parametric_moments"]
 
 _GREEK = (
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa"),
     *("lam", "mu", "nu", "rho", "sigma", "tau", "omega"),
 )
-_NAME = re.compile(rf"\b(?:[a-w]|{'|'.join(_GREEK)})\b")
+_NAME = re.compile(rf"\b(?:[a-tvw]|{'|'.join(_GREEK)})\b(?!\s*=)")  # not the keyword in "huber(delta=1)"
+_U = sympy.Symbol("u", real=True)
 
 
 @dataclass(frozen=True)
-class SymbolicHessian:
-    """C and moments as SymPy expressions.
+class ParametricMoments:
+    """Expectations of T = l'(c, y) as SymPy expressions.
 
     Attributes
     ----------
-    C_exact : ImmutableMatrix (r, r)
-        E[T (z z^T - I)].
+    link, loss : str
     mean : Expr
         E T.
-    first_moment : ImmutableMatrix (r, 1)
+    first : ImmutableMatrix (r, 1)
         E[T z].
-    link, loss : str
+    C : ImmutableMatrix (r, r)
+        E[T (z z^T - I)].
     """
 
-    C_exact: sympy.ImmutableMatrix
-    mean: sympy.Expr
-    first_moment: sympy.ImmutableMatrix
     link: str
     loss: str
+    mean: sympy.Expr
+    first: sympy.ImmutableMatrix
+    C: sympy.ImmutableMatrix
 
     @property
     def parameters(self) -> tuple[sympy.Symbol, ...]:
-        """The free symbols, by name."""
-        return tuple(
-            sorted(self.C_exact.free_symbols | self.mean.free_symbols | self.first_moment.free_symbols, key=str)
-        )
+        """The parameters of link and loss by name, positive in huber and quantile, else real."""
+        names = sorted({*_NAME.findall(self.link), *_NAME.findall(self.loss)})
+        kind = "real" if re.search(r"\bu\b", self.loss) or not _NAME.search(self.loss) else "positive"
+        return tuple(sympy.Symbol(name, **{kind: True}) for name in names)
 
-    def subs(self, values: Mapping[Any, Any]) -> sympy.ImmutableMatrix:
-        """C with parameters replaced: `values` leads from symbols or names to numbers or expressions."""
-        named = {str(key): sympy.sympify(value) for key, value in values.items()}
-        return self.C_exact.subs({symbol: named[str(symbol)] for symbol in self.parameters if str(symbol) in named})
+    def substituted(self, values: Mapping[str, Any]) -> tuple[str, str]:
+        """Texts of link and loss with values, numbers or expressions, in the place of parameters."""
+        texts = {name: _text_of(name, value) for name, value in values.items()}
 
-    def __repr__(self) -> str:
-        return f"C = {self.C_exact.tolist()}, c0 = {self.mean}, exact in {', '.join(map(str, self.parameters))}"
+        def put(text: str, form: str) -> str:
+            return _NAME.sub(lambda match: form.format(texts[match[0]]) if match[0] in texts else match[0], text)
 
-    def _repr_latex_(self) -> str:
-        return rf"$C = {sympy.latex(self.C_exact, mat_delim='(')},\quad c_0 = {sympy.latex(self.mean)}$"
+        return put(self.link, "({})"), put(self.loss, "({})" if re.search(r"\bu\b", self.loss) else "{}")
+
+
+def _text_of(name: str, value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} = {value!r}; allowed: finite numbers and SymPy expressions")
+        return str(Fraction(repr(float(value))))
+    if isinstance(value, int | np.integer | Fraction | sympy.Expr) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError(f"{name} = {value!r}; allowed: finite numbers and SymPy expressions")
 
 
 def has_parameters(source: Any) -> bool:
-    """Whether a text or SymPy expression has parameters besides z1 ... z6."""
+    """Whether a link or loss, a text or a SymPy expression, has parameters besides z1 ... z6 and u."""
     if isinstance(source, str):
-        return bool(_NAME.search(source))
+        return source.strip() not in links.ZOO and bool(_NAME.search(source))
     symbols = getattr(source, "free_symbols", ())
     return any(_NAME.fullmatch(str(symbol)) for symbol in symbols)
 
 
-def symbolic_hessian(link: Any, loss: Loss | str, centre: float = 0.0) -> SymbolicHessian:
-    """C, E T and E[T z] as expressions in the parameters of the link or of the loss.
+def parametric_moments(link: Any, loss: Any, centre: Fraction, noise: Fraction) -> ParametricMoments:
+    """The expectations for a link or a loss with parameters.
 
     Parameters
     ----------
-    link : text or SymPy expression
-        A polynomial in z1 ... z6 with parameters as coefficients, for a polynomial l' (squared loss); or without
-        parameters for "huber(delta)".
-    loss : Loss or str
-        squared, a polynomial in u, or huber with a named parameter, such as "huber(delta)".
-    centre : float
-        c; a float is taken exactly.
+    link : Link, text or SymPy expression
+        A polynomial in z1 ... z6; parameters as coefficients only with a polynomial l'.
+    loss : Loss, text or SymPy expression
+        Squared, a polynomial in u with or without parameters, "huber(delta)" or "quantile(tau)" with a named parameter.
+    centre, noise : Fraction
+        c and the standard deviation of the label noise.
 
     Raises
     ------
     ValueError
         Where no closed form is known, naming what is allowed.
-
-    Examples
-    --------
-    >>> symbolic_hessian("a*h2(z1) + b*h4(z1)", "squared").C_exact
-    Matrix([[-sqrt(2)*a]])
     """
-    exact = Fraction(float(centre))
-    name = re.fullmatch(r"\s*huber\(\s*(\w+)\s*\)\s*", loss) if isinstance(loss, str) else None
-    if name is not None and _NAME.fullmatch(name.group(1)):
-        return _parametric_huber(links.link(link), exact, sympy.Symbol(name.group(1), positive=True))
-    return _polynomial(link, losses.loss(loss), exact)
+    name = re.fullmatch(r"\s*(huber|quantile)\(\s*(\w+)\s*\)\s*", loss) if isinstance(loss, str) else None
+    if name is None or not _NAME.fullmatch(name.group(2)):
+        return _polynomial(link, loss, centre, noise)
+    if has_parameters(link) or noise:
+        raise ValueError(
+            f"link = {str(link)!r}, label_noise = {float(noise):g} with loss = {loss.strip()!r}; allowed with a "
+            "parameter in this loss: a link without parameters and no label noise"
+        )
+    kind, parameter = name.groups()
+    if kind == "huber":
+        return _parametric_huber(links.link(link), centre, sympy.Symbol(parameter, positive=True))
+    return _parametric_quantile(links.link(link), centre, sympy.Symbol(parameter, positive=True))
 
 
-def _polynomial(source: Any, loss: Loss, centre: Fraction) -> SymbolicHessian:
-    """E Hess t, E grad t and E t for t = l'(c - g), a polynomial whose coefficients are expressions."""
-    if loss.pieces is None or len(loss.pieces) != 1:
-        raise ValueError(f"loss = {loss.text!r} with symbolic coefficients; allowed: squared or a polynomial in u")
-    text, g = str(source), _read(source)
+def _polynomial(source: Any, loss: Any, centre: Fraction, noise: Fraction) -> ParametricMoments:
+    """E Hess t, E grad t and E t for t = l'(c - g - noise xi), a polynomial whose coefficients are expressions."""
+    text, g = links.ZOO.get(str(source).strip(), str(source)), _read(source)
     z = sympy.symbols(f"z1:{MAX_R + 1}", real=True)
     r = max((k + 1 for k in range(MAX_R) if g.has(z[k])), default=0)
     if r == 0 or not g.is_polynomial(*z):
         raise ValueError(f"link = {text!r}; allowed: a polynomial in z1 ... z{MAX_R} with parameters as coefficients")
-    u = _rational(centre) - g
-    t = sympy.Poly(sum(_rational(c) * u**k for k, c in enumerate(loss.pieces[0].coefficients)), *z[:r])
-    if t.total_degree() > MAX_DEGREE:
-        raise ValueError(f"link = {text!r}: l'(c - g) has degree {t.total_degree()}; allowed: up to {MAX_DEGREE}")
+    name, slope = _polynomial_slope(loss)
+    xi = sympy.Symbol("xi", real=True)
+    variables = (*z[:r], xi) if noise else z[:r]
+    u = _rational(centre) - g - _rational(noise) * xi
+    degree = sympy.Poly(g, *z[:r]).total_degree() * max(slope.degree(), 0)
+    if degree > MAX_DEGREE:
+        raise ValueError(f"link = {text!r}: l'(c - g) has degree {degree}; allowed: up to {MAX_DEGREE}")
+    t = sympy.Poly(sum(c * u**k for (k,), c in slope.terms()), *variables)
 
     def mean(p: sympy.Poly) -> sympy.Expr:
         moments = (
@@ -129,12 +143,37 @@ def _polynomial(source: Any, loss: Loss, centre: Fraction) -> SymbolicHessian:
         )
         return sympy.expand(sum(moments, sympy.Integer(0)))
 
-    axes = [sympy.Poly(t.diff(x), *z[:r]) for x in z[:r]]
-    C = sympy.ImmutableMatrix(r, r, lambda i, j: mean(sympy.Poly(axes[i].diff(z[j]), *z[:r])))
-    return SymbolicHessian(C, mean(t), sympy.ImmutableMatrix([mean(p) for p in axes]), text, loss.text)
+    axes = [sympy.Poly(t.diff(x), *variables) for x in z[:r]]
+    C = sympy.ImmutableMatrix(r, r, lambda i, j: mean(sympy.Poly(axes[i].diff(z[j]), *variables)))
+    return ParametricMoments(text, name, mean(t), sympy.ImmutableMatrix([mean(p) for p in axes]), C)
 
 
-def _parametric_huber(g: Link, centre: Fraction, delta: sympy.Symbol) -> SymbolicHessian:
+def _polynomial_slope(loss: Any) -> tuple[str, sympy.Poly]:
+    """Text of a loss and its l' as a polynomial in u; ValueError where it is not one."""
+    refused = f"loss = {str(loss)[:60]!r} with parameters; allowed: squared, a polynomial in u, huber or quantile"
+    if not isinstance(loss, Loss) and has_parameters(loss):
+        value = _read(loss, "loss")
+        if not value.is_polynomial(_U) or not value.has(_U):
+            raise ValueError(refused)
+        return str(value), sympy.Poly(value.diff(_U), _U)
+    known = losses.loss(loss)
+    if known.pieces is None or len(known.pieces) != 1:
+        raise ValueError(refused)
+    coefficients = [_rational(c) for c in reversed(known.pieces[0].coefficients)]
+    return known.text, sympy.Poly(coefficients, _U)
+
+
+def _parametric_quantile(g: Link, centre: Fraction, tau: sympy.Symbol) -> ParametricMoments:
+    """T = 1(u > 0) - tau: only E T depends on tau, and the rest is that of tau = 1/2."""
+    form = closed_form(g, losses.loss("quantile(0.5)"), float(centre))
+    if form is None:
+        raise ValueError(f"link = {g.text!r} with a parameter in quantile; allowed: one variable, few square roots")
+    mean, first, second = form.expressions()
+    matrices = (sympy.ImmutableMatrix([[x]]) for x in (first, second))
+    return ParametricMoments(g.text, f"quantile({tau})", mean + sympy.Rational(1, 2) - tau, *matrices)
+
+
+def _parametric_huber(g: Link, centre: Fraction, delta: sympy.Symbol) -> ParametricMoments:
     """huber(delta) with a symbolic delta > 0 for a link of one variable of degree 2, or even of degree 4.
 
     The cuts are square roots that keep their order between two values of delta at which c + delta or c - delta is a
@@ -161,7 +200,7 @@ def _parametric_huber(g: Link, centre: Fraction, delta: sympy.Symbol) -> Symboli
     conditions = [*(delta < end for end in ends), True]
     moments = [sympy.Piecewise(*zip(column, conditions, strict=True)) for column in zip(*cells, strict=True)]
     C, first = sympy.ImmutableMatrix([[moments[2]]]), sympy.ImmutableMatrix([moments[1]])
-    return SymbolicHessian(C, moments[0], first, g.text, f"huber({delta})")
+    return ParametricMoments(g.text, f"huber({delta})", moments[0], first, C)
 
 
 def _between(
@@ -192,44 +231,65 @@ def _rational(x: Fraction) -> sympy.Rational:
     return sympy.Rational(x.numerator, x.denominator)
 
 
-def _read(source: Any) -> sympy.Expr:
-    """The expression of a text in z1 ... z6 and parameters, parsed and never evaluated; real symbols."""
-    text = str(source)
-    return sympy.expand(_value(parsed(text, "link", "a polynomial with parameters"), text))
+def _read(source: Any, argument: str = "link") -> sympy.Expr:
+    """The expression of a text in z1 ... z6 (u for a loss) and parameters, parsed and never evaluated; real symbols."""
+    text = links.ZOO.get(str(source).strip(), str(source))
+    return sympy.expand(_Reader(argument, text).value(parsed(text, argument, "a polynomial with parameters")))
 
 
-def _value(node: ast.expr, text: str) -> sympy.Expr:
-    match node:
-        case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-            return _rational(Fraction(ast.get_source_segment(text.strip(), node) or "0"))
-        case ast.Name(id=name) if _NAME.fullmatch(name) or re.fullmatch(rf"z[1-{MAX_R}]", name):
-            return sympy.Symbol(name, real=True)
-        case ast.UnaryOp(op=ast.USub(), operand=inner):
-            return -_value(inner, text)
-        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(k))) if 0 <= k <= MAX_DEGREE:
-            return _value(left, text) ** k
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _value(left, text) + _value(right, text)
-        case ast.BinOp(left=left, op=ast.Sub(), right=right):
-            return _value(left, text) - _value(right, text)
-        case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            return _value(left, text) * _value(right, text)
-        case ast.BinOp(left=left, op=ast.Div(), right=right):
-            divisor = _value(right, text)
-            if divisor == 0:
-                raise ValueError(f"link = {text[:60]!r} divides by 0; allowed: division by numbers and parameters")
-            return _value(left, text) / divisor
-        case ast.Call(func=ast.Name(id="sqrt"), args=[inner], keywords=[]):
-            return sympy.sqrt(_value(inner, text))
-        case ast.Call(func=ast.Name(id=name), args=[inner], keywords=[]) if re.fullmatch(r"(h|He)\d{1,2}", name):
-            k = int(name.lstrip("He").lstrip("h"))
-            if k > MAX_DEGREE:
-                raise ValueError(f"link = {text[:60]!r} has degree {k}; allowed: degree up to {MAX_DEGREE}")
-            x = sympy.Symbol("x")
-            plain = sympy.hermite_prob(k, x).subs(x, _value(inner, text))
-            return plain if name.startswith("He") else plain / sympy.sqrt(sympy.factorial(k))
-    part = ast.get_source_segment(text.strip(), node) or text
-    raise ValueError(
-        f"link = {text[:60]!r}: {part[:40]!r} is not allowed; allowed: z1 ... z{MAX_R}, letters a to w and Greek names "
-        "as parameters, + - * / **, sqrt, h<k>, He<k>"
-    )
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the syntax tree of the text of a link or a loss."""
+
+    argument: str
+    text: str
+
+    @property
+    def variables(self) -> str:
+        """Regular expression of the variables."""
+        return "u" if self.argument == "loss" else rf"z[1-{MAX_R}]"
+
+    def value(self, node: ast.expr) -> sympy.Expr:
+        """The expression of a node; ValueError naming what is not allowed."""
+        match node:
+            case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
+                return _rational(Fraction(ast.get_source_segment(self.text.strip(), node) or "0"))
+            case ast.Name(id=name) if _NAME.fullmatch(name) or re.fullmatch(self.variables, name):
+                return sympy.Symbol(name, real=True)
+            case ast.UnaryOp(op=ast.USub(), operand=inner):
+                return -self.value(inner)
+            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(k))) if 0 <= k <= MAX_DEGREE:
+                return self.value(left) ** k
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                return self.value(left) + self.value(right)
+            case ast.BinOp(left=left, op=ast.Sub(), right=right):
+                return self.value(left) - self.value(right)
+            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+                return self.value(left) * self.value(right)
+            case ast.BinOp(left=left, op=ast.Div(), right=right):
+                divisor = self.value(right)
+                if divisor == 0:
+                    raise self._error(node, "divides by 0", "division by numbers and parameters")
+                return self.value(left) / divisor
+            case ast.Call(func=ast.Name(id="sqrt"), args=[inner], keywords=[]):
+                return sympy.sqrt(self.value(inner))
+            case ast.Call(func=ast.Name(id=name), args=[inner], keywords=[]) if re.fullmatch(r"(h|He)\d{1,2}", name):
+                return self._hermite(node, name, self.value(inner))
+        raise self._error(
+            node,
+            "is not allowed",
+            f"{'u' if self.argument == 'loss' else f'z1 ... z{MAX_R}'}, letters a to w but u and Greek names as "
+            "parameters, + - * / **, sqrt, h<k>, He<k>",
+        )
+
+    def _hermite(self, node: ast.expr, name: str, inner: sympy.Expr) -> sympy.Expr:
+        k = int(name.lstrip("He").lstrip("h"))
+        if k > MAX_DEGREE:
+            raise self._error(node, f"has degree {k}", f"degree up to {MAX_DEGREE}")
+        x = sympy.Symbol("x")
+        plain = sympy.hermite_prob(k, x).subs(x, inner)
+        return plain if name.startswith("He") else plain / sympy.sqrt(sympy.factorial(k))
+
+    def _error(self, node: ast.expr, problem: str, allowed: str) -> ValueError:
+        part = (ast.get_source_segment(self.text.strip(), node) or self.text)[:40]
+        return ValueError(f"{self.argument} = {self.text[:60]!r}: {part!r} {problem}; allowed: {allowed}")

@@ -33,6 +33,11 @@ class ExactMoments:
     first: tuple[Surd, ...]
     C: "ExactMatrix"
 
+    def expressions(self) -> tuple[sympy.Expr, sympy.ImmutableMatrix, sympy.ImmutableMatrix]:
+        """The three as SymPy numbers."""
+        first = sympy.ImmutableMatrix([surd_to_sympy(x) for x in self.first])
+        return surd_to_sympy(self.mean), first, self.C.to_sympy()
+
 
 def exact_moments(g: Link, loss: Loss, centre: Fraction, noise: Fraction) -> ExactMoments | None:
     """By the heat flow; None where l' is not a polynomial, or too large a one."""

@@ -313,7 +313,7 @@ class Population:
 
 @lru_cache(maxsize=256)
 def _centre(link: Link, loss: Loss, label_noise: float) -> float:
-    from mimtheory.hessian import population_centre
+    from mimtheory.centring import population_centre
 
     return population_centre(link, loss, label_noise)
 

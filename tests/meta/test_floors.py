@@ -45,6 +45,7 @@ FLOORS = [
         "certificate",
         "parametric_hessian",
         "hessian",
+        "centring",
         "link_exponents",
         "spectral_costs",
         "population",

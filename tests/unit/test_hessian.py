@@ -7,7 +7,8 @@ import pytest
 import sympy
 from scipy import integrate, stats
 
-from mimtheory.hessian import expected_hessian, population_centre
+from mimtheory.centring import population_centre
+from mimtheory.hessian import expected_hessian
 from mimtheory.links import link
 from mimtheory.losses import loss
 
@@ -338,3 +339,14 @@ def test_bad_choices_are_refused_by_name() -> None:
             expected_hessian("h4+h4", "huber(1)", **arguments)
     with pytest.raises(ValueError, match="certified"):
         expected_hessian("z1 + z2*z3*z4*z5", "huber(1)", method="certified")
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_quadrature_serves_a_polynomial_derivative_that_is_neither_bounded_nor_lipschitz(noise: float) -> None:
+    fast, exact = (
+        expected_hessian("z1*z2 + h2(z2)", "u**2/2 + u**4/12", 0.25, noise, method=m) for m in ("fast", "exact")
+    )
+    assert np.allclose(fast.C, exact.C, rtol=0, atol=fast.radius)
+    assert fast.radius < (1e-5 if noise else 1e-9)
+    with pytest.raises(ValueError, match="allowed: l' bounded"):
+        expected_hessian("h2", "cosh(u)", method="fast")

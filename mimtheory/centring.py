@@ -1,0 +1,55 @@
+"""The population centre: the constant that predicts the labels best."""
+
+import math
+from functools import lru_cache
+
+import sympy
+
+from mimtheory import links, losses
+from mimtheory.gaussian_integrals import gaussian_mean, linear_derivative, noisy
+from mimtheory.hessian import exact_hessian, expected_hessian, problem_of
+from mimtheory.line_integrals import LineIntegrals
+from mimtheory.links import Link
+from mimtheory.losses import Loss
+
+__all__ = ["population_centre"]
+
+_EPS = 2.0**-52
+
+
+def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0.0) -> float:
+    """The constant that predicts best: argmin_c E l(c, y), the root of E l'(c, y) = 0.
+
+    Parameters
+    ----------
+    link : Link or str
+    loss : Loss or str
+    label_noise : float
+        Standard deviation of the noise on the labels.
+
+    Returns
+    -------
+    float
+        Exact up to rounding for the squared loss; else E l'(c, y) vanishes up to the radius of `expected_hessian`.
+    """
+    from scipy.optimize import brentq  # takes longer to import than everything else here
+
+    g, preprocessing = links.link(link), losses.loss(loss)
+    f = noisy(g, label_noise)
+    if linear_derivative(preprocessing) is not None:
+        return float(sympy.N(g.mean, 20))
+
+    @lru_cache
+    def mean_T(c: float) -> float:
+        found = exact_hessian(problem_of(f, preprocessing, c, 0.0), None)
+        return gaussian_mean(LineIntegrals(f, preprocessing, c, moments=False)) if found is None else found.c0
+
+    start, step = float(sympy.N(f.mean, 20)), math.sqrt(float(sympy.N(f.variance, 20)))
+    low = high = start
+    while mean_T(low) > 0:  # E l'(c, y) increases with c and has opposite signs at the two infinities
+        low, high, step = low - step, low, 2 * step
+    while mean_T(high) < 0:
+        low, high, step = high, high + step, 2 * step
+    # where E l'(c, y) is known to `radius` only, more digits of its root would be noise
+    radius = expected_hessian(f, preprocessing, start).radius
+    return float(brentq(mean_T, low, high, xtol=max(radius / 2, 1e-13 * max(1.0, abs(start))), rtol=8 * _EPS))
