@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mimtheory.assumptions import ASSUMPTIONS, Finding, check
+from mimtheory.assumptions import ASSUMPTIONS, Finding, check, fails
 from mimtheory.hessian import ExpectedHessian, expected_hessian
 from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.lemmas.a5_compounding import largest_eps0
@@ -92,7 +92,7 @@ def findings(setting: Setting, delta: float = 0.01) -> tuple[Finding, ...]:
 def _epsilon0(population: Population, delta: float) -> Finding:
     """eps0 is small enough for A.5: explicit and sufficient, not sharp."""
     label, eps0 = EPSILON0, population.setting.eps0
-    if check("assumption_activation", population).status == "fails":
+    if fails("assumption_activation", population):
         return Finding(label, "undecided", "A.5 needs the activation within its assumption.", {"eps0": eps0})
     largest = largest_eps0(population, delta)
     if largest == 0:
@@ -127,9 +127,7 @@ def summary_of_assumption(label: str) -> str:
 
 
 def _stated(claim: Claim, population: Population, delta: float) -> tuple[float, ...]:
-    if population.setting.centre == "fitted" or any(
-        check(label, population).status == "fails" for label in claim.needs
-    ):
+    if population.setting.centre == "fitted" or any(fails(label, population) for label in claim.needs):
         return (math.inf,)
     stated = np.atleast_1d(np.asarray(claim.stated(population, delta), dtype=np.float64))
     return tuple(float(value) for value in stated)

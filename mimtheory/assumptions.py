@@ -6,13 +6,22 @@ Nothing here needs a draw. The condition on eps0 rests on the lemmas and is foun
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from decimal import ROUND_DOWN, Context
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from mimtheory.population import Population
 
-__all__ = ["ASSUMPTIONS", "Finding", "check"]
+if TYPE_CHECKING:
+    from mimtheory.certificate import Certificate
+    from mimtheory.enclosures import Problem
+
+__all__ = ["ASSUMPTIONS", "Finding", "check", "fails"]
+
+_SECONDS = 2.0  # for a certificate of the rank of C, once for each problem in a process
 
 Answer = Literal["holds", "fails", "undecided"]
 
@@ -93,41 +102,66 @@ def cov(population: Population) -> Finding:
     eigenvalues = np.linalg.eigvalsh(population.C)
     smallest, error = float(np.abs(eigenvalues).min()), population.r * population.radius
     numbers = {f"l{k + 1}": float(value) for k, value in enumerate(eigenvalues)} | {"radius": population.radius}
-    if (exact := exact_rank(population)) is not None and exact < population.r:
-        return Finding("assumption_cov", "fails", _why_degenerate(population, exact), numbers)
+    problem = _problem(population)
+    if (refutation := _refutation(problem)) is not None:
+        return Finding("assumption_cov", "fails", _why_degenerate(population, *refutation), numbers)
+    found = _certificate(problem)
+    if found.status == "proved":
+        numbers["lambda_min_abs_lower"] = found.lambda_min_abs_lower
+        least = Context(prec=4, rounding=ROUND_DOWN).create_decimal(found.lambda_min_abs_lower)
+        reason = f"C has rank {population.r}, certified: |l_k| >= {least} for all k ({found.method})."
+        return Finding("assumption_cov", "holds", reason, numbers)
     if smallest > error:
-        return Finding("assumption_cov", "holds", f"C has rank {population.r}: min |l_k| = {smallest:.4g}.", numbers)
+        reason = (
+            f"C has rank {population.r} by an estimate, not certified: min |l_k| = {smallest:.4g} with error "
+            f"{error:.1g}. {found.argument}"
+        )
+        return Finding("assumption_cov", "holds", reason, numbers)
     m = population.moments
     if m.mean_T2 - m.mean_T**2 <= m.radius * (1 + 2 * abs(m.mean_T)):
         reason = (
             f"T = {m.mean_T:.4g} for all labels, up to the error of expectation: they are on one side of the centre. "
-            "Where T is constant C = 0; centre='population' lets T vary."
+            f"Where T is constant C = 0; centre='population' lets T vary. {found.argument}"
         )
         return Finding("assumption_cov", "undecided", reason, numbers)
-    reason = f"min |l_k| = {smallest:.2g} is within the error {error:.2g} of the expectation."
+    reason = f"min |l_k| = {smallest:.2g} is within the error {error:.2g} of the expectation. {found.argument}"
     return Finding("assumption_cov", "undecided", reason, numbers)
 
 
-def exact_rank(population: Population) -> int | None:
-    """The rank of C where it is known exactly: from C_exact for polynomial T, 0 for odd links with odd T."""
+def _problem(population: Population) -> "Problem":
+    from mimtheory.enclosures import Problem
+
     s = population.setting
-    if s.link.odd and s.loss.odd and population.centre == 0:
-        return 0
-    if s.loss.name != "squared":
-        return None
-    return int(s.link.mean_hessian.rank())
+    return Problem(s.link, s.loss, Fraction(population.centre), Fraction(s.label_noise))
 
 
-def _why_degenerate(population: Population, rank: int) -> str:
+@lru_cache(maxsize=256)
+def _refutation(problem: "Problem") -> tuple[int | None, str] | None:
+    from mimtheory.certificate import why_degenerate
+
+    return why_degenerate(problem)
+
+
+@lru_cache(maxsize=256)
+def _certificate(problem: "Problem") -> "Certificate":
+    from mimtheory.certificate import certify
+
+    return certify(problem, _SECONDS)
+
+
+def _why_degenerate(population: Population, rank: int | None, argument: str) -> str:
     s = population.setting
     if s.link.odd and s.loss.odd and population.centre == 0:
         return "The link is odd and so is T: C = 0."
-    if rank == 0:
+    if s.loss.name == "squared" and rank == 0:
         return (
             f"C = -E Hess g = 0 for the squared loss: the information exponent is {s.link.information_exponent}; "
             "a loss that is not squared, such as huber(1), may see the signal."
         )
-    return f"C has rank {rank} of {population.r} exactly: some directions are invisible to this loss."
+    if rank == 0:
+        return f"{argument} C = 0: centre='population' or another loss may see the signal."
+    known = "C is singular" if rank is None else f"C has rank {rank} of {population.r} exactly"
+    return f"{known}: some directions are invisible to this loss. {argument}"
 
 
 def stage_two_activation(population: Population) -> Finding:
@@ -160,3 +194,13 @@ def check(label: str, population: Population) -> Finding:
     if label not in ASSUMPTIONS:
         raise ValueError(f"assumption = {label!r} is unknown; allowed: {', '.join(ASSUMPTIONS)}")
     return ASSUMPTIONS[label](population)
+
+
+def fails(label: str, population: Population) -> bool:
+    """Whether the finding of an assumption is "fails", without the time that proving the opposite takes.
+
+    That C is singular is said for exact reasons only, which are found in milliseconds.
+    """
+    if label == "assumption_cov":
+        return _refutation(_problem(population)) is not None
+    return check(label, population).status == "fails"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from mimtheory.assumptions import check
+from mimtheory.assumptions import fails
 from mimtheory.relations import Kind, Relation, Rounded, at_most, says_nothing
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Claim:
         """Compare measured and stated on one draw; a control stands in for the claim's own sides."""
         stated = control.stated if control else self.stated
         measured = (control.measured if control else None) or self.measured
-        if any(check(label, e.population).status == "fails" for label in self.needs):
+        if any(fails(label, e.population) for label in self.needs):
             return says_nothing()
         if self.level == "P":
             # a centre fitted to the draw makes the T_i dependent: nothing is promised before the draw then

@@ -154,33 +154,36 @@ def _name(signs: tuple[int, ...], order: tuple[int, ...], flipped: int) -> str:
 def constant_T(g: Link, loss: Loss, centre: Fraction) -> str | None:
     """Why T(g(z)) is the same constant for almost all z, or None where that is not seen.
 
-    l' must be constant between its kinks, and c - g - kink of one sign for every kink: all its monomials even with
-    coefficients of that sign, or a constant times the square of a polynomial.
+    Between two kinks l' must be constant and c - g must stay there: c - g - kink is positive for the lower and negative
+    for the upper one, all its monomials even with coefficients of that sign, or a constant times a square.
     """
-    if loss.pieces is None or any(len(piece.coefficients) > 1 for piece in loss.pieces):
-        return None
-    reasons = []
-    for kink in loss.kinks:
-        v = Polynomial.constant(g.r, centre - kink) - g.polynomial
-        reason = _one_sign(v)
-        if reason is None:
-            return None
-        reasons.append(f"c - g - ({kink}) {reason}")
-    return "T(g(z)) is constant: " + "; ".join(reasons) if reasons else None
+    for piece in loss.pieces or ():
+        if len(piece.coefficients) > 1:
+            continue
+        reasons = []
+        for kink, sign in ((piece.lower, 1), (piece.upper, -1)):
+            if kink is not None:
+                found = _one_sign(Polynomial.constant(g.r, centre - kink) - g.polynomial)
+                reasons.append(f"c - g - ({kink}) {found[1]}" if found and found[0] == sign else None)
+        if reasons and None not in reasons:
+            return "T(g(z)) is constant: " + "; ".join(map(str, reasons))
+    return None
 
 
-def _one_sign(v: Polynomial) -> str | None:
+def _one_sign(v: Polynomial) -> tuple[int, str] | None:
+    """Sign of a polynomial almost everywhere and why; None where that is not seen."""
     if set(v.parts) != {1}:
         return None
     (part,) = v.parts.values()
     terms = {tuple(int(k) for k in index): value for index, value in part.to_dict().items()}
-    signs = {value > 0 for value in terms.values()}
+    signs = {1 if value > 0 else -1 for value in terms.values()}
     if len(signs) == 1 and all(k % 2 == 0 for index in terms for k in index):
-        return f"has only even monomials with {'positive' if True in signs else 'negative'} coefficients"
+        sign = signs.pop()
+        return sign, f"has only even monomials with {'positive' if sign > 0 else 'negative'} coefficients"
     constant, factors = part.factor()
     if all(multiplicity % 2 == 0 for _, multiplicity in factors):
         root = " * ".join(f"({p})" + (f"^{m // 2}" if m > 2 else "") for p, m in factors)
-        return f"= {constant} ({root})^2 does not change its sign"
+        return 1 if constant > 0 else -1, f"= {constant} ({root})^2 does not change its sign"
     return None
 
 

@@ -2,7 +2,10 @@
 
 import pytest
 
-from mimtheory.assumptions import ASSUMPTIONS, check
+from mimtheory import certificate
+from mimtheory.assumptions import ASSUMPTIONS, check, fails
+from mimtheory.certificate import Certificate
+from mimtheory.enclosures import Problem
 from mimtheory.population import Population, Setting
 
 
@@ -28,15 +31,19 @@ def population(**fields: object) -> Population:
         ("assumption_ell", {"link": "h2h2"}, "fails", "centre='population'"),
         ("assumption_ell", {"link": "h2h2", "centre": "population"}, "holds", "E T = 0"),
         ("assumption_ell", {"loss": "squared"}, "holds", "E T = 0"),
-        ("assumption_cov", {}, "holds", "rank 2"),
+        ("assumption_cov", {}, "holds", "rank 2, certified: |l_k| >= 0.32"),
         ("assumption_cov", {"loss": "squared"}, "fails", "information exponent is 4"),
         ("assumption_cov", {"link": "z1**3", "loss": "l1"}, "fails", "odd"),
         ("assumption_cov", {"link": "z1**3", "loss": "squared"}, "fails", "odd"),
         ("assumption_cov", {"link": "z1 + z1*z2 + z1*z2*z3", "loss": "squared"}, "fails", "rank 2 of 3"),
-        ("assumption_cov", {"link": "z1 + z1*z2", "loss": "squared"}, "holds", "rank 2"),
+        ("assumption_cov", {"link": "z1 + z1*z2", "loss": "squared"}, "holds", "rank 2, certified: |l_k| >= 0.9999"),
         ("assumption_cov", {"link": "h2h2", "loss": "squared"}, "holds", "rank 2"),
-        ("assumption_cov", {"link": "z1**2", "loss": "l1", "centre": -1.0}, "undecided", "T = -1 for all labels"),
-        ("assumption_cov", {"link": "z1**2 + z2**2", "centre": -2.0}, "undecided", "T = -1 for all labels"),
+        ("assumption_cov", {"link": "z1**2", "loss": "l1", "centre": -1.0}, "fails", "T(g(z)) is constant"),
+        ("assumption_cov", {"link": "z1**2 + z2**2", "centre": -2.0}, "fails", "centre='population'"),
+        ("assumption_cov", {"link": "z1**2", "loss": "logcosh", "centre": -40.0}, "undecided", "T = -1 for all labels"),
+        ("assumption_cov", {"link": "staircase3"}, "fails", "By symmetry"),
+        ("assumption_cov", {"link": "h2(3*z1 + 4*z2)"}, "fails", "singular: some directions"),
+        ("assumption_cov", {"link": "h2(z1) + h2(z2) + z1*z2*z3*z4*z5"}, "holds", "by an estimate, not certified"),
         ("assumption_cov", {"link": "z1**2", "loss": "l1", "centre": "population"}, "holds", "rank 1"),
         ("def_activation", {}, "holds", "not a polynomial"),
         ("def_activation", {"activation": "quadratic"}, "fails", "polynomial"),
@@ -51,9 +58,42 @@ def test_the_finding_is(label: str, fields: dict[str, object], status: str, says
 
 
 def test_an_eigenvalue_within_the_error_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
-    p = population()
+    p = population(link="z1*z2*z3*z4*z5 + z1**2")  # no certified method
+    assert check("assumption_cov", p).status == "holds"
     monkeypatch.setattr(Population, "radius", property(lambda self: 1.0))
     assert check("assumption_cov", p).status == "undecided"
+
+
+@pytest.mark.parametrize("fields", [{}, {"link": "h2h2", "centre": "population"}, {"link": "h4", "label_noise": 0.5}])
+def test_a_certified_bound_is_below_the_eigenvalues_and_printed_rounded_down(fields: dict[str, object]) -> None:
+    p = population(**fields)
+    finding = check("assumption_cov", p)
+    eigenvalues = [abs(finding.numbers[f"l{k + 1}"]) for k in range(p.r)]
+    lower = finding.numbers["lambda_min_abs_lower"]
+    assert 0 < lower <= min(eigenvalues) + p.r * p.radius
+    printed = float(finding.reason.split(">= ")[1].split()[0])
+    assert 0.999 * lower < printed <= lower
+
+
+def test_a_study_asks_only_for_a_refutation_and_each_problem_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fails` never enters the search for a certificate, and both are remembered for equal problems."""
+    searched: list[object] = []
+
+    def certify(problem: Problem, seconds: float) -> Certificate:
+        searched.append(problem)
+        return original(problem, seconds)
+
+    original = certificate.certify
+    monkeypatch.setattr(certificate, "certify", certify)
+    fields = {"link": "h2(z1) + 0.3*h2(z2)", "loss": "huber(0.7)"}
+    assert not fails("assumption_cov", population(**fields))
+    assert searched == []
+    for n in (100, 200, 300):
+        assert check("assumption_cov", population(n=n, **fields)).status == "holds"
+    assert len(searched) == 1
+    for label in ASSUMPTIONS:
+        p = population(link="z1**3", activation="gelu")
+        assert fails(label, p) == (check(label, p).status == "fails")
 
 
 def test_unknown_labels_are_refused() -> None:

@@ -77,6 +77,10 @@ def test_patterns_that_are_known() -> None:
         ("-(z1*z2 - z3)**2*3", "l1", 0, True),
         ("z1**2 - z2**2", "l1", 0, False),
         ("(z1 + z2)**2*(z1 - 1)", "l1", 0, False),
+        ("z1**2", "huber(1)", -1, True),
+        ("-(z1 - z2)**2", "huber(1)", 1, True),
+        ("z1**2", "huber(1)", 0, False),
+        ("-z1**2", "huber(1)", 0, False),
     ],
 )
 def test_constant_T_is_seen_and_true(text: str, name: str, centre: int, constant: bool) -> None:
