@@ -37,6 +37,7 @@ Index = tuple[int, ...]
 MAX_R, MAX_DEGREE = 6, 20
 _MAX_BITS = 4000
 _MAX_TEXT = 2000
+_MAX_TERMS = 20_000  # what the integrals can work with, and less than a second to read
 
 ZOO = {
     "h2": "h2(z1)",
@@ -374,15 +375,32 @@ class _Reader:
             raise self._error(node, f"has degree {left.degree + right.degree}", f"degree up to {MAX_DEGREE}")
         if left.height + right.height > _MAX_BITS:
             raise self._error(node, "has too long a coefficient", f"numerators and denominators up to {_MAX_BITS} bits")
+        self._check_terms(node, left.size * right.size, [left, right])
         return left * right
+
+    def _check_terms(self, node: ast.AST, pairs: int, factors: list[Polynomial], least: int | None = None) -> None:
+        """Refuse a product of more terms than allowed: neither its pairs of terms nor the monomials of these degrees
+        in these variables are few. `least` is the lowest degree, if not that of the product."""
+        if pairs <= _MAX_TERMS:
+            return
+        seen = [index for factor in {id(f): f for f in factors}.values() for index in factor.terms]
+        variables = max(1, sum(any(index[k] for index in seen) for k in range(MAX_R)))
+        lowest = sum(min(map(sum, factor.terms)) for factor in factors) if least is None else least
+        degrees = range(lowest, sum(factor.degree for factor in factors) + 1)
+        count = min(pairs, sum(math.comb(d + variables - 1, d) for d in degrees))
+        if count > _MAX_TERMS:
+            raise self._error(node, f"expands to as many as {count:,} terms", f"up to {_MAX_TERMS:,} terms")
 
     def _power(self, node: ast.BinOp) -> Polynomial:
         base, exponent = self._value(node.left), self._value(node.right)
         value = exponent.terms.get((0,) * MAX_R, {}).get(1, fmpq(0))
         if exponent.degree > 0 or len(exponent.parts) > 1 or int(value.q) != 1 or not 0 <= int(value.p) <= MAX_DEGREE:
             raise self._error(node, "has an exponent out of range", f"an integer from 0 to {MAX_DEGREE}")
+        k = int(value.p)
+        if base.degree * k <= MAX_DEGREE:
+            self._check_terms(node, math.comb(base.size + k - 1, k), [base] * k)
         result = Polynomial.constant(MAX_R, Fraction(1))
-        for _ in range(int(value.p)):
+        for _ in range(k):
             result = self._product(node, result, base)
         return result
 
@@ -407,6 +425,7 @@ class _Reader:
         inner = self._value(argument)
         if k > MAX_DEGREE or k * max(inner.degree, 0) > MAX_DEGREE or k * inner.height > _MAX_BITS:
             raise self._error(node, f"has degree {k * max(inner.degree, 1)}", f"degree up to {MAX_DEGREE}")
+        self._check_terms(node, math.comb(inner.size + k, k), [inner] * k, least=0)
         return hermite_polynomial(k, hermite.group(1) == "h").substitute([inner])
 
     def _root(self, node: ast.AST, inner: Polynomial) -> Polynomial:

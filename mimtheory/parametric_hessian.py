@@ -30,6 +30,7 @@ _GREEK = (
 )
 _NAME = re.compile(rf"\b(?:[a-tvw]|{'|'.join(_GREEK)})\b(?!\s*=)")  # not the keyword in "huber(delta=1)"
 _U = sympy.Symbol("u", real=True)
+_MOST_TERMS = 5_000  # seconds for SymPy
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,11 @@ def _polynomial(source: Any, loss: Any, centre: Fraction, noise: Fraction) -> Pa
     xi = sympy.Symbol("xi", real=True)
     variables = (*z[:r], xi) if noise else z[:r]
     u = _rational(centre) - g - _rational(noise) * xi
-    degree = sympy.Poly(g, *z[:r]).total_degree() * max(slope.degree(), 0)
-    if degree > MAX_DEGREE:
+    polynomial, power = sympy.Poly(g, *z[:r]), max(slope.degree(), 0)
+    if polynomial.total_degree() * power > MAX_DEGREE:
+        degree = polynomial.total_degree() * power
         raise ValueError(f"link = {text!r}: l'(c - g) has degree {degree}; allowed: up to {MAX_DEGREE}")
+    _check_terms(text, math.comb(len(sympy.Add.make_args(g)) + 2 + power, power))
     t = sympy.Poly(sum(c * u**k for (k,), c in slope.terms()), *variables)
 
     def mean(p: sympy.Poly) -> sympy.Expr:
@@ -234,7 +237,26 @@ def _rational(x: Fraction) -> sympy.Rational:
 def _read(source: Any, argument: str = "link") -> sympy.Expr:
     """The expression of a text in z1 ... z6 (u for a loss) and parameters, parsed and never evaluated; real symbols."""
     text = links.ZOO.get(str(source).strip(), str(source))
-    return sympy.expand(_Reader(argument, text).value(parsed(text, argument, "a polynomial with parameters")))
+    value = _Reader(argument, text).value(parsed(text, argument, "a polynomial with parameters"))
+    _check_terms(text, _most_terms(value))
+    return sympy.expand(value)
+
+
+def _most_terms(value: sympy.Expr) -> int:
+    """Bound on the number of terms after expansion."""
+    if value.is_Add:
+        return sum(map(_most_terms, value.args))
+    if value.is_Mul:
+        return math.prod(map(_most_terms, value.args))
+    if value.is_Pow and value.exp.is_Integer and value.exp > 0:
+        k = int(value.exp)
+        return math.comb(_most_terms(value.base) + k - 1, k)
+    return 1
+
+
+def _check_terms(text: str, count: int) -> None:
+    if count > _MOST_TERMS:
+        raise ValueError(f"{text[:60]!r} expands to as many as {count:,} terms; allowed: up to {_MOST_TERMS:,}")
 
 
 @dataclass(frozen=True)

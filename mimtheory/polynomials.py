@@ -89,6 +89,11 @@ class Polynomial:
         """Total degree; -1 for the zero polynomial."""
         return max((int(part.total_degree()) for part in self.parts.values()), default=-1)
 
+    @property
+    def size(self) -> int:
+        """Number of terms, those at different square roots counted apart."""
+        return sum(len(part) for part in self.parts.values())
+
     @cached_property
     def terms(self) -> dict[Index, dict[int, fmpq]]:
         """Coefficient of each monomial."""

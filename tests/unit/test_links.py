@@ -11,6 +11,7 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mimtheory import links
 from mimtheory.links import MAX_DEGREE, ZOO, link
 
 Z1, Z2, Z3 = sympy.symbols("z1:4")
@@ -241,3 +242,47 @@ def test_links_add_scale_differentiate_and_become_functions() -> None:
         g * "a"
     with pytest.raises(TypeError):
         g * f
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("(z1+z2+z3+z4+z5+z6)**20", "53,130"),
+        ("((z1+z2+z3+z4+z5+z6)**4)**5", "53,130"),
+        ("h20(z1+z2+z3+z4+z5+z6)", "230,230"),
+        ("(z1+z2+z3+z4+z5+z6)**10*(1+z1+z2+z3+z4+z5+z6)**10", "225,225"),
+    ],
+)
+def test_too_many_terms_are_refused_before_they_are_made(text: str, terms: str) -> None:
+    """C(25, 5), C(26, 6) and their sums: binomials counted by hand."""
+    start = time.process_time()
+    with pytest.raises(ValueError, match=f"as many as {terms} terms; allowed: up to 20,000 terms"):
+        link(text)
+    assert time.process_time() - start < 5  # more than 20 s to make them; 0.2 s as seen
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(z1+z2+z3)**5",
+        "(1+z1)**9*(z2-z1)**3",
+        "(z1**2+z2*z3+2)**4",
+        "h6(z1+z2*z3)",
+        "(z1-z2)**4*(z1+z2)**4",
+        "(sqrt(2)*z1+z2)**6",
+    ],
+)
+def test_a_link_of_more_terms_than_allowed_is_never_read(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound is never below the true number of terms: with the limit one below that, the link is refused."""
+    count = len(link(text).polynomial.terms)
+    assert count == len(sympy.Poly(link(text).to_sympy(), *sympy.symbols("z1:4")).terms())
+    monkeypatch.setattr(links, "_MAX_TERMS", count - 1)
+    with pytest.raises(ValueError, match="expands to as many as"):
+        link(text)
+
+
+def test_a_dense_link_within_the_limit_is_the_multinomial_expansion() -> None:
+    g = link("(z1+z2+z3+z4)**12").polynomial.terms
+    assert len(g) == math.comb(15, 3)
+    for index, surd in list(g.items())[::37]:
+        assert surd == {1: math.factorial(12) // math.prod(map(math.factorial, index[:4]))}
