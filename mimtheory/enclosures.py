@@ -112,6 +112,7 @@ def enclose(
         r = 2, piecewise line             dyadic boxes                   polar coordinates, or as r = 3, 4
         r = 3, 4, piecewise line          dyadic boxes                   dyadic boxes in a rotated basis
         r <= 3, smooth or noisy           Gauss-Legendre products        boxes for a near piecewise line
+        r <= 4, formula of one's own      boxes for a near line          the same in a rotated basis
         ================================  =============================  ==================================
 
     Returns
@@ -146,6 +147,8 @@ def _bits(target: float | Fraction) -> int:
 
 def _routes(problem: Problem, route: int) -> list[_Route]:
     r = problem.link.r
+    if problem.loss.code < 0:
+        return _routes_of_formula(problem, route)
     line, smooth = piecewise_line(problem.loss), smooth_derivative(problem.loss, problem.noise)
     routes: list[_Route] = []
     if line is not None and route == 1 and is_quadratic(problem.u):
@@ -156,9 +159,9 @@ def _routes(problem: Problem, route: int) -> list[_Route]:
         elif r == 1:
             routes.append(("dyadic intervals", _boxes(problem.u, line, 1)))
         elif r == 2:
-            routes += [("polar coordinates", _polar(problem.u, line)), _turned(problem, line)]
+            routes += [("polar coordinates", _polar(problem.u, line)), _turned(problem, lambda _: line)]
         else:
-            routes.append(_turned(problem, line))
+            routes.append(_turned(problem, lambda _: line))
     elif route == 1:
         if smooth is not None and r <= 3:
             routes.append(("Gauss-Legendre products with Bernstein ellipses", _products(problem.u, smooth, r)))
@@ -171,6 +174,16 @@ def _routes(problem: Problem, route: int) -> list[_Route]:
         if near is not None:
             routes.append(("dyadic boxes for a near piecewise line", _near_boxes(problem, near)))
     return routes
+
+
+def _routes_of_formula(problem: Problem, route: int) -> list[_Route]:
+    """For a smooth bounded l' given by a formula; the noise is one more variable."""
+    near = _near_line(problem.loss) if problem.noisy_u.r <= 4 else None
+    if near is None:
+        return []
+    if route == 1:
+        return [("dyadic boxes for a near piecewise line", _near_boxes(problem, near))]
+    return [_turned(problem, near)]
 
 
 def _boxes(u: Polynomial, line: PiecewiseLine, kept: int) -> Callable[[float, float], Weighted]:
@@ -203,8 +216,9 @@ def _near_line(loss: Loss) -> Callable[[float], PiecewiseLine] | None:
         return None
 
     def near(target: float) -> PiecewiseLine:
-        found = interpolant(loss, Fraction(target) / 2)
-        assert found is not None
+        distance = Fraction(target) / 2
+        while (found := interpolant(loss, distance)) is None:  # known for 1/2
+            distance *= 4
         return found
 
     return near
@@ -214,22 +228,27 @@ def _near_boxes(problem: Problem, near: Callable[[float], PiecewiseLine]) -> Cal
     return lambda target, deadline: box_integrals(problem.noisy_u, near(target), problem.link.r, target, deadline)
 
 
-def _turned(problem: Problem, line: PiecewiseLine) -> _Route:
-    """Boxes for g(Q^T z), where Q turns the first two coordinates by the angle of the triangle 3, 4, 5, turned back."""
-    r = problem.link.r
+def _turned(problem: Problem, near: Callable[[float], PiecewiseLine]) -> _Route:
+    """Boxes for g(Q^T z), where Q turns the first two coordinates by the angle of the triangle 3, 4, 5, turned back.
+
+    A link of one variable is taken as one of two.
+    """
+    kept, r = problem.link.r, max(problem.link.r, 2)
     Q = [[Fraction(int(i == j)) for j in range(r)] for i in range(r)]
     Q[0][:2], Q[1][:2] = [Fraction(3, 5), Fraction(-4, 5)], [Fraction(4, 5), Fraction(3, 5)]
-    u = Polynomial.constant(r, problem.centre) - problem.link.rotate(Q).polynomial
+    link = Link(problem.link.text, problem.link.polynomial.extended(r)).rotate(Q)
+    u = Problem(link, problem.loss, problem.centre, problem.noise).noisy_u
 
     def method(target: float, deadline: float) -> Weighted:
-        turned = box_integrals(u, line, r, target, deadline)
+        turned = box_integrals(u, near(target), r, target, deadline)
         found = _of_weighted(turned, r, "")
         with precision(_BITS):
             q = arb_mat([[flint.arb(flint.fmpq(x.numerator, x.denominator)) for x in row] for row in Q])
             second = found.C + _diagonal(found.mean, r)
             back = q.transpose() * second * q
             first = q.transpose() * arb_mat([[x] for x in found.first])
-        balls = [found.mean, *first.entries(), *(back[i, j] for i in range(r) for j in range(i, r))]
+        first_kept = first.entries()[:kept]
+        balls = [found.mean, *first_kept, *(back[i, j] for i in range(kept) for j in range(i, kept))]
         return Weighted(tuple(balls), max(float(b.rad()) for b in balls), turned.cells)
 
     return "dyadic boxes in a rotated basis", method

@@ -273,12 +273,33 @@ def _from_text(text: str) -> Loss:
     proved.append(certified_supremum(expression.diff(u, 2)))
     certified = all(found.proved for found in proved)
     K_plus, K_minus, L2 = (found.upper for found in proved) if certified else _searched(slope, curvature)
+    if math.isfinite(K_plus) and math.isfinite(K_minus):
+        slope = _saturated(slope)
     pieces = None
     if expression.is_polynomial(u):
         coefficients = sympy.Poly(expression.diff(u), u).all_coeffs()[::-1]
         pieces = (Piece(None, None, tuple(Fraction(int(c.p), int(c.q)) for c in coefficients)),)
     constants = "certified" if certified else "numerical"
     return Loss(text, None, K_plus, K_minus, L2, (), pieces, (value, slope), constants)
+
+
+def _saturated(slope: Function) -> Function:
+    """A bounded l' where its formula overflows far out, such as sinh(u)/cosh(u): its value half as far, and so on.
+
+    What overflows at u, beyond e^709, has saturated to within e^-350 at u/2.
+    """
+
+    def function(u: Floats) -> Floats:
+        values, points = slope(u), np.array(u, dtype=np.float64)
+        for _ in range(1100):  # from the largest double down
+            bad = ~np.isfinite(values) & np.isfinite(points)
+            if not bad.any():
+                break
+            points = np.where(bad, points / 2, points)
+            values = np.where(bad, slope(points), values)
+        return values
+
+    return function
 
 
 def _searched(slope: Function, curvature: Function) -> tuple[float, float, float]:

@@ -6,13 +6,17 @@ A smooth bounded l' becomes its interpolant; its distance from l' is at most h^2
 import itertools
 import math
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import flint
 
 from mimtheory.balls import ball_of, midpoint_and_radius, precision
+from mimtheory.expressions import read_expression
 from mimtheory.losses import Loss
+from mimtheory.suprema import REACH, enclosed, never_negative_beyond
 
 __all__ = ["PiecewiseLine", "interpolant", "piecewise_line"]
 
@@ -59,11 +63,14 @@ def piecewise_line(loss: Loss) -> PiecewiseLine | None:
 
 
 def interpolant(loss: Loss, distance: Fraction) -> PiecewiseLine | None:
-    """A piecewise line within `distance` of the l' of logcosh or pseudo_huber; None for other losses.
+    """A piecewise line within `distance` of the l' of logcosh, pseudo_huber or a smooth bounded formula, or None.
 
     The steps are dyadic multiples of the loss's scale, as long as h^2/8 sup|l'''| allows, outwards from 0 to where l'
-    is within the distance of its limit; the other half by oddness.
+    is within the distance of its limit; the other half by oddness. For a formula the steps go both ways, up to where l'
+    surely rises from there on and is within the distance of its proven supremum; None where that is not proved.
     """
+    if loss.code < 0:
+        return _interpolant_of_formula(loss, distance)
     if loss.name not in ("logcosh", "pseudo_huber"):
         return None
     scale = loss.parameter or Fraction(1)
@@ -79,6 +86,55 @@ def interpolant(loss: Loss, distance: Fraction) -> PiecewiseLine | None:
     return _through([scale * v for v in knots], [scale * y for y in values], float(distance))
 
 
+def _interpolant_of_formula(loss: Loss, distance: Fraction) -> PiecewiseLine | None:
+    formula = _formula(loss.text) if loss.constants == "certified" and math.isfinite(loss.K) else None
+    if formula is None:
+        return None
+    T, bend = formula
+    sides = []
+    with precision(_BITS):
+        tolerance = ball_of(distance) / 4
+        for side, limit in ((-1, loss.K_minus), (1, loss.K_plus)):
+            knots, step = [Fraction(0)], Fraction(1, 2)
+            # T rises beyond REACH, so that there it lies between its value and the supremum
+            while knots[-1] < REACH or not flint.arb(limit) - side * T(ball_of(side * knots[-1])) < tolerance:
+                step *= 2
+                while not _off(bend, side, knots[-1], step) < tolerance:
+                    step /= 2
+                    if step < _LEAST_STEP:
+                        return None
+                knots.append(knots[-1] + step)
+                if len(knots) > _MOST_KNOTS:
+                    return None
+            sides.append([side * v for v in knots])
+        points = [*sides[0][:0:-1], *sides[1]]
+        balls = [T(ball_of(v)) for v in points]
+        if not all(ball.rad() < tolerance for ball in balls):
+            return None
+        heights = [_nearby(ball) for ball in balls]
+    if any(later < earlier - Fraction(4, _GRID) for earlier, later in itertools.pairwise(heights)):
+        return None  # not convex
+    return _line(points, list(itertools.accumulate(heights, max)), float(distance))
+
+
+@lru_cache(maxsize=64)
+def _formula(text: str) -> tuple[Callable[[flint.arb], flint.arb], Callable[[flint.arb], flint.arb]] | None:
+    """T = l' and T'' of a loss given by a formula, as functions of balls; None where T is not seen to rise far out."""
+    import sympy
+
+    u = sympy.Symbol("u", real=True)
+    slope = read_expression(text, "u").diff(u)
+    return (enclosed(slope), enclosed(slope, 2)) if never_negative_beyond(slope.diff(u)) else None
+
+
+def _off(bend: Callable[[flint.arb], flint.arb], side: int, start: Fraction, step: Fraction) -> flint.arb:
+    """Bound on the distance of a function with this second derivative from its chord over the step."""
+    v = ball_of(side * start).union(ball_of(side * (start + step)))
+    return bend(v).abs_upper() * ball_of(step**2) / 8
+
+
+_LEAST_STEP = Fraction(1, 2**14)
+_MOST_KNOTS = 4000
 _BITS = 96
 _GRID = 2**70  # values are rounded to this grid, which moves them by far less than the rest of the distance
 
@@ -102,8 +158,11 @@ def _nearby(ball: flint.arb) -> Fraction:
 
 def _through(knots: list[Fraction], values: list[Fraction], distance: float) -> PiecewiseLine:
     """The odd interpolant of these points, constant beyond the last."""
-    points = [-u for u in knots[:0:-1]] + knots
-    heights = [-y for y in values[:0:-1]] + values
+    return _line([-u for u in knots[:0:-1]] + knots, [-y for y in values[:0:-1]] + values, distance)
+
+
+def _line(points: list[Fraction], heights: list[Fraction], distance: float) -> PiecewiseLine:
+    """The interpolant of these points, constant before the first and beyond the last."""
     steps = list(itertools.pairwise(zip(points, heights, strict=True)))
     slopes = [(y - x) / (b - a) for (a, x), (b, y) in steps]
     constants = [x - slope * a for slope, ((a, x), _) in zip(slopes, steps, strict=True)]

@@ -18,10 +18,10 @@ from flint import arb
 
 from mimtheory.balls import bounds, precision
 
-__all__ = ["Supremum", "certified_supremum"]
+__all__ = ["REACH", "Supremum", "certified_supremum", "enclosed", "never_negative_beyond"]
 
 _BITS = 80
-_REACH = 32
+REACH = 32
 _RELATIVE = 2e-7
 _MOST = 4_000
 _U = sympy.Symbol("u", real=True)
@@ -65,6 +65,38 @@ def certified_supremum(expression: sympy.Expr, sign: int = 0) -> Supremum:
     return Supremum(lower, max(upper, *known), math.isfinite(upper))
 
 
+def enclosed(expression: sympy.Expr, order: int = 0) -> Callable[[arb], arb]:
+    """The derivative of this order of an expression of u as a function of balls, at the working precision.
+
+    Of two forms the one with the smaller ball counts, ball by ball; not finite where it is not known.
+    """
+    forms = [
+        _compiled(_tidied(sympy.diff(form, _U, order))) for form in dict.fromkeys((expression, _tidied(expression)))
+    ]
+
+    def function(x: arb) -> arb:
+        balls = [ball for ball in (form(x) for form in forms) if ball.is_finite()]
+        return min(balls, key=lambda ball: float(ball.rad()), default=arb(0, math.inf))
+
+    return function
+
+
+def never_negative_beyond(expression: sympy.Expr) -> bool:
+    """Whether f(u) >= 0 is proved for all |u| >= REACH."""
+    factored = sympy.factor(expression)
+    without = sympy.Mul(*(part for part in sympy.Mul.make_args(factored) if part.func != sympy.exp))
+    with precision(_BITS):
+        return any(
+            all(_not_negative(_tidied(form).subs(_U, side * _U)) for side in (1, -1)) for form in (factored, without)
+        )
+
+
+def _not_negative(expression: sympy.Expr) -> bool:
+    """Whether it is not negative for u >= REACH: u^a e^(b u) is positive, so its sign is that of the ball."""
+    tail = _scaled(expression)
+    return tail is not None and tail.ball.is_finite() and bool(tail.ball >= 0)
+
+
 def _periodic(expression: sympy.Expr) -> bool:
     """Whether it depends on u through sin and cos of u/2 times integers only: of period 4 pi < R."""
     parts = expression.atoms(sympy.sin, sympy.cos)
@@ -89,8 +121,8 @@ def _on_interval(expression: sympy.Expr, sign: int, beyond: float) -> tuple[floa
             return math.inf
         return min(bounds({0: abs(ball), 1: ball, -1: -ball}[sign])[1] for ball in both)
 
-    best = max(0.0, *(value(arb(k) / 4)[0] for k in range(-4 * _REACH, 4 * _REACH + 1)))
-    heap = [(-bound(k, k + 1), float(k), float(k + 1)) for k in range(-_REACH, _REACH)]
+    best = max(0.0, *(value(arb(k) / 4)[0] for k in range(-4 * REACH, 4 * REACH + 1)))
+    heap = [(-bound(k, k + 1), float(k), float(k + 1)) for k in range(-REACH, REACH)]
     heapq.heapify(heap)
     for _ in range(_MOST):
         top, left, right = heap[0]
@@ -176,7 +208,7 @@ def _tail(expression: sympy.Expr, sign: int) -> float | None:
 
 def _largest(power: sympy.Rational, rate: float) -> arb:
     """Bound on u^power e^(rate u) for u >= R, not growing."""
-    R = arb(_REACH)
+    R = arb(REACH)
     p = arb(flint.fmpq(int(power.p), int(power.q)))
     if power > 0 and not p < -arb(rate) * R:
         return arb(0, math.inf)  # it still grows at R
@@ -256,7 +288,7 @@ def _beyond(name: Any, x: _Scaled) -> arb:
     """tanh or erf of what grows."""
     if x.ball.contains(0) or x.rate < 0:
         return arb(0, 1)
-    least = abs(x.ball).lower() * arb(_REACH) ** arb(flint.fmpq(int(x.power.p), int(x.power.q)))
+    least = abs(x.ball).lower() * arb(REACH) ** arb(flint.fmpq(int(x.power.p), int(x.power.q)))
     value = _FUNCTIONS[name](least.lower()).union(arb(1))
     return value if x.ball > 0 else -value
 
@@ -268,12 +300,12 @@ def _exponential(name: Any, x: _Scaled) -> _Scaled | None:
         if linear:
             return _Scaled(_ZERO, float(x.ball), arb(1))
         if x.ball < 0:  # u^a c <= u (R^(a - 1) c)
-            rate = x.ball * arb(_REACH) ** arb(flint.fmpq(int(x.power.p - x.power.q), int(x.power.q)))
+            rate = x.ball * arb(REACH) ** arb(flint.fmpq(int(x.power.p - x.power.q), int(x.power.q)))
             return _Scaled(_ZERO, bounds(rate)[1], arb(0).union(arb(1)))
         return None
     if name in (sympy.cosh, sympy.sinh, sympy.sech) and linear:
         c = abs(float(x.ball))
-        small = (-2 * arb(c) * _REACH).exp().union(arb(0))
+        small = (-2 * arb(c) * REACH).exp().union(arb(0))
         if name == sympy.sech:
             return _Scaled(_ZERO, -c, 2 / (1 + small))
         half = (1 + small) / 2 if name == sympy.cosh else (1 - small) / 2 * (1 if x.ball > 0 else -1)

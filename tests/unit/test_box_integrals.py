@@ -1,7 +1,9 @@
 import itertools
 import math
 import time
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import flint
 import numpy as np
@@ -184,3 +186,32 @@ def test_what_runs_out_of_time_or_boxes_says_how_far_it_came() -> None:
     assert 1e-9 < few.radius < 1
     assert few.cells <= 3000
     assert all(a.overlaps(b) for a, b in zip(few.balls, box_integrals(u, line, 2, 1e-5).balls, strict=True))
+
+
+FORMULAS: dict[str, Callable[[Any], Any]] = {
+    "log(cosh(u))": np.tanh,
+    "sqrt(1 + u**2)": lambda u: u / np.hypot(1, u),
+    "2*log(1 + exp(u)) - u": lambda u: np.tanh(u / 2),
+    "u*atan(u) - log(1 + u**2)/2": np.arctan,
+    "log(1 + exp(u)) + log(1 + exp(-2*u))": lambda u: special.expit(u) - 2 * special.expit(-2 * u),
+    "u*erf(u) + 0.6*exp(-u**2)": lambda u: special.erf(u) + u * np.exp(-u * u) * (2 / math.sqrt(math.pi) - 1.2),
+}
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+@pytest.mark.parametrize("distance", [Fraction(1, 10), Fraction(1, 100)])
+def test_the_interpolant_of_a_formula_stays_within_its_distance_and_increases(text: str, distance: Fraction) -> None:
+    """Against SciPy's functions, out to 10^6."""
+    line = interpolant(loss(text), distance)
+    assert line is not None
+    assert line.distance >= distance
+    near, far = np.arange(-3000, 3001) / 37, np.geomspace(40, 1e6, 500)
+    points = np.concatenate([near, far, -far])
+    values = np.array([float(line(Fraction(u))) for u in points])
+    assert np.abs(values - FORMULAS[text](points)).max() <= float(distance)
+    assert np.all(np.diff(values[np.argsort(points)]) >= -1e-15)
+
+
+@pytest.mark.parametrize("text", ["u**2/2 + u**4/12", "cosh(u)", "exp(u)", "u*asinh(u) - sqrt(1+u**2)"])
+def test_an_unbounded_formula_has_no_interpolant(text: str) -> None:
+    assert interpolant(loss(text), Fraction(1, 10)) is None

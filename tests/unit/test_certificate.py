@@ -154,3 +154,12 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
             check_certificate(tmp_path / "bad.json")
     with pytest.raises(ValueError, match="not a certificate"):
         check_certificate(tmp_path / "missing.json")
+
+
+def test_a_formula_of_ones_own_is_certified_and_checked(tmp_path: Path) -> None:
+    made = mimtheory.expected_hessian("h4", "2*log(1 + exp(u)) - u").certificate(30)
+    assert made.status == "proved"
+    made.write(tmp_path / "c.json")
+    check = check_certificate(tmp_path / "c.json")
+    assert check
+    assert "rotated" in check.reason

@@ -98,3 +98,38 @@ def test_tensor_gauss_hermite_is_wrong_where_T_has_a_kink(name: str, least: floa
     found = enclose(Problem(g, loss(name), ZERO, ZERO), 1e-5)
     assert found is not None
     assert least <= abs(float(found.C[0, 0].mid()) - tensor) <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "formula", "name", "noise"),
+    [
+        ("h4", "log(cosh(u))", "logcosh", ZERO),
+        ("h2", "sqrt(1+u**2)", "pseudo_huber(1)", ZERO),
+        ("h4+h4", "log(cosh(u))", "logcosh", ZERO),
+        ("z1 + z1*z2", "sqrt(1+u**2)", "pseudo_huber(1)", ZERO),
+        ("h2", "log(cosh(u))", "logcosh", Fraction(1, 2)),
+    ],
+)
+def test_a_formula_is_enclosed_by_two_routes_that_meet_the_loss_it_stands_for(
+    text: str, formula: str, name: str, noise: Fraction
+) -> None:
+    """The named loss goes through Gauss-Legendre products, which share nothing with the boxes."""
+    known = enclose(Problem(link(text), loss(name), Fraction(1, 8), noise), 1e-8)
+    problem = Problem(link(text), loss(formula), Fraction(1, 8), noise)
+    first, second = enclose(problem, 3e-3), enclose(problem, 1e-2, route=2)
+    assert known is not None
+    assert first is not None
+    assert second is not None
+    assert (first.route, second.route) == ("dyadic boxes for a near piecewise line", "dyadic boxes in a rotated basis")
+    assert first.radius <= 3e-3
+    assert second.radius <= 3e-2  # turning back adds up radii
+    for found in (first, second):
+        assert found.mean.overlaps(known.mean)
+        assert all(a.overlaps(b) for a, b in zip(found.first, known.first, strict=True))
+        assert all(a.overlaps(b) for a, b in zip(found.C.entries(), known.C.entries(), strict=True))
+
+
+def test_a_formula_without_a_proof_has_no_enclosure() -> None:
+    for formula in ("cosh(u)", "u*asinh(u) - sqrt(1 + u**2)"):
+        assert enclose(Problem(link("h2"), loss(formula), ZERO, ZERO), 1e-2) is None
+    assert enclose(Problem(link("z1*z2*z3*z4"), loss("log(cosh(u))"), ZERO, Fraction(1, 2)), 1e-2) is None

@@ -160,3 +160,10 @@ def test_other_types_are_refused_and_sympy_is_read() -> None:
     x = sympy.Symbol("x")
     assert loss(sympy.log(sympy.cosh(x))) == loss("log(cosh(u))")
     assert isinstance(Loss.from_sympy("u**2/2"), Loss)
+
+
+def test_a_bounded_formula_that_overflows_has_its_limit_far_out() -> None:
+    u = np.array([0.0, 1.0, -3.0, 500.0, -800.0, 1e6, -1e300])
+    assert np.allclose(loss("log(cosh(u))").dl(u, 0), np.tanh(u), rtol=0, atol=1e-15)
+    assert np.allclose(loss("2*log(1 + exp(u)) - u").dl(u, 0), np.tanh(u / 2), rtol=0, atol=1e-15)
+    assert np.isnan(loss("log(cosh(u))").dl(np.nan, 0))
