@@ -117,7 +117,7 @@ def _turned(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floa
 def _circle(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats]:
     """Average over the angle, r = 2; `shift` is where the panels begin."""
     family = _Planes(lines, kept, np.array([1.0, 0.0]), np.array([[0.0, 1.0]]), shift, 192, 50)
-    values, errors = family.averages(_allowed(lines, kept, 100))
+    values, errors = family.averages(_allowed(lines, kept, 5))
     return values[0], errors[0]
 
 

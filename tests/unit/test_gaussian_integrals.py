@@ -17,6 +17,7 @@ from mimtheory.gaussian_integrals import (
     noisy,
     symmetric,
 )
+from mimtheory.hessian import expected_hessian
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import link
 from mimtheory.losses import loss
@@ -213,3 +214,30 @@ def test_a_bad_label_noise_is_refused(bad: Any) -> None:
         noisy("h4", bad)
     with pytest.raises(ValueError, match="label_noise"):
         gaussian_moments("h4", "l1", 0.0, bad)
+
+
+@pytest.mark.parametrize("name", ["huber(1)", "l1", "huber(0.3)", "quantile(0.3)"])
+@pytest.mark.parametrize("text", ["h4+h4", "mixed", "skewed", "staircase2", "octic", "z1**2*z2 + z2"])
+def test_two_kinked_variables_are_known_to_1e_12_in_any_basis(text: str, name: str) -> None:
+    """The turned link has other coefficients, roots and panels; its C turned back lies within both radii."""
+    g = link(text)
+    Q = np.array([[3, -4], [4, 3]]) / 5
+    turned = g.rotate([[Fraction(3, 5), Fraction(-4, 5)], [Fraction(4, 5), Fraction(3, 5)]])
+    first, second = (expected_hessian(f, name, method="fast") for f in (g, turned))
+    assert first.radius < 1e-12
+    assert second.radius < 1e-12
+    assert np.abs(Q @ first.C @ Q.T - second.C).max() <= 2 * first.radius + second.radius
+    assert abs(first.c0 - second.c0) <= first.radius + second.radius
+
+
+@pytest.mark.parametrize("name", ["huber(1)", "l1", "huber(0.3)"])
+@pytest.mark.parametrize("text", ["h4({0})", "h2({0}) - h3({0})/2", "h6({0}) + {0}", "({0})**2*(({0}) - 1)"])
+def test_the_radius_in_the_plane_covers_what_is_proved_on_the_line(text: str, name: str) -> None:
+    """A link of v.z alone has C = C_1 v v^T, C_1 in closed form to 18 digits."""
+    v = np.array([0.6, 0.8])
+    line = expected_hessian(text.format("z1"), name, 0.25)
+    plane = expected_hessian(text.format("(0.6*z1 + 0.8*z2)"), name, 0.25, method="fast")
+    assert line.radius < 1e-15
+    assert plane.radius < 1e-12
+    assert np.abs(plane.C - line.C[0, 0] * np.outer(v, v)).max() <= plane.radius + line.radius
+    assert abs(plane.c0 - line.c0) <= plane.radius + line.radius

@@ -183,7 +183,7 @@ def test_bad_input_is_refused_with_what_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"), [("(a*z1+z2+z3+z4+z5+z6)**20", "squared"), ("(a*z1+z2+z3+z4)**5", "u**2/2 + u**4/12")]
+    ("text", "name"), [("(a*z1+z2+z3+z4)**5", "u**2/2 + u**4/12"), ("(a*z1+z2+z3+z4+z5+z6)**20", "squared")]
 )
 def test_expressions_of_too_many_terms_are_refused_before_they_are_made(text: str, name: str) -> None:
     with pytest.raises(ValueError, match=r"as many as [\d,]+ terms; allowed: up to 5,000"):
