@@ -92,7 +92,7 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
         return self.solver_error(self.matrix)
 
     def solver_error(self, A: "Floats | LinearOperator") -> float:
-        """The same for `matrix` or `for_ends`."""
+        """`solver_roundoff` for A (d, d), which is `matrix` or `for_ends`."""
         return gamma(20 * A.shape[0]) * float(np.linalg.norm(A)) if isinstance(A, np.ndarray) else self.roundoff
 
 
