@@ -14,6 +14,9 @@ from typing import Literal
 import flint
 from flint import arb, arb_mat
 
+from mimtheory.additive_forms import additive_form
+from mimtheory.additive_laws import additive_laws, is_nearly_additive
+from mimtheory.additive_series import additive_series
 from mimtheory.balls import precision, surd_ball
 from mimtheory.box_integrals import Weighted, box_integrals
 from mimtheory.closed_forms import closed_form
@@ -87,6 +90,7 @@ class Enclosure:
         return max(math.nextafter(float(b.rad()), math.inf) if b.rad() != 0 else 0.0 for b in balls)
 
 
+_Additive = Callable[[Polynomial, PiecewiseLine, int, float, float], Weighted]
 _Route = tuple[str, Callable[[float, float], Weighted]]
 
 
@@ -108,7 +112,9 @@ def enclose(
         ================================  =============================  ==================================
         polynomial l'                     heat flow, exact               moments of monomials, exact
         r = 1, piecewise line             closed form at cuts            dyadic intervals
-        r >= 3, quadratic g, same T       Fourier integral               as r = 3, 4, or none
+        r >= 3, quadratic g, same T       Fourier integral               laws on a grid
+        r >= 3, additive g, same T        Fourier series                 laws on a grid
+        r >= 4, additive, smooth/noisy    series, near piecewise line    laws, near piecewise line
         r = 2, piecewise line             dyadic boxes                   polar coordinates, or as r = 3, 4
         r = 3, 4, piecewise line          dyadic boxes                   dyadic boxes in a rotated basis
         r <= 3, smooth or noisy           Gauss-Legendre products        boxes for a near piecewise line
@@ -153,6 +159,7 @@ def _routes(problem: Problem, route: int) -> list[_Route]:
     routes: list[_Route] = []
     if line is not None and route == 1 and is_quadratic(problem.u):
         routes.append(("Fourier integral of a quadratic", _fourier(problem, line)))
+    routes += _additive_routes(problem, route)
     if line is not None and not problem.noise and r <= 4:
         if route == 1:
             routes.append(("dyadic boxes", _boxes(problem.u, line, r)))
@@ -184,6 +191,30 @@ def _routes_of_formula(problem: Problem, route: int) -> list[_Route]:
     if route == 1:
         return [("dyadic boxes for a near piecewise line", _near_boxes(problem, near))]
     return [_turned(problem, near)]
+
+
+def _additive_routes(problem: Problem, route: int) -> list[_Route]:
+    """For three variables or more, where g is a sum of functions of one variable or nearly so."""
+    r, u, near = problem.link.r, problem.noisy_u, _near_line(problem.loss)
+    if r < 3 or near is None:
+        return []
+    exactly = piecewise_line(problem.loss) is not None
+    about = "" if exactly else " for a near piecewise line"
+
+    def with_line(method: _Additive) -> Callable[[float, float], Weighted]:
+        def found(target: float, deadline: float) -> Weighted:
+            # a quarter of the target for the distance of the line
+            part = target if exactly else target / 2
+            return method(u, near(part), r, part, deadline)
+
+        return found
+
+    if route == 2:
+        return [("laws on a grid" + about, with_line(additive_laws))] if is_nearly_additive(u) else []
+    sharper = r == 3 and smooth_derivative(problem.loss, problem.noise) is not None
+    if sharper or additive_form(u) is None:
+        return []
+    return [("Fourier series of an additive link" + about, with_line(additive_series))]
 
 
 def _boxes(u: Polynomial, line: PiecewiseLine, kept: int) -> Callable[[float, float], Weighted]:

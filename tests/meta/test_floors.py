@@ -37,6 +37,7 @@ FLOORS = [
         "box_integrals",
         "polar_integrals",
         "quadratic_integrals",
+        *("additive_forms", "oscillation_bounds", "exponential_sums", "additive_series", "additive_laws"),
         "smooth_derivatives",
         "smooth_integrals",
         "symmetries",

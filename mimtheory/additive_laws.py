@@ -1,0 +1,446 @@
+"""Certified E T, E[T z], E[T z z^T] of nearly additive u = c - g by the law of u itself: a second, independent route.
+
+Each variable's law is put on a grid by intervals whose masses are integers over 2^60; the law of the sum is a product
+of integer polynomials, which is exact. T increases with u, so the grid costs no more than T(u + rho) - T(u - rho).
+A quadratic is made nearly additive by an exactly orthogonal rational matrix. Proof: docs/theory/certified.md.
+"""
+
+import itertools
+import math
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import flint
+import numpy as np
+from flint import arb, arb_mat, fmpq, fmpq_mat, fmpz_poly
+from numpy.typing import NDArray
+
+from mimtheory.balls import ball_of, precision, surd_ball
+from mimtheory.box_integrals import Weighted, weights_of
+from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial
+from mimtheory.piecewise_lines import PiecewiseLine
+from mimtheory.polynomials import Polynomial, surd_to_float
+
+__all__ = ["additive_laws", "is_nearly_additive"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_BITS = 128
+_ONE = 2**60  # masses are integers over this
+_PATCH = 2.0**-4  # on which phi is a Taylor polynomial
+_DEGREE = 15
+_FIRST_STEP = 2.0**-7
+_LONGEST = 1 << 22  # grid points of a law
+_DROPPED = 2.0**-50  # mass at either end of a law that is not kept
+_NARROWEST = 2.0**-40
+_CELL_ERROR = 2.0**-53  # of the mass of one interval: rounding of two antiderivatives, and to integers
+_SMALL = 1e-9  # what may be left of the coupling of variables
+
+
+def additive_laws(
+    u: Polynomial, line: PiecewiseLine, kept: int, target: float, deadline: float = math.inf
+) -> Weighted:
+    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r), w = 1, z_i and z_i z_j, i and j up to `kept`.
+
+    Parameters
+    ----------
+    u : Polynomial
+        c - g, for which `is_nearly_additive` holds.
+    line : PiecewiseLine
+        T as a function of u.
+    kept : int
+    target : float
+        Radius at which to stop; less is reached where the grid would be too long.
+    deadline : float
+        Value of time.monotonic() at which to stop with the radius reached.
+
+    Raises
+    ------
+    ValueError
+        For any other u.
+    """
+    form = _nearly_additive(u)
+    if form is None:
+        raise ValueError(f"u = {u.to_sympy()} is not nearly additive; allowed: see is_nearly_additive")
+    with precision(_BITS):
+        best = Weighted(tuple(arb(0, math.inf) for _ in weights_of(u.r, kept)), math.inf, 0)
+        step = _FIRST_STEP
+        while time.monotonic() < deadline:
+            laws = _Laws(form, line, kept, target, step, deadline)
+            if laws.longest > _LONGEST:
+                break
+            found = laws.expectations()
+            if found is None:
+                break
+            best = found if found.radius < best.radius else best
+            if best.radius <= target or laws.floor > target:
+                break
+            # the radius is proportional to the step
+            step *= 2.0 ** min(-1, math.floor(math.log2(0.9 * target / best.radius)))
+            while step < _FIRST_STEP and laws.longest * laws.step / step > _LONGEST:
+                step *= 2
+            if step >= laws.step:
+                break
+        return best
+
+
+def is_nearly_additive(u: Polynomial) -> bool:
+    """Whether u is additive but for a quadratic in variables of their own."""
+    return _nearly_additive(u) is not None
+
+
+@dataclass(frozen=True)
+class _Form:
+    """u(Q x) = constant + sum_k parts[k](x_k) + rest, Q exactly orthogonal; the rest by its monomials."""
+
+    Q: fmpq_mat
+    constant: dict[int, fmpq]
+    parts: tuple[Polynomial, ...]
+    rest: Polynomial
+
+
+def _nearly_additive(u: Polynomial) -> _Form | None:
+    coupled = {k for index in u.terms if _support(index) > 1 for k, e in enumerate(index) if e}
+    if any(sum(index) > 2 for index in u.terms if _support(index) > 1):
+        return None
+    if any(index[k] > 2 for index in u.terms for k in coupled):
+        return None
+    Q = fmpq_mat([[fmpq(int(i == j)) for j in range(u.r)] for i in range(u.r)])
+    if coupled:
+        Q = _diagonalising(u, sorted(coupled))
+        x = [Polynomial.variable(u.r, k) for k in range(u.r)]
+        values = []
+        for i in range(u.r):
+            value = Polynomial(u.r, {})
+            for j in range(u.r):
+                if Q[i, j]:
+                    value = value + x[j] * Polynomial.constant(u.r, Fraction(int(Q[i, j].p), int(Q[i, j].q)))
+            values.append(value)
+        u = u.substitute(values)
+    parts: list[dict[tuple[int, ...], dict[int, fmpq]]] = [{} for _ in range(u.r)]
+    rest: dict[tuple[int, ...], dict[int, fmpq]] = {}
+    for index, surd in u.terms.items():
+        if _support(index) > 1:
+            rest[index] = surd
+            if abs(surd_to_float(surd)) > _SMALL:
+                return None
+        for k, e in enumerate(index):
+            if e and _support(index) == 1:
+                parts[k][(e,)] = surd
+    constant = dict(u.terms.get((0,) * u.r, {}))
+    return _Form(Q, constant, tuple(Polynomial.from_terms(1, p) for p in parts), Polynomial.from_terms(u.r, rest))
+
+
+def _support(index: tuple[int, ...]) -> int:
+    return sum(e > 0 for e in index)
+
+
+def _diagonalising(u: Polynomial, axes: list[int]) -> fmpq_mat:
+    """Near eigenvectors of the quadratic part in these variables, made exactly orthogonal by Cayley's transform."""
+    n = len(axes)
+    A = np.zeros((n, n))
+    for index, surd in u.terms.items():
+        where = [axes.index(k) for k, e in enumerate(index) for _ in range(e) if k in axes]
+        if len(where) == 2:
+            A[where[0], where[1]] += surd_to_float(surd) / 2
+            A[where[1], where[0]] += surd_to_float(surd) / 2
+    _, vectors = np.linalg.eigh(A)
+    flips = [vectors * np.array(signs) for signs in itertools.product((1, -1), repeat=n)]
+    turn = max(flips, key=lambda V: abs(float(np.linalg.det(np.eye(n) + V))))
+    skew = np.linalg.solve((np.eye(n) + turn).T, (np.eye(n) - turn).T).T
+    one = fmpq_mat([[fmpq(int(i == j)) for j in range(n)] for i in range(n)])
+    S = fmpq_mat([[_rational((skew[i, j] - skew[j, i]) / 2) for j in range(n)] for i in range(n)])
+    small = (one - S) * (one + S).inv()
+    rows = [[fmpq(int(i == j)) for j in range(u.r)] for i in range(u.r)]
+    for a, i in enumerate(axes):
+        for b, j in enumerate(axes):
+            rows[i][j] = small[a, b]
+    return fmpq_mat(rows)
+
+
+def _rational(x: float) -> fmpq:
+    value = Fraction(round(x * 2**60), 2**60)
+    return fmpq(value.numerator, value.denominator)
+
+
+@dataclass(frozen=True)
+class _Law:
+    """Masses over 2^60 of z^a phi at the grid points step (first + j), within `error` in total."""
+
+    masses: fmpz_poly
+    first: int
+    error: float
+
+
+class _Laws:
+    """The laws of one problem on the grid of one step."""
+
+    def __init__(
+        self, form: _Form, line: PiecewiseLine, kept: int, target: float, step: float, deadline: float
+    ) -> None:
+        self.form, self.line, self.kept, self.step, self.deadline = form, line, kept, step, deadline
+        self.r = len(form.parts)
+        self.K = math.nextafter(max(abs(float(x)) for x in (line.constants[0], line.constants[-1])), math.inf)
+        edge = 3.0
+        while edge < HALF_WIDTH and not self.K * self.r * _beyond(edge) < target / 8:
+            edge += 0.25
+        self.edge = edge
+        self.floor = (self.K + line.distance) * self.r * _beyond(edge) + line.distance
+        self.constant = surd_ball(form.constant)
+        self.rho = sum(
+            float(abs(surd_ball(surd)).upper()) * edge ** sum(index) for index, surd in form.rest.terms.items()
+        )
+        self.kinds: list[Polynomial] = []
+        self.kind = []
+        for part in form.parts:
+            if part not in self.kinds:
+                self.kinds.append(part)
+            self.kind.append(self.kinds.index(part))
+        self.cells = [_Cells(p, edge, step) for p in self.kinds]
+        self.levels = self._levels()
+        self.longest = sum(self._length(k) for k in self.kind)
+        self._products: dict[tuple[tuple[int, int], ...], _Law | None] = {}
+
+    def expectations(self) -> Weighted | None:
+        """Balls; None when time runs out."""
+        self.single: dict[tuple[int, int], _Law] = {}
+        for k, cells in enumerate(self.cells):
+            if time.monotonic() > self.deadline:
+                return None
+            laws, deviation = cells.laws(*self.levels[k])
+            self.rho += deviation * self.kind.count(k)
+            self.single.update({(k, a): law for a, law in enumerate(laws)})
+        values, spread = [], {}
+        for weight in weights_of(self.r, self.kept):
+            law = self._law(tuple(zip(self.kind, weight, strict=True)))
+            if law is None:
+                return None
+            sums = _Sums(law)
+            values.append(self._mean(sums, law))
+            if sum(weight) != 1 and max(weight) != 1:
+                spread[weight] = self._spread(sums)
+        return self._balls(values, spread)
+
+    def _levels(self) -> list[tuple[int, int]]:
+        """For each kind the grid values at which it is cut off: beyond, T is constant whatever the others are."""
+        low, high = (float(k) - float(self.constant) for k in (self.line.kinks[0], self.line.kinks[-1]))
+        room = 1e-6 + (2 * self.r + 4) * self.step + self.rho
+        top, bottom = (sum(x) for x in zip(*((self.cells[k].most, self.cells[k].least) for k in self.kind), strict=True))
+        return [
+            (
+                math.floor((low - room - (top - c.most)) / self.step),
+                math.ceil((high + room - (bottom - c.least)) / self.step),
+            )
+            for c in self.cells
+        ]
+
+    def _length(self, k: int) -> int:
+        """Grid points of the law of this kind."""
+        lowest, highest = self.levels[k]
+        cells = self.cells[k]
+        return 1 + int(min(cells.most / self.step, highest) - max(cells.least / self.step, lowest))
+
+    def _law(self, key: tuple[tuple[int, int], ...]) -> _Law | None:
+        """The product over the variables (kind, power); those without a power come first and are shared."""
+        key = tuple(sorted(key, key=lambda pair: (pair[1], pair[0])))
+        if len(key) == 1:
+            return self.single[key[0]]
+        if key not in self._products:
+            rest = self._law(key[:-1])
+            if rest is None or time.monotonic() > self.deadline:
+                return None
+            self._products[key] = _times(rest, self.single[key[-1]])
+        return self._products[key]
+
+    def _mean(self, sums: "_Sums", law: _Law) -> arb:
+        """E[T w] on the grid, without the cost of the grid."""
+        total = ball_of(self.line.constants[0]) * sums.above(law.first)
+        for kink, jump, bend in self.line.jumps():
+            where = (ball_of(kink) - self.constant) / arb(self.step)
+            low, high = _floor(where.lower()), _floor(where.upper())
+            total += ball_of(jump) * sums.above(high + 1)
+            total += ball_of(bend) * arb(self.step) * (sums.first_above(high + 1) - where * sums.above(high + 1))
+            for j in range(low + 1, high + 1):  # a grid point that may be the kink itself
+                part = sums.above(j) - sums.above(j + 1)
+                total += part * (ball_of(jump) * arb(0.5, 0.5) + ball_of(bend) * arb(self.step) * (j - where) * arb(0.5, 0.5))
+        return total + arb(0, (arb(law.error) * self.K).upper())
+
+    def _spread(self, sums: "_Sums") -> arb:
+        """Bound on E[T(V + rho) - T(V - rho)] for a law without negative masses."""
+        reach = math.ceil(self.rho / self.step * (1 + 2.0**-20)) + 1
+        places = [_floor(((ball_of(k) - self.constant) / arb(self.step)).lower()) for k in self.line.kinks]
+        total = arb(0)
+        for place, (_, jump, _) in zip(places, self.line.jumps(), strict=True):
+            total += abs(ball_of(jump)) * (sums.above(place - reach) - sums.above(place + reach + 1))
+        for (left, right), slope in zip(itertools.pairwise(places), self.line.slopes[1:-1], strict=True):
+            inside = sums.above(left - reach) - sums.above(right + reach + 1)
+            total += 2 * arb(self.rho) * ball_of(slope) * inside
+        return total
+
+    def _balls(self, values: list[arb], spread: dict[tuple[int, ...], arb]) -> Weighted:
+        missed = arb(self.floor)
+        half = {}
+        for weight, bound in spread.items():
+            half[next((k for k, e in enumerate(weight) if e), -1)] = bound
+        found = []
+        for weight, value in zip(weights_of(self.r, self.kept), values, strict=True):
+            axes = [k for k, e in enumerate(weight) for _ in range(e)] or [-1, -1]
+            # |z_i| <= (1 + z_i^2)/2 and |z_i z_j| <= (z_i^2 + z_j^2)/2
+            first, second = (axes + [-1])[:2]
+            found.append(value + arb(0, ((half[first] + half[second]) / 2 + missed).upper()))
+        balls = self._turned_back(found)
+        return Weighted(balls, max(float(b.rad()) for b in balls), self.longest)
+
+    def _turned_back(self, found: list[arb]) -> tuple[arb, ...]:
+        n = self.kept
+        triangle = iter(found[1 + n :])
+        second = [[arb(0)] * n for _ in range(n)]
+        for i in range(n):
+            for j in range(i, n):
+                second[i][j] = second[j][i] = next(triangle)
+        Q = arb_mat([[arb(self.form.Q[i, j]) for j in range(n)] for i in range(n)])
+        turned = Q * arb_mat(second) * Q.transpose()
+        first = (Q * arb_mat([[x] for x in found[1 : 1 + n]])).entries()
+        return (found[0], *first, *(turned[i, j] for i in range(n) for j in range(i, n)))
+
+
+def _floor(x: arb) -> int:
+    """Of an exact number."""
+    whole = x.floor().unique_fmpz()
+    assert whole is not None
+    return int(whole)
+
+
+def _beyond(edge: float) -> float:
+    """Bound on E[z^2; |z| > edge]."""
+    z = arb(edge)
+    bound = 2 * z * (-z * z / 2).exp() / (2 * arb.pi()).sqrt() + (z / arb(2).sqrt()).erfc()
+    return math.nextafter(float(bound.upper()), math.inf)
+
+
+def _times(left: _Law, right: _Law) -> _Law:
+    """The law of the sum; ends of little mass are dropped, and rounded back to integers over 2^60."""
+    product = [int(c) for c in (left.masses * right.masses).coeffs()]
+    kept = [(c + (_ONE >> 1)) >> 60 for c in product]
+    allowed, cut = int(_DROPPED * _ONE), [0, 0]
+    lost = 0
+    for side, order in enumerate((kept, kept[::-1])):
+        spent = 0
+        for c in order:
+            spent += abs(c)
+            if spent > allowed or cut[side] == len(kept) - 1:
+                break
+            cut[side] += 1
+        lost += allowed
+    kept = kept[cut[0] : len(kept) - cut[1]] or [0]
+    # both factors have absolute mass at most 1 + error
+    error = left.error + right.error * (1 + left.error) + (lost + len(product)) / _ONE
+    return _Law(fmpz_poly(kept), left.first + right.first + cut[0], error * (1 + 2.0**-20))
+
+
+class _Sums:
+    """Masses and first moments of a law from a grid point upwards."""
+
+    def __init__(self, law: _Law) -> None:
+        masses = [int(c) for c in law.masses.coeffs()]
+        self.first = law.first
+        places = range(law.first, law.first + len(masses))
+        self._mass = [0, *itertools.accumulate(reversed(masses))][::-1]
+        self._moment = [0, *itertools.accumulate(c * j for c, j in zip(reversed(masses), reversed(places), strict=True))]
+        self._moment = self._moment[::-1]
+
+    def above(self, place: int) -> arb:
+        """Mass at and above this grid point."""
+        return self._at(self._mass, place)
+
+    def first_above(self, place: int) -> arb:
+        """Sum of place times mass there."""
+        return self._at(self._moment, place)
+
+    def _at(self, sums: list[int], place: int) -> arb:
+        return arb(sums[min(max(place - self.first, 0), len(sums) - 1)]) / _ONE
+
+
+class _Cells:
+    """Intervals of [-edge, edge] on which the value of p is known to half a step, or to be beyond where it is cut off.
+
+    Attributes
+    ----------
+    least, most : float
+        Bounds on p.
+    """
+
+    def __init__(self, p: Polynomial, edge: float, step: float) -> None:
+        self.step = step
+        self.polynomial = CellPolynomial(p) if p.terms else None
+        self.left = np.arange(-edge, edge, _PATCH)
+        self.width = np.full(len(self.left), _PATCH)
+        value, spread = self._range(self.left, self.width)
+        self.least, self.most = float((value - spread).min()), float((value + spread).max())
+
+    def _range(self, left: Floats, width: Floats) -> tuple[Floats, Floats]:
+        """p in the middle, rounded, and a bound on how far p is from that."""
+        if self.polynomial is None:
+            return np.zeros_like(left), np.zeros_like(left)
+        half = width / 2
+        taylor, rounding = self.polynomial.taylor((left + half)[:, None], half[:, None])
+        spread = rounding + sum((np.abs(c) for (k,), c in taylor.items() if k), np.zeros_like(left))
+        return taylor.get((0,), np.zeros_like(left)), spread * (1 + 2.0**-40)
+
+    def laws(self, lowest: int, highest: int) -> tuple[list[_Law], float]:
+        """Laws of z^a phi, a = 0, 1, 2, with p cut off at these places, and the largest |p - grid point|."""
+        left, width, done = self.left, self.width, []
+        while len(left):
+            value, spread = self._range(left, width)
+            beyond = (value - spread > highest * self.step) | (value + spread < lowest * self.step)
+            fine = beyond | (spread <= self.step / 2) | (width < _NARROWEST)
+            place = np.rint(value / self.step)
+            moved = np.where(beyond, 0.0, np.abs(value - place * self.step) + spread)
+            done.append((left[fine], width[fine], np.clip(place, lowest, highest)[fine], moved[fine]))
+            left, width = left[~fine], width[~fine] / 2
+            left, width = np.concatenate([left, left + width]), np.concatenate([width, width])
+        left, width, place, moved = (np.concatenate(x) for x in zip(*done, strict=True))
+        first = int(place.min())
+        laws = []
+        for a in range(3):
+            units = np.rint(_masses(left, width, a) * float(_ONE)).astype(np.int64)
+            total = np.zeros(int(place.max()) - first + 1, dtype=np.int64)
+            np.add.at(total, place.astype(np.int64) - first, units if a == 1 else np.maximum(units, 0))
+            laws.append(_Law(fmpz_poly(total.tolist()), first, len(units) * _CELL_ERROR))
+        return laws, float(moved.max()) * (1 + 2.0**-40)
+
+
+def _masses(left: Floats, width: Floats, a: int) -> Floats:
+    """Integrals of z^a phi over [left, left + width], each within one patch."""
+    patch = np.floor(left / _PATCH).astype(np.int64)
+    table = _patches()[a]
+    rows = table[patch - int(-HALF_WIDTH / _PATCH)]
+    middle = (patch + 0.5) * _PATCH
+    start, stop = left - middle, left + width - middle
+    return _antiderivative(rows, stop) - _antiderivative(rows, start)
+
+
+def _antiderivative(rows: Floats, s: Floats) -> Floats:
+    value = rows[:, -1]
+    for n in range(rows.shape[1] - 2, -1, -1):
+        value = value * s + rows[:, n]
+    return value * s
+
+
+@lru_cache
+def _patches() -> Floats:
+    """Taylor coefficients, (3, patches, degree), of the integrals of z^a phi about the middles of the patches."""
+    count = int(2 * HALF_WIDTH / _PATCH)
+    table = np.empty((3, count, _DEGREE + 1))
+    with precision(_BITS):
+        for row in range(count):
+            x = arb((row + 0.5) * _PATCH - HALF_WIDTH)
+            series = flint.arb_series([x, 1], prec=_DEGREE + 1)
+            height = (-series * series / 2).exp() / (2 * arb.pi()).sqrt()
+            for a in range(3):
+                c = (series**a * height) if a else height
+                table[a, row] = [float(c[n]) / (n + 1) for n in range(_DEGREE + 1)]
+    return table
