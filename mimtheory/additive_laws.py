@@ -1,6 +1,6 @@
 """Certified E T, E[T z], E[T z z^T] of nearly additive u = c - g by the law of u itself: a second, independent route.
 
-Each variable's law is put on a grid by intervals whose masses are integers over 2^60; the law of the sum is a product
+Each variable's law is put on a grid by intervals whose masses are integers over 2^50; the law of the sum is a product
 of integer polynomials, which is exact. T increases with u, so the grid costs no more than T(u + rho) - T(u - rho).
 A quadratic is made nearly additive by an exactly orthogonal rational matrix. Proof: docs/theory/certified.md.
 """
@@ -8,47 +8,45 @@ A quadratic is made nearly additive by an exactly orthogonal rational matrix. Pr
 import itertools
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 
 import flint
 import numpy as np
-from flint import arb, arb_mat, fmpq, fmpq_mat, fmpz_poly
+from flint import arb, arb_mat, fmpz_poly
 from numpy.typing import NDArray
 
+from mimtheory.additive_forms import NearlyAdditive, nearly_additive, turned_back
 from mimtheory.balls import ball_of, precision, surd_ball
 from mimtheory.box_integrals import Weighted, weights_of
-from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial
+from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, tail_moment
 from mimtheory.piecewise_lines import PiecewiseLine
-from mimtheory.polynomials import Polynomial, surd_to_float
+from mimtheory.polynomials import Polynomial
 
-__all__ = ["additive_laws", "is_nearly_additive"]
+__all__ = ["additive_laws"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _BITS = 128
-_ONE = 2**60  # masses are integers over this
+_ONE = 2**50  # masses are integers over this
 _PATCH = 2.0**-4  # on which phi is a Taylor polynomial
 _DEGREE = 15
 _FIRST_STEP = 2.0**-7
 _LONGEST = 1 << 22  # grid points of a law
-_DROPPED = 2.0**-50  # mass at either end of a law that is not kept
+_DROPPED = 2.0**-32  # mass at either end of a law that is not kept
 _NARROWEST = 2.0**-40
-_CELL_ERROR = 2.0**-53  # of the mass of one interval: rounding of two antiderivatives, and to integers
-_SMALL = 1e-9  # what may be left of the coupling of variables
+_CELL_ERROR = 2.0**-50  # of the mass of one interval: rounding of two antiderivatives, and to integers
 
 
-def additive_laws(
-    u: Polynomial, line: PiecewiseLine, kept: int, target: float, deadline: float = math.inf
-) -> Weighted:
+def additive_laws(u: Polynomial, line: PiecewiseLine, kept: int, target: float, deadline: float = math.inf) -> Weighted:
     """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r), w = 1, z_i and z_i z_j, i and j up to `kept`.
 
     Parameters
     ----------
     u : Polynomial
-        c - g, for which `is_nearly_additive` holds.
+        c - g, for which there is a `nearly_additive` form.
     line : PiecewiseLine
         T as a function of u.
     kept : int
@@ -62,113 +60,31 @@ def additive_laws(
     ValueError
         For any other u.
     """
-    form = _nearly_additive(u)
+    form = nearly_additive(u)
     if form is None:
-        raise ValueError(f"u = {u.to_sympy()} is not nearly additive; allowed: see is_nearly_additive")
+        raise ValueError(f"u = {u.to_sympy()} is not nearly additive; allowed: see nearly_additive")
     with precision(_BITS):
         best = Weighted(tuple(arb(0, math.inf) for _ in weights_of(u.r, kept)), math.inf, 0)
-        step = _FIRST_STEP
-        while time.monotonic() < deadline:
+        step, began = _FIRST_STEP, time.monotonic()
+        while began < deadline:
             laws = _Laws(form, line, kept, target, step, deadline)
-            if laws.longest > _LONGEST:
-                break
-            found = laws.expectations()
+            found = None if laws.longest > _LONGEST else laws.expectations()
             if found is None:
                 break
             best = found if found.radius < best.radius else best
-            if best.radius <= target or laws.floor > target:
+            # the radius is proportional to the step, the time to its inverse
+            now = time.monotonic()
+            affordable = min(_LONGEST / laws.longest, (deadline - now) / (1.5 * (now - began)), 2.0**40)
+            finer = min(best.radius / (0.9 * target), affordable)
+            if best.radius <= target or laws.floor > target or finer < 1.5:
                 break
-            # the radius is proportional to the step
-            step *= 2.0 ** min(-1, math.floor(math.log2(0.9 * target / best.radius)))
-            while step < _FIRST_STEP and laws.longest * laws.step / step > _LONGEST:
-                step *= 2
-            if step >= laws.step:
-                break
+            step, began = step / 2 ** math.ceil(math.log2(min(finer, affordable / 1.5))), now
         return best
-
-
-def is_nearly_additive(u: Polynomial) -> bool:
-    """Whether u is additive but for a quadratic in variables of their own."""
-    return _nearly_additive(u) is not None
-
-
-@dataclass(frozen=True)
-class _Form:
-    """u(Q x) = constant + sum_k parts[k](x_k) + rest, Q exactly orthogonal; the rest by its monomials."""
-
-    Q: fmpq_mat
-    constant: dict[int, fmpq]
-    parts: tuple[Polynomial, ...]
-    rest: Polynomial
-
-
-def _nearly_additive(u: Polynomial) -> _Form | None:
-    coupled = {k for index in u.terms if _support(index) > 1 for k, e in enumerate(index) if e}
-    if any(sum(index) > 2 for index in u.terms if _support(index) > 1):
-        return None
-    if any(index[k] > 2 for index in u.terms for k in coupled):
-        return None
-    Q = fmpq_mat([[fmpq(int(i == j)) for j in range(u.r)] for i in range(u.r)])
-    if coupled:
-        Q = _diagonalising(u, sorted(coupled))
-        x = [Polynomial.variable(u.r, k) for k in range(u.r)]
-        values = []
-        for i in range(u.r):
-            value = Polynomial(u.r, {})
-            for j in range(u.r):
-                if Q[i, j]:
-                    value = value + x[j] * Polynomial.constant(u.r, Fraction(int(Q[i, j].p), int(Q[i, j].q)))
-            values.append(value)
-        u = u.substitute(values)
-    parts: list[dict[tuple[int, ...], dict[int, fmpq]]] = [{} for _ in range(u.r)]
-    rest: dict[tuple[int, ...], dict[int, fmpq]] = {}
-    for index, surd in u.terms.items():
-        if _support(index) > 1:
-            rest[index] = surd
-            if abs(surd_to_float(surd)) > _SMALL:
-                return None
-        for k, e in enumerate(index):
-            if e and _support(index) == 1:
-                parts[k][(e,)] = surd
-    constant = dict(u.terms.get((0,) * u.r, {}))
-    return _Form(Q, constant, tuple(Polynomial.from_terms(1, p) for p in parts), Polynomial.from_terms(u.r, rest))
-
-
-def _support(index: tuple[int, ...]) -> int:
-    return sum(e > 0 for e in index)
-
-
-def _diagonalising(u: Polynomial, axes: list[int]) -> fmpq_mat:
-    """Near eigenvectors of the quadratic part in these variables, made exactly orthogonal by Cayley's transform."""
-    n = len(axes)
-    A = np.zeros((n, n))
-    for index, surd in u.terms.items():
-        where = [axes.index(k) for k, e in enumerate(index) for _ in range(e) if k in axes]
-        if len(where) == 2:
-            A[where[0], where[1]] += surd_to_float(surd) / 2
-            A[where[1], where[0]] += surd_to_float(surd) / 2
-    _, vectors = np.linalg.eigh(A)
-    flips = [vectors * np.array(signs) for signs in itertools.product((1, -1), repeat=n)]
-    turn = max(flips, key=lambda V: abs(float(np.linalg.det(np.eye(n) + V))))
-    skew = np.linalg.solve((np.eye(n) + turn).T, (np.eye(n) - turn).T).T
-    one = fmpq_mat([[fmpq(int(i == j)) for j in range(n)] for i in range(n)])
-    S = fmpq_mat([[_rational((skew[i, j] - skew[j, i]) / 2) for j in range(n)] for i in range(n)])
-    small = (one - S) * (one + S).inv()
-    rows = [[fmpq(int(i == j)) for j in range(u.r)] for i in range(u.r)]
-    for a, i in enumerate(axes):
-        for b, j in enumerate(axes):
-            rows[i][j] = small[a, b]
-    return fmpq_mat(rows)
-
-
-def _rational(x: float) -> fmpq:
-    value = Fraction(round(x * 2**60), 2**60)
-    return fmpq(value.numerator, value.denominator)
 
 
 @dataclass(frozen=True)
 class _Law:
-    """Masses over 2^60 of z^a phi at the grid points step (first + j), within `error` in total."""
+    """Masses over 2^50 of z^a phi at the grid points step (first + j), within `error` in total."""
 
     masses: fmpz_poly
     first: int
@@ -179,16 +95,16 @@ class _Laws:
     """The laws of one problem on the grid of one step."""
 
     def __init__(
-        self, form: _Form, line: PiecewiseLine, kept: int, target: float, step: float, deadline: float
+        self, form: NearlyAdditive, line: PiecewiseLine, kept: int, target: float, step: float, deadline: float
     ) -> None:
         self.form, self.line, self.kept, self.step, self.deadline = form, line, kept, step, deadline
         self.r = len(form.parts)
         self.K = math.nextafter(max(abs(float(x)) for x in (line.constants[0], line.constants[-1])), math.inf)
         edge = 3.0
-        while edge < HALF_WIDTH and not self.K * self.r * _beyond(edge) < target / 8:
+        while edge < HALF_WIDTH and not self.K * self.r * tail_moment(2, edge) < target / 8:
             edge += 0.25
         self.edge = edge
-        self.floor = (self.K + line.distance) * self.r * _beyond(edge) + line.distance
+        self.floor = (self.K + line.distance) * self.r * tail_moment(2, edge) + line.distance
         self.constant = surd_ball(form.constant)
         self.rho = sum(
             float(abs(surd_ball(surd)).upper()) * edge ** sum(index) for index, surd in form.rest.terms.items()
@@ -221,14 +137,16 @@ class _Laws:
             sums = _Sums(law)
             values.append(self._mean(sums, law))
             if sum(weight) != 1 and max(weight) != 1:
-                spread[weight] = self._spread(sums)
+                spread[weight] = self._spread(sums) + 2 * arb(law.error) * self.K
         return self._balls(values, spread)
 
     def _levels(self) -> list[tuple[int, int]]:
         """For each kind the grid values at which it is cut off: beyond, T is constant whatever the others are."""
         low, high = (float(k) - float(self.constant) for k in (self.line.kinks[0], self.line.kinks[-1]))
         room = 1e-6 + (2 * self.r + 4) * self.step + self.rho
-        top, bottom = (sum(x) for x in zip(*((self.cells[k].most, self.cells[k].least) for k in self.kind), strict=True))
+        top, bottom = (
+            sum(x) for x in zip(*((self.cells[k].most, self.cells[k].least) for k in self.kind), strict=True)
+        )
         return [
             (
                 math.floor((low - room - (top - c.most)) / self.step),
@@ -265,7 +183,9 @@ class _Laws:
             total += ball_of(bend) * arb(self.step) * (sums.first_above(high + 1) - where * sums.above(high + 1))
             for j in range(low + 1, high + 1):  # a grid point that may be the kink itself
                 part = sums.above(j) - sums.above(j + 1)
-                total += part * (ball_of(jump) * arb(0.5, 0.5) + ball_of(bend) * arb(self.step) * (j - where) * arb(0.5, 0.5))
+                total += part * (
+                    ball_of(jump) * arb(0.5, 0.5) + ball_of(bend) * arb(self.step) * (j - where) * arb(0.5, 0.5)
+                )
         return total + arb(0, (arb(law.error) * self.K).upper())
 
     def _spread(self, sums: "_Sums") -> arb:
@@ -289,22 +209,10 @@ class _Laws:
         for weight, value in zip(weights_of(self.r, self.kept), values, strict=True):
             axes = [k for k, e in enumerate(weight) for _ in range(e)] or [-1, -1]
             # |z_i| <= (1 + z_i^2)/2 and |z_i z_j| <= (z_i^2 + z_j^2)/2
-            first, second = (axes + [-1])[:2]
+            first, second = [*axes, -1][:2]
             found.append(value + arb(0, ((half[first] + half[second]) / 2 + missed).upper()))
-        balls = self._turned_back(found)
+        balls = turned_back(arb_mat(self.form.Q), found, self.kept)
         return Weighted(balls, max(float(b.rad()) for b in balls), self.longest)
-
-    def _turned_back(self, found: list[arb]) -> tuple[arb, ...]:
-        n = self.kept
-        triangle = iter(found[1 + n :])
-        second = [[arb(0)] * n for _ in range(n)]
-        for i in range(n):
-            for j in range(i, n):
-                second[i][j] = second[j][i] = next(triangle)
-        Q = arb_mat([[arb(self.form.Q[i, j]) for j in range(n)] for i in range(n)])
-        turned = Q * arb_mat(second) * Q.transpose()
-        first = (Q * arb_mat([[x] for x in found[1 : 1 + n]])).entries()
-        return (found[0], *first, *(turned[i, j] for i in range(n) for j in range(i, n)))
 
 
 def _floor(x: arb) -> int:
@@ -314,31 +222,25 @@ def _floor(x: arb) -> int:
     return int(whole)
 
 
-def _beyond(edge: float) -> float:
-    """Bound on E[z^2; |z| > edge]."""
-    z = arb(edge)
-    bound = 2 * z * (-z * z / 2).exp() / (2 * arb.pi()).sqrt() + (z / arb(2).sqrt()).erfc()
-    return math.nextafter(float(bound.upper()), math.inf)
-
-
 def _times(left: _Law, right: _Law) -> _Law:
-    """The law of the sum; ends of little mass are dropped, and rounded back to integers over 2^60."""
-    product = [int(c) for c in (left.masses * right.masses).coeffs()]
-    kept = [(c + (_ONE >> 1)) >> 60 for c in product]
-    allowed, cut = int(_DROPPED * _ONE), [0, 0]
-    lost = 0
-    for side, order in enumerate((kept, kept[::-1])):
-        spent = 0
-        for c in order:
-            spent += abs(c)
-            if spent > allowed or cut[side] == len(kept) - 1:
-                break
-            cut[side] += 1
-        lost += allowed
-    kept = kept[cut[0] : len(kept) - cut[1]] or [0]
+    """The law of the sum, its masses rounded down to integers again; ends of little mass are dropped."""
+    product = left.masses * right.masses // _ONE
+    low = _negligible(product[k] for k in range(len(product)))
+    high = _negligible(product[k] for k in range(len(product) - 1, low, -1))
+    kept = product.truncate(len(product) - high).right_shift(low)
     # both factors have absolute mass at most 1 + error
-    error = left.error + right.error * (1 + left.error) + (lost + len(product)) / _ONE
-    return _Law(fmpz_poly(kept), left.first + right.first + cut[0], error * (1 + 2.0**-20))
+    error = left.error + right.error * (1 + left.error) + 2 * _DROPPED + len(product) / _ONE
+    return _Law(kept, left.first + right.first + low, error * (1 + 2.0**-20))
+
+
+def _negligible(masses: Iterator[flint.fmpz]) -> int:
+    """How many of the first masses are worth nothing together."""
+    spent, allowed = 0, int(_DROPPED * _ONE)
+    for k, mass in enumerate(masses):
+        spent += abs(int(mass))
+        if spent > allowed:
+            return k
+    return 0
 
 
 class _Sums:
@@ -349,7 +251,10 @@ class _Sums:
         self.first = law.first
         places = range(law.first, law.first + len(masses))
         self._mass = [0, *itertools.accumulate(reversed(masses))][::-1]
-        self._moment = [0, *itertools.accumulate(c * j for c, j in zip(reversed(masses), reversed(places), strict=True))]
+        self._moment = [
+            0,
+            *itertools.accumulate(c * j for c, j in zip(reversed(masses), reversed(places), strict=True)),
+        ]
         self._moment = self._moment[::-1]
 
     def above(self, place: int) -> arb:

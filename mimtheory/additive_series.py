@@ -8,17 +8,17 @@ the period by an exponential moment. Proof: docs/theory/certified.md.
 import itertools
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
-from flint import acb, arb, arb_mat, arb_poly
+from flint import acb, arb, arb_poly
 from numpy.typing import NDArray
 
-from mimtheory.additive_forms import AdditiveForm, additive_form
-from mimtheory.balls import ball_of, double_of, precision, surd_ball
+from mimtheory.additive_forms import AdditiveForm, additive_form, turned_back
+from mimtheory.balls import ball_of, precision, surd_ball
 from mimtheory.box_integrals import Weighted, weights_of
-from mimtheory.dyadic_cells import HALF_WIDTH, gamma
+from mimtheory.dyadic_cells import HALF_WIDTH, gamma, tail_moment
 from mimtheory.exponential_sums import Expired, Sums, count_nodes, exponential_sums, gaussian_sums
 from mimtheory.oscillation_bounds import oscillation_bounds, oscillation_power
 from mimtheory.piecewise_lines import PiecewiseLine
@@ -149,32 +149,32 @@ class _Series:
         # where one p is so low that u is below all kinks whatever the others are, T is its first constant
         low = [v.hull(v.highs + (top - v.highs.max()) >= kinks[0] - slack) for v in self.variables]
         high = [v.hull(v.lows + (bottom - v.lows.min()) <= kinks[1] + slack) for v in self.variables]
-        beyond = self.rise * self.r * _beyond(HALF_WIDTH)
+        beyond = self.rise * self.r * tail_moment(2)
         first, last = ball_of(self.line.constants[0]), ball_of(self.line.constants[-1])
         return [self._domain(low, first, beyond), self._domain(high, last, beyond), self._clipped((first + last) / 2)]
 
     def _clipped(self, middle: arb) -> _Domain:
         """A cube, and the part of the range of u that an exponential moment leaves."""
         edge = 2.0
-        while edge < HALF_WIDTH and not self.rise / 2 * self.r * _beyond(edge) < self.target / 8:
+        while edge < HALF_WIDTH and not self.rise / 2 * self.r * tail_moment(2, edge) < self.target / 8:
             edge += 0.25
         cells = [np.abs(v.edges[:-1] + _CELL / 2) < edge for v in self.variables]
         intervals = [v.hull(keep) for v, keep in zip(self.variables, cells, strict=True)]
-        whole = self._domain(intervals, middle, self.rise / 2 * self.r * _beyond(edge))
+        whole = self._domain(intervals, middle, self.rise / 2 * self.r * tail_moment(2, edge))
         allowed = arb(self.target) / 16
         most = self._quantile(intervals, 1, allowed / self.rise)
         least = -self._quantile(intervals, -1, allowed / self.rise)
-        return _Domain(
-            intervals, middle, whole.missed + 2 * allowed, max(whole.least, least), min(whole.most, most)
-        )
+        return _Domain(intervals, middle, whole.missed + 2 * allowed, max(whole.least, least), min(whole.most, most))
 
     def _domain(self, intervals: list[_Interval], anchor: arb, missed: arb) -> _Domain:
-        least, most = (sum(ends) for ends in zip(*((intervals[k].least, intervals[k].most) for k in self.kind), strict=True))
+        least, most = (
+            sum(ends) for ends in zip(*((intervals[k].least, intervals[k].most) for k in self.kind), strict=True)
+        )
         slack = 2.0**-40 * sum(abs(intervals[k].least) + abs(intervals[k].most) for k in self.kind)
         return _Domain(intervals, anchor, missed, least - slack, most + slack)
 
     def _quantile(self, intervals: list[_Interval], sign: int, share: arb) -> float:
-        """x with E[|w|; sign V > x] <= share, V the sum of all p on the box, by the best of some exponential moments."""
+        """x with E[|w|; sign V > x] <= share for the sum V of all p on the box, by exponential moments."""
         best = math.inf
         for exponent in range(-7, 4):
             rate = arb(2) ** exponent
@@ -210,7 +210,7 @@ class _Series:
             if all(a % 2 == 0 for a in weight):
                 ball += self.domain.anchor  # E z_i^2 = 1
             found.append(ball + arb(0, self.line.distance))
-        return self._turned_back(found)
+        return turned_back(self.form.turn(self.kept), found, self.kept)
 
     def _summed(self, psi: "_Row", T: Sums) -> arb:
         """sum_k Im(jumps_k psi_k)/(pi k) - length Re(bends_k psi_k)/(2 pi^2 k^2), k >= 1."""
@@ -235,9 +235,11 @@ class _Series:
             oscillation_bounds(v.coefficients, i.lower, i.upper, t)
             for v, i in zip(self.variables, self.domain.intervals, strict=True)
         ]
-        jumps, bends = (float(sum((abs(x) for x in row), arb(0)).upper()) for row in (self.period.jumps, self.period.bends))
-        # sum of 1/k and of 1/k^2 over ends[j] < k <= ends[j + 1]
-        share = jumps / math.pi * np.log(k[1:] / k[:-1]) + bends * length / (2 * math.pi**2) * (1 / k[:-1] - 1 / k[1:])
+        jumps, bends = (
+            float(sum((abs(x) for x in row), arb(0)).upper()) for row in (self.period.jumps, self.period.bends)
+        )
+        # bounds on the sums of 1/k and of 1/k^2 over ends[j] < k <= ends[j + 1]
+        share = jumps / math.pi * (k[1:] / k[:-1] - 1) + bends * length / (2 * math.pi**2) * (1 / k[:-1] - 1 / k[1:])
         rest = self._last(float(t[-1]), ends[-1], jumps, bends)
         tails = []
         for weight in self.weights:
@@ -263,23 +265,18 @@ class _Series:
         return math.nextafter(float(total.upper()), math.inf)
 
     def _cost(self, most: int, frequency: float) -> float:
-        nodes = sum(
-            count_nodes(v.p, i.lower, i.upper, frequency)
-            for v, i in zip(self.variables, self.domain.intervals, strict=True)
-        ) if most < _MOST else math.inf
+        nodes = (
+            sum(
+                count_nodes(v.p, i.lower, i.upper, frequency)
+                for v, i in zip(self.variables, self.domain.intervals, strict=True)
+            )
+            if most < _MOST
+            else math.inf
+        )
         return nodes * float(most)
 
     def _affordable(self) -> float:
         return min(_MOST, _RATE * max(self.deadline - time.monotonic(), 0.0))
-
-    def _turned_back(self, found: list[arb]) -> tuple[arb, ...]:
-        triangle = iter(found[1 + self.kept :])
-        second = [[arb(0)] * self.kept for _ in range(self.kept)]
-        for i in range(self.kept):
-            for j in range(i, self.kept):
-                second[i][j] = second[j][i] = next(triangle)
-        first, turned = self.form.turned_back(found[1 : 1 + self.kept], arb_mat(second))
-        return (found[0], *first, *(turned[i, j] for i in range(self.kept) for j in range(i, self.kept)))
 
 
 class _Period:
@@ -299,8 +296,10 @@ class _Period:
         while any(x.overlaps(arb(end)) for x, _, _ in kinks for end in (least, most)):
             least, most = least - _CELL, most + _CELL
         first = sum(1 for x, _, _ in kinks if x < least)
-        inside = [kink for kink in kinks if x_between(kink[0], least, most)]
-        values = [(ball_of(a) + ball_of(b) * constant, ball_of(b)) for a, b in zip(line.constants, line.slopes, strict=True)]
+        inside = [kink for kink in kinks if kink[0] > least and kink[0] < most]
+        values = [
+            (ball_of(a) + ball_of(b) * constant, ball_of(b)) for a, b in zip(line.constants, line.slopes, strict=True)
+        ]
         self.length = (most - least) * 1.25
         ramp = arb(self.length) - (arb(most) - arb(least))
         pieces = values[first : first + len(inside) + 1]
@@ -314,11 +313,6 @@ class _Period:
         self.points = [*(x for x, _, _ in inside), arb(most), arb(least)]
         self.jumps = [*(jump for _, jump, _ in inside), arb(0), arb(0)]
         self.bends = [*(bend for _, _, bend in inside), back - pieces[-1][1], pieces[0][1] - back]
-
-
-def x_between(x: arb, least: float, most: float) -> bool:
-    """Whether the point is surely inside."""
-    return bool(x > least and x < most)
 
 
 @dataclass(frozen=True)
@@ -337,16 +331,10 @@ def _product(rows: list[_Row]) -> _Row:
     return _Row(values, errors)
 
 
-def _beyond(edge: float) -> arb:
-    """E[z^2; |z| > edge], at least E[|w|; |z_k| > edge] for each weight w and coordinate k if edge >= 1."""
-    z = arb(edge)
-    return 2 * z * (-z * z / 2).exp() / (2 * arb.pi()).sqrt() + (z / arb(2).sqrt()).erfc()
-
-
 def _moments(v: _Variable, interval: _Interval, rate: arb) -> tuple[arb, arb]:
     """E[z^a e^(rate p(z)); z in the interval], a = 0 and 2."""
 
-    def integrand(a: int):  # noqa: ANN202
+    def integrand(a: int) -> Callable[[acb, bool], acb]:
         return lambda z, _: z**a * (rate * v.coefficients(z) - z * z / 2).exp()
 
     scale = (2 * arb.pi()).rsqrt()

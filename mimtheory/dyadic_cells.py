@@ -170,10 +170,10 @@ class SideTable:
         return self._ends[x]
 
 
-def tail_moment(power: int) -> float:
-    """Upper bound on E[|z|^power; |z| > 8] for power 0, 1 or 2."""
+def tail_moment(power: int, edge: float = HALF_WIDTH) -> float:
+    """Upper bound on E[|z|^power; |z| > edge] for power 0, 1 or 2."""
     with precision(_BITS):
-        z = flint.arb(HALF_WIDTH)
+        z = flint.arb(edge)
         density = 2 * (-z * z / 2).exp() / (2 * flint.arb.pi()).sqrt()
         beyond = (z / flint.arb(2).sqrt()).erfc()
         value, radius = double_of((beyond, density, z * density + beyond)[power])

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-import flint
 from flint import arb, arb_mat
 
-from mimtheory.additive_forms import additive_form
-from mimtheory.additive_laws import additive_laws, is_nearly_additive
+from mimtheory.additive_forms import additive_form, nearly_additive, turned_back
+from mimtheory.additive_laws import additive_laws
 from mimtheory.additive_series import additive_series
-from mimtheory.balls import precision, surd_ball
-from mimtheory.box_integrals import Weighted, box_integrals
+from mimtheory.balls import ball_of, precision, surd_ball
+from mimtheory.box_integrals import Weighted, box_integrals, weights_of
 from mimtheory.closed_forms import closed_form
 from mimtheory.links import Link
 from mimtheory.losses import Loss
@@ -210,7 +209,7 @@ def _additive_routes(problem: Problem, route: int) -> list[_Route]:
         return found
 
     if route == 2:
-        return [("laws on a grid" + about, with_line(additive_laws))] if is_nearly_additive(u) else []
+        return [("laws on a grid" + about, with_line(additive_laws))] if nearly_additive(u) else []
     sharper = r == 3 and smooth_derivative(problem.loss, problem.noise) is not None
     if sharper or additive_form(u) is None:
         return []
@@ -272,15 +271,11 @@ def _turned(problem: Problem, near: Callable[[float], PiecewiseLine]) -> _Route:
 
     def method(target: float, deadline: float) -> Weighted:
         turned = box_integrals(u, near(target), r, target, deadline)
-        found = _of_weighted(turned, r, "")
         with precision(_BITS):
-            q = arb_mat([[flint.arb(flint.fmpq(x.numerator, x.denominator)) for x in row] for row in Q])
-            second = found.C + _diagonal(found.mean, r)
-            back = q.transpose() * second * q
-            first = q.transpose() * arb_mat([[x] for x in found.first])
-        first_kept = first.entries()[:kept]
-        balls = [found.mean, *first_kept, *(back[i, j] for i in range(kept) for j in range(i, kept))]
-        return Weighted(tuple(balls), max(float(b.rad()) for b in balls), turned.cells)
+            q = arb_mat([[ball_of(x) for x in row] for row in Q])
+            back = turned_back(q.transpose(), turned.balls, r)
+        balls = tuple(b for b, w in zip(back, weights_of(r, r), strict=True) if not any(w[kept:]))
+        return Weighted(balls, max(float(b.rad()) for b in balls), turned.cells)
 
     return "dyadic boxes in a rotated basis", method
 

@@ -11,7 +11,6 @@ import numpy as np
 from flint import arb, arb_poly
 from numpy.typing import NDArray
 
-
 __all__ = ["POWERS", "oscillation_bounds", "oscillation_power"]
 
 Floats = NDArray[np.float64]
@@ -118,7 +117,7 @@ def _most(x: arb) -> float:
 
 
 def oscillation_power(p: arb_poly) -> tuple[arb, arb]:
-    """(c, e): the integrals over any interval, a = 0, 1, 2, are at most c t^-e for every t >= 1. For constant p: (1, 0).
+    """(c, e): the integrals over any interval, a = 0, 1, 2, are at most c t^-e for all t >= 1. For constant p: (1, 0).
 
     With n = degree of p' and A its leading coefficient, |p'| <= t^(-n/(n + 1)) on a set of measure at most
     2 n (t^(-n/(n + 1))/|A|)^(1/n); everywhere else one integration by parts.
