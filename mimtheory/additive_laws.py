@@ -2,7 +2,7 @@
 
 Each variable's law is put on a grid by intervals whose masses are integers over 2^50; the law of the sum is a product
 of integer polynomials, which is exact. T increases with u, so the grid costs no more than T(u + rho) - T(u - rho).
-A quadratic is made nearly additive by an exactly orthogonal rational matrix. Proof: docs/theory/certified.md.
+A quadratic is made nearly additive by an exactly orthogonal rational matrix. Proof: docs/theory/additive.md.
 """
 
 import itertools
@@ -75,10 +75,12 @@ def additive_laws(u: Polynomial, line: PiecewiseLine, kept: int, target: float, 
             # the radius is proportional to the step, the time to its inverse
             now = time.monotonic()
             affordable = min(_LONGEST / laws.longest, (deadline - now) / (1.5 * (now - began)), 2.0**40)
-            finer = min(best.radius / (0.9 * target), affordable)
-            if best.radius <= target or laws.floor > target or finer < 1.5:
+            halvings = min(
+                math.ceil(math.log2(best.radius / (0.9 * target))), math.floor(math.log2(max(affordable, 1.0)))
+            )
+            if best.radius <= target or laws.floor > target or halvings < 1:
                 break
-            step, began = step / 2 ** math.ceil(math.log2(min(finer, affordable / 1.5))), now
+            step, began = step / 2**halvings, now
         return best
 
 
@@ -226,7 +228,7 @@ def _times(left: _Law, right: _Law) -> _Law:
     """The law of the sum, its masses rounded down to integers again; ends of little mass are dropped."""
     product = left.masses * right.masses // _ONE
     low = _negligible(product[k] for k in range(len(product)))
-    high = _negligible(product[k] for k in range(len(product) - 1, low, -1))
+    high = _negligible(product[k] for k in range(len(product) - 1, low - 1, -1))
     kept = product.truncate(len(product) - high).right_shift(low)
     # both factors have absolute mass at most 1 + error
     error = left.error + right.error * (1 + left.error) + 2 * _DROPPED + len(product) / _ONE

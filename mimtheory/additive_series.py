@@ -2,7 +2,7 @@
 
 Where u can be, T is one period of a periodic function, whose Fourier series needs E[z^a e^(itp(z))] of one variable at
 the real frequencies 2 pi k/period only. The rest of the series is bounded by how fast these decay, what is outside of
-the period by an exponential moment. Proof: docs/theory/certified.md.
+the period by an exponential moment. Proof: docs/theory/additive.md.
 """
 
 import itertools
@@ -179,7 +179,9 @@ class _Series:
         for exponent in range(-7, 4):
             rate = arb(2) ** exponent
             moments = [_moments(v, i, rate * sign) for v, i in zip(self.variables, intervals, strict=True)]
-            factor = max((m[1] / m[0] for m in moments), key=float).max(arb(1))
+            factor = arb(1)
+            for plain, squared in moments:
+                factor = factor.max(squared / plain)
             for k in self.kind:
                 factor *= moments[k][0]
             x = (factor / share).log() / rate
@@ -247,9 +249,9 @@ class _Series:
             groups = share * bound[:-1]
             tails.append((np.append(np.cumsum(groups[::-1])[::-1], 0.0) + rest) * _ROUNDED)
         worst = np.max(tails, axis=0)
-        enough = int(np.argmax(worst <= self.target / 4)) if np.any(worst <= self.target / 4) else len(ends) - 1
-        while enough > 0 and self._cost(ends[enough], float(t[enough])) > self._affordable():
-            enough -= 1
+        enough, affordable = 0, self._affordable()
+        while worst[enough] > self.target / 4 and self._cost(ends[enough + 1], float(t[enough + 1])) <= affordable:
+            enough += 1
         return ends[enough], [float(tail[enough]) for tail in tails]
 
     def _last(self, t: float, k: int, jumps: float, bends: float) -> float:
@@ -265,15 +267,8 @@ class _Series:
         return math.nextafter(float(total.upper()), math.inf)
 
     def _cost(self, most: int, frequency: float) -> float:
-        nodes = (
-            sum(
-                count_nodes(v.p, i.lower, i.upper, frequency)
-                for v, i in zip(self.variables, self.domain.intervals, strict=True)
-            )
-            if most < _MOST
-            else math.inf
-        )
-        return nodes * float(most)
+        intervals = zip(self.variables, self.domain.intervals, strict=True)
+        return float(most) * sum(count_nodes(v.p, i.lower, i.upper, frequency) for v, i in intervals)
 
     def _affordable(self) -> float:
         return min(_MOST, _RATE * max(self.deadline - time.monotonic(), 0.0))

@@ -156,7 +156,7 @@ def certify(
         if found is None or found.radius > target:
             found = enclose(problem, min(least, target), deadline)
         if found is None:
-            text = "No certified method covers this link and loss: kinked T up to r = 4, smooth or noisy T up to r = 3."
+            text = "No certified method covers this link and loss: see `enclose` for those that do."
             return _certificate(problem, "undecided", start, argument=text)
         proved = spectrum_bounds(found.C).inertia is not None and found.radius <= least
         if proved or time.monotonic() > deadline:

@@ -1,5 +1,5 @@
 """sum_n w_n Z_n^k for k = 0 ... M and |Z_n| = 1, in doubles with a proven error, and the Gauss-Legendre panels whose
-sums are int z^a phi(z) e^(i k step p(z)) dz. Proof: docs/theory/certified.md.
+sums are int z^a phi(z) e^(i k step p(z)) dz. Proof: docs/theory/additive.md.
 """
 
 import math

@@ -409,7 +409,7 @@ def _certified(problem: Problem, digits: int | None, seconds: float) -> Expected
     if found is None:
         raise ValueError(
             f"method = 'certified': no certified method covers {problem.link.text} with {problem.loss.text}; allowed: "
-            "kinked losses up to r = 4, logcosh, pseudo_huber and label noise up to r = 3"
+            "kinked losses up to r = 4, logcosh, pseudo_huber and label noise up to r = 3, additive links"
         )
     status: Literal["certified", "undecided"] = "certified" if found.radius <= target else "undecided"
     return _of_balls(problem, found, status, found.route, lambda: None)

@@ -1,7 +1,7 @@
 """Proven bounds on |int z^a phi(z) e^(i s p(z)) dz| for all s >= t: how fast the law of p(z) loses its oscillations.
 
 The line is cut into cells. On each the integral is at most its mass, or, after one integration by parts, 1/s times the
-variation of z^a phi/p'; the best choice for each t is found by dynamic programming. Proof: docs/theory/certified.md.
+variation of z^a phi/p'; the best choice for each t is found by dynamic programming. Proof: docs/theory/additive.md.
 """
 
 import itertools

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ import pytest
 
 import mimtheory
 from mimtheory.balls import ball_from_text, ball_to_text
-from mimtheory.certificate import _digest, certify, check_certificate
+from mimtheory.certificate import _digest, _matrix, certify, check_certificate
 from mimtheory.enclosures import Problem
 from mimtheory.links import link
 from mimtheory.losses import loss
+from mimtheory.rank_bounds import spectrum_bounds
 
 ZERO = Fraction(0)
 
@@ -63,6 +65,40 @@ def test_certificates_are_true_and_their_files_are_confirmed(
     assert "confirmed" in str(outcome)
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "inertia"),
+    [
+        ("h4(z1) + h4(z2) + h4(z3) + h4(z4)", "l1", (4, 0)),
+        ("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5)", "l1", (5, 0)),
+        ("z1*z2 + z3*z4 + z5**2", "huber(1)", (2, 3)),
+        ("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5) - h2(z6)", "huber(1)", (6, 0)),
+    ],
+)
+def test_four_to_six_variables_are_certified_and_confirmed_by_another_route(
+    text: str, name: str, inertia: tuple[int, int], tmp_path: Path
+) -> None:
+    made = certify(problem(text, name))
+    H = mimtheory.expected_hessian(text, name, method="fast")
+    eigenvalues = np.linalg.eigvalsh(H.C)
+    assert made.inertia == inertia == ((eigenvalues > 0).sum(), (eigenvalues < 0).sum())
+    assert made.lambda_min_abs_lower <= np.abs(eigenvalues).min() + len(H.C) * H.radius
+    made.write(tmp_path / "cert.json")
+    outcome = check_certificate(tmp_path / "cert.json")
+    assert outcome, outcome
+    assert made.method not in outcome.reason
+
+
+def test_a_ball_that_was_moved_is_rejected_at_five_variables(tmp_path: Path) -> None:
+    made = certify(problem("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5)", "huber(1)"))
+    assert made.C is not None
+    moved = ball_to_text(ball_from_text(made.C[0][0]) + 0.02)
+    rows = tuple(tuple(moved if i == j else x for j, x in enumerate(row)) for i, row in enumerate(made.C))
+    forged = replace(made, C=rows)
+    bounds = spectrum_bounds(_matrix(rows))
+    replace(forged, lambda_min_abs_lower=bounds.least, lambda_max_abs_upper=bounds.most).write(tmp_path / "forged.json")
+    assert check_certificate(tmp_path / "forged.json").status == "rejected"
+
+
 def edited(path: Path, change: dict[str, Any], renewed: bool) -> Path:
     fields = json.loads(path.read_text())
     fields.update(change)
@@ -110,8 +146,6 @@ def test_a_ball_that_was_moved_is_rejected_even_with_fitting_bounds(tmp_path: Pa
     made = certify(problem("h4+h4", "huber(1)"))
     assert made.C is not None
     moved = ball_to_text(ball_from_text(made.C[0][0]) + 0.01)
-    from dataclasses import replace
-
     forged = replace(
         made,
         C=((moved, made.C[0][1]), (made.C[1][0], moved)),
@@ -142,7 +176,7 @@ def test_a_thousandth_of_a_second_decides_nothing(text: str, tmp_path: Path) -> 
 
 
 def test_what_no_method_covers_is_undecided() -> None:
-    made = certify(problem("z1*z2 + z3*z4 + z5**3 + z5**2", "l1"))
+    made = certify(problem("z1*z2*z3 + z4 + z5**3 + z5**2", "l1"))
     assert made.status == "undecided"
     assert "No certified method" in str(made)
 

@@ -26,6 +26,11 @@ PAIRS = [
     ("mixed", "l1", ZERO, Fraction(1, 2), 1e-8, 2e-2),
     ("z1*z2 + He2(z3)/2", "huber(1)", ZERO, ZERO, 2e-2, 5e-2),
     ("z1*z2 + He2(z3)/2", "logcosh", ZERO, ZERO, 1e-2, 2e-1),
+    ("h4(z1) + h4(z2) + h4(z3)", "l1", ZERO, ZERO, 1e-3, 3e-2),
+    ("h4(z1) + h3(z2) - h2(z3) + z4", "pseudo_huber(1)", Fraction(1, 8), ZERO, 2e-2, 1e-1),
+    ("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5)", "huber(1)", ZERO, ZERO, 1e-4, 3e-2),
+    ("z1*z2 + z3*z4 + z5*z6 + z6/2", "quantile(0.3)", ZERO, ZERO, 1e-3, 5e-2),
+    ("h4(z1) + h3(z2) + h4(z3) + z4*z5 + h2(z6)", "l1", ZERO, Fraction(1, 2), 1e-2, 5e-2),
 ]
 
 
@@ -76,7 +81,7 @@ def test_thirty_digits_of_one_variable() -> None:
 
 
 def test_what_no_method_covers_is_none_and_what_has_no_time_is_unknown() -> None:
-    large = Problem(link("z1*z2 + z3*z4 + z5**3"), loss("l1"), ZERO, ZERO)
+    large = Problem(link("z1*z2*z3 + z4 + z5**3"), loss("l1"), ZERO, ZERO)
     assert enclose(large, 1e-2) is None
     own = Problem(link("z1*z2"), loss("sqrt(1 + u**2) + u**2/9"), ZERO, ZERO)
     assert enclose(own, 1e-2) is None

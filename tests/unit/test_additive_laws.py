@@ -1,0 +1,160 @@
+import math
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from flint import arb, fmpq, fmpz_poly
+from scipy import special, stats
+
+from mimtheory.additive_forms import nearly_additive
+from mimtheory.additive_laws import _Cells, _Law, _times, additive_laws
+from mimtheory.additive_series import additive_series
+from mimtheory.balls import midpoint_and_radius
+from mimtheory.box_integrals import box_integrals, weights_of
+from mimtheory.links import link
+from mimtheory.losses import loss
+from mimtheory.piecewise_lines import PiecewiseLine, piecewise_line
+from mimtheory.polynomials import Polynomial
+from mimtheory.quadratic_integrals import quadratic_integrals
+
+ZERO = Fraction(0)
+
+
+def line_of(name: str) -> PiecewiseLine:
+    line = piecewise_line(loss(name))
+    assert line is not None
+    return line
+
+
+def u_of(text: str, centre: Fraction = ZERO) -> Polynomial:
+    g = link(text)
+    return Polynomial.constant(g.r, centre) - g.polynomial
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "centre"),
+    [
+        ("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5)", "l1", ZERO),
+        ("h4(z1) + h3(z2) + h2(z3) - h2(z4) + h4(z5)/2 + z6", "huber(1)", Fraction(1, 4)),
+        ("z1**4 + z2**4 + z3**4 - z4 + z5**2", "quantile(0.3)", Fraction(8)),
+    ],
+)
+def test_the_series_overlaps(text: str, name: str, centre: Fraction) -> None:
+    u, line = u_of(text, centre), line_of(name)
+    sharp, laws = additive_series(u, line, u.r, 1e-3), additive_laws(u, line, u.r, 2e-2)
+    assert laws.radius <= 2e-2
+    for a, b in zip(sharp.balls, laws.balls, strict=True):
+        assert b.overlaps(a)
+        # the grid's bound is far above its error
+        assert abs(float(a.mid()) - float(b.mid())) <= 5e-3
+
+
+@pytest.mark.parametrize("name", ["huber(1)", "quantile(0.3)"])
+def test_a_coupled_quadratic_is_turned_and_turned_back(name: str) -> None:
+    u, line = u_of("z1*z2 + z2*z3 - z3*z4/2 + z4*z5 + z1/2 + z5**2", Fraction(1, 8)), line_of(name)
+    sharp, laws = quadratic_integrals(u, line, ZERO, 1e-6), additive_laws(u, line, 5, 3e-2)
+    assert laws.radius <= 3e-2
+    for a, b in zip(sharp.balls, laws.balls, strict=True):
+        assert b.overlaps(a)
+        assert abs(float(a.mid()) - float(b.mid())) <= 8e-3
+
+
+def test_boxes_overlap() -> None:
+    u, line = u_of("h4(z1) + z2**3 - z2 + z1/3", Fraction(1, 5)), line_of("huber(1)")
+    laws, boxes = additive_laws(u, line, 2, 2e-3), box_integrals(u, line, 2, 3e-3)
+    assert laws.radius <= 2e-3
+    for a, b in zip(laws.balls, boxes.balls, strict=True):
+        assert b.overlaps(a)
+
+
+def test_the_norm_is_chi_squared() -> None:
+    found = additive_laws(u_of("z1**2 + z2**2 + z3**2 + z4**2 + z5**2 + z6**2", Fraction(5)), line_of("l1"), 6, 3e-3)
+    for weight, ball in zip(weights_of(6, 6), found.balls, strict=True):
+        exact = 0.0
+        if all(a % 2 == 0 for a in weight):
+            exact = 2 * special.gammainc((6 + sum(weight)) / 2, 2.5) - 1
+        assert ball.overlaps(arb(exact, 1e-14))
+    assert found.radius <= 3e-3
+
+
+def test_a_wrong_ball_does_not_overlap() -> None:
+    u, line = u_of("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5)"), line_of("l1")
+    sharp, laws = additive_series(u, line, 5, 1e-3), additive_laws(u, line, 5, 3e-3)
+    assert not laws.balls[0].overlaps(sharp.balls[0] + arb(0.02))
+
+
+@pytest.mark.parametrize("text", ["h4(z1)", "z1**3 - z1", "2*z1"])
+def test_the_masses_of_a_law_are_those_of_scipy(text: str) -> None:
+    step, p = 2.0**-6, link(text).polynomial
+    cells = _Cells(p, 5.0, step)
+    laws, moved = cells.laws(-10_000, 10_000)
+    assert moved <= step * (1 + 1e-9)
+    inside = [2 * stats.norm.cdf(5) - 1, 0.0, 2 * (stats.norm.cdf(5) - 5 * stats.norm.pdf(5)) - 1]
+    for law, exact in zip(laws, inside, strict=True):
+        assert abs(int(law.masses(1)) / 2**50 - exact) <= law.error + 1e-15
+        assert law.error < 1e-10
+    # E p, p within a step of its grid point
+    z = np.linspace(-5, 5, 400_001)
+    mean = np.trapezoid(p(z[:, None]) * stats.norm.pdf(z), z)
+    grid = sum(int(c) * (laws[0].first + j) for j, c in enumerate(laws[0].masses.coeffs())) / 2**50 * step
+    assert abs(mean - grid) <= step
+
+
+def test_a_product_of_laws_is_exact_but_for_its_error() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-(2**46), 2**46, 12) for _ in range(2))
+    found = _times(_Law(fmpz_poly(a.tolist()), -3, 0.0), _Law(fmpz_poly(b.tolist()), 5, 0.0))
+    exact = np.convolve(a.astype(object), b.astype(object))
+    kept = {found.first + j: int(c) for j, c in enumerate(found.masses.coeffs())}
+    lost = sum(abs(Fraction(int(c), 2**50) - kept.get(2 + j, 0)) for j, c in enumerate(exact)) / 2**50
+    assert lost <= found.error < 1e-9
+
+
+def test_ends_of_little_mass_are_dropped_within_the_error() -> None:
+    a = fmpz_poly([1, 2**10, 2**50, 2**10, 1])
+    found = _times(_Law(a, 0, 0.0), _Law(a, 0, 0.0))
+    assert (found.first, len(found.masses)) == (4, 1)
+    assert 4 * 2.0**-40 <= found.error <= 2.0**-30
+
+
+def test_the_turn_is_exactly_orthogonal() -> None:
+    form = nearly_additive(u_of("z1*z2 + z2*z3 + 3*z4*z5 + z6**3"))
+    assert form is not None
+    product = form.Q * form.Q.transpose()
+    assert all(product[i, j] == fmpq(int(i == j)) for i in range(6) for j in range(6))
+    assert form.Q[5, 5] == 1
+    # z4 z5 has the eigenvalues +-3/2, which share no law; z1 z2 + z2 z3 has 0, +-1/sqrt 2
+    assert form.rest.degree == 2
+
+
+def test_only_nearly_additive_functions_are_taken() -> None:
+    assert nearly_additive(link("z1*z2*z3 + z4").polynomial) is None
+    assert nearly_additive(link("z1*z2 + z1**3").polynomial) is None
+    with pytest.raises(ValueError, match="nearly additive"):
+        additive_laws(u_of("z1**2*z2 + z3"), line_of("l1"), 3, 1e-2)
+
+
+def test_no_time_gives_no_knowledge_and_little_time_an_honest_radius() -> None:
+    u, line = u_of("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5)"), line_of("l1")
+    assert additive_laws(u, line, 5, 1e-3, time.monotonic() - 1).radius == math.inf
+    found = additive_laws(u, line, 5, 1e-9, time.monotonic() + 2)
+    sharp = additive_series(u, line, 5, 1e-3)
+    assert 1e-9 < found.radius < math.inf
+    for a, b in zip(sharp.balls, found.balls, strict=True):
+        assert b.overlaps(a)
+
+
+def test_label_noise_is_one_more_variable_and_agrees_with_monte_carlo() -> None:
+    u = u_of("z1*z2 + h4(z3) + z4 - h2(z5)")
+    noisy = u.extended(6) - Polynomial.variable(6, 5) * Polynomial.constant(6, Fraction(1, 2))
+    found = additive_laws(noisy, line_of("huber(1)"), 5, 2e-2)
+    samples, rng = 400_000, np.random.default_rng(0)
+    z = rng.standard_normal((samples, 6))
+    t = loss("huber(1)").dl(noisy(z), np.zeros(samples))
+    for weight, ball in zip(weights_of(6, 5), found.balls, strict=True):
+        column = t * np.prod(z ** np.array(weight), axis=1)
+        middle, radius = midpoint_and_radius(ball)
+        # 5.5 standard errors, two-sided 4e-8 for each of 21 numbers
+        assert abs(float(middle) - column.mean()) <= 5.5 * column.std() / math.sqrt(samples) + float(radius)
+    assert found.radius <= 2e-2

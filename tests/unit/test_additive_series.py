@@ -1,0 +1,196 @@
+import itertools
+import math
+import time
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+from flint import acb, arb, arb_poly
+from scipy import special
+
+from mimtheory import additive_series as module
+from mimtheory.additive_forms import additive_form
+from mimtheory.additive_series import additive_series
+from mimtheory.balls import midpoint_and_radius, precision
+from mimtheory.box_integrals import box_integrals, weights_of
+from mimtheory.exponential_sums import exponential_sums, gaussian_sums
+from mimtheory.links import link
+from mimtheory.losses import loss
+from mimtheory.oscillation_bounds import oscillation_bounds, oscillation_power
+from mimtheory.piecewise_lines import PiecewiseLine, interpolant, piecewise_line
+from mimtheory.polynomials import Polynomial
+from mimtheory.quadratic_integrals import quadratic_integrals
+
+ZERO = Fraction(0)
+
+
+def line_of(name: str) -> PiecewiseLine:
+    line = piecewise_line(loss(name))
+    assert line is not None
+    return line
+
+
+def u_of(text: str, centre: Fraction = ZERO) -> Polynomial:
+    g = link(text)
+    return Polynomial.constant(g.r, centre) - g.polynomial
+
+
+def distances(u: Polynomial, name: str, balls: tuple[arb, ...], kept: int, samples: int) -> list[float]:
+    """How far Monte Carlo is from the balls, in standard errors."""
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((samples, u.r))
+    t = loss(name).dl(u(z), np.zeros(samples))
+    found = []
+    for weight, ball in zip(weights_of(u.r, kept), balls, strict=True):
+        column = t * np.prod(z ** np.array(weight), axis=1)
+        middle, radius = midpoint_and_radius(ball)
+        away = max(0.0, abs(float(middle) - column.mean()) - float(radius))
+        found.append(away / (column.std() / math.sqrt(samples)))
+    return found
+
+
+CASES = [
+    ("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5)", "l1", ZERO, 1e-4),
+    ("h4(z1) + h3(z2) + h2(z3) - h2(z4) + h4(z5)/2 + z6", "huber(1)", Fraction(1, 4), 1e-3),
+    ("h3(z1) + h3(z2) - h3(z3) + h2(z4) + z5 + h3(z5)/3", "quantile(0.3)", Fraction(-1, 3), 2e-3),
+    ("-h6(z1) - h6(z2) - h4(z3) - h2(z4) - h2(z5) - z5", "huber(1/2)", ZERO, 1e-4),
+    ("z1*z2 + z3*z4 + z5**3/4 - z6 + 2*z6**2", "huber(1)", ZERO, 1e-3),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "centre", "target"), CASES)
+def test_five_and_six_variables_agree_with_monte_carlo(text: str, name: str, centre: Fraction, target: float) -> None:
+    u = u_of(text, centre)
+    found = additive_series(u, line_of(name), u.r, target)
+    assert found.radius <= target
+    # 5.5 standard errors, two-sided 4e-8 for each of some 120 numbers
+    assert max(distances(u, name, found.balls, u.r, 400_000)) <= 5.5
+
+
+def test_a_wrong_ball_is_seen_by_monte_carlo() -> None:
+    u = u_of(CASES[0][0])
+    found = additive_series(u, line_of("l1"), u.r, 1e-4)
+    wrong = (found.balls[0] + arb(0.02), *found.balls[1:])
+    assert max(distances(u, "l1", wrong, u.r, 400_000)) > 5.5
+
+
+def test_the_norm_is_chi_squared() -> None:
+    u = u_of("z1**2 + z2**2 + z3**2 + z4**2 + z5**2", Fraction(4))
+    found = additive_series(u, line_of("l1"), 5, 1e-5)
+    for weight, ball in zip(weights_of(5, 5), found.balls, strict=True):
+        exact = 0.0
+        if all(a % 2 == 0 for a in weight):
+            exact = 2 * special.gammainc((5 + sum(weight)) / 2, 2.0) - 1
+        assert ball.overlaps(arb(exact, 1e-14))
+    assert found.radius < 1e-5
+
+
+@pytest.mark.parametrize("name", ["l1", "huber(1)"])
+def test_the_fourier_integral_of_a_quadratic_overlaps(name: str) -> None:
+    # turned pairs, a shift, label noise as a variable; no integral is shared
+    u = u_of("z1*z2 + He2(z3) - z4**2/2 + z1/2 + z5*z6", Fraction(1, 8))
+    other = quadratic_integrals(u, line_of(name), Fraction(1, 2), 1e-7)
+    noisy = u.extended(7) - Polynomial.variable(7, 6) * Polynomial.constant(7, Fraction(1, 2))
+    found = additive_series(noisy, line_of(name), 6, 1e-5)
+    for a, b in zip(found.balls, other.balls, strict=True):
+        assert a.overlaps(b)
+    assert found.radius <= 1e-5
+
+
+@pytest.mark.parametrize("text", ["h4(z1) + h4(z2)", "z1**3 + z1*z1 - h2(z2) + z3", "z1*z2 + He3(z3)"])
+def test_boxes_overlap(text: str) -> None:
+    u, line = u_of(text, Fraction(1, 5)), line_of("huber(1)")
+    sharp, boxes = additive_series(u, line, u.r, 1e-3), box_integrals(u, line, u.r, 1e-2)
+    for a, b in zip(sharp.balls, boxes.balls, strict=True):
+        assert b.overlaps(a)
+    assert sharp.radius <= 1e-3
+
+
+def test_a_near_line_contains_the_smooth_function() -> None:
+    u = u_of("h4(z1) + h4(z2) - h2(z3) + z4 + h3(z5)")
+    near = interpolant(loss("logcosh"), Fraction(1, 1000))
+    assert near is not None
+    found = additive_series(u, near, 5, 1e-3)
+    assert max(distances(u, "logcosh", found.balls, 5, 400_000)) <= 5.5
+    assert 1e-3 <= found.radius <= 2e-3
+
+
+def test_what_is_left_of_the_series_shrinks_the_radius_as_the_theory_says() -> None:
+    # r = 5 simple critical points and jumps: the rest is O(M^(-5/2))
+    u = u_of(CASES[0][0])
+    coarse, fine = (additive_series(u, line_of("l1"), 5, target) for target in (1e-3, 1e-5))
+    assert fine.radius <= 1e-5
+    assert fine.cells <= 8 * coarse.cells
+    for a, b in zip(coarse.balls, fine.balls, strict=True):
+        assert a.overlaps(b)
+
+
+@pytest.mark.parametrize("text", ["h4(z1)", "z1**4", "h3(z1) + z1/5", "h6(z1)", "2*z1", "z1**5 - 3*z1"])
+@pytest.mark.parametrize(("lower", "upper"), [(-8.0, 8.0), (-1.25, 3.0)])
+def test_no_oscillating_integral_exceeds_its_bound(text: str, lower: float, upper: float) -> None:
+    t = np.array([1.0, 4.0, 30.0, 200.0])
+    x, h = np.linspace(lower, upper, 1_000_001, retstep=True)
+    g = link(text)
+    phase, density = g(x[:, None]), np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    with precision(96):
+        form = additive_form(g.polynomial)
+        assert form is not None
+        found = oscillation_bounds(form.coefficients(0), lower, upper, t)
+        height, power = oscillation_power(form.coefficients(0))
+    for a, (k, s) in itertools.product(range(3), enumerate(t)):
+        direct = abs(np.trapezoid(np.exp(1j * s * phase) * x**a * density, dx=h))
+        # the trapezoidal rule: h^2/12 int |f''|, where |f''| is near to (200 p')^2 z^a phi, at most 2e6
+        assert direct <= found[a, k] + 1e-3
+        assert found[a, k] <= min(1.0, 6 * max(direct, s**-0.5 if "**4" not in text else s**-0.25))
+        assert direct <= float(height) * s ** -float(power) + 1e-3
+    assert (np.diff(found, axis=1) <= 0).all()
+
+
+def test_sums_of_exponentials_agree_with_mpmath() -> None:
+    g = link("h4")
+    with precision(96), mpmath.workdps(30):
+        form = additive_form(g.polynomial)
+        assert form is not None
+        step = arb(1) / 3
+        sums = gaussian_sums(form.parts[0], arb_poly([0, 0, *form.coefficients(0).coeffs()[2:]]), -3.0, 3.0, step, 90)
+        c = [mpmath.mpf(x.mid().str(30, radius=False)) for x in form.coefficients(0).coeffs()]
+        for a, k in itertools.product(range(3), (0, 1, 17, 90)):
+            exact = mpmath.quad(
+                lambda z, a=a, k=k: z**a * mpmath.npdf(z) * mpmath.expj(k / mpmath.mpf(3) * mpmath.polyval(c[::-1], z)),
+                mpmath.linspace(-3, 3, 25),
+            )
+            assert abs(complex(exact) - sums.values[a, k]) <= sums.errors[a, k] + 1e-15
+        assert sums.errors.max() < 1e-11
+
+
+def test_the_error_of_high_powers_is_bounded() -> None:
+    with precision(96):
+        angle = arb(1) / 7
+        points = [(acb(0, 1) * angle * n).exp() for n in range(1, 40)]
+        sums = exponential_sums(points, [[arb(1) / n for n in range(1, 40)]], 20_000)
+        for k in (3, 1000, 20_000):
+            exact = sum(((acb(0, 1) * angle * n * k).exp() / n for n in range(1, 40)), acb(0))
+            assert abs(complex(float(exact.real), float(exact.imag)) - sums.values[0, k]) <= sums.errors[0, k]
+        assert sums.errors.max() < 1e-9
+
+
+def test_only_sums_of_functions_of_one_variable_are_taken() -> None:
+    assert additive_form(link("z1*z2*z3 + z4").polynomial) is None
+    assert additive_form(link("z1*z2 + z1*z3 + z2**3").polynomial) is None
+    assert additive_form(link("z1*z2 + z1**3").polynomial) is None
+    with pytest.raises(ValueError, match="additive"):
+        additive_series(u_of("z1**2*z2 + z3"), line_of("l1"), 3, 1e-2)
+
+
+def test_no_time_gives_no_knowledge() -> None:
+    found = additive_series(u_of(CASES[0][0]), line_of("l1"), 5, 1e-3, time.monotonic() - 1)
+    assert found.radius == math.inf
+
+
+def test_little_time_gives_a_larger_radius(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 1e5)
+    u = u_of(CASES[0][0])
+    found = additive_series(u, line_of("l1"), 5, 1e-9)
+    assert 1e-6 < found.radius < 0.5
+    assert max(distances(u, "l1", found.balls, 5, 100_000)) <= 5.5
