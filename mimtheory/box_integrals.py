@@ -7,26 +7,24 @@ the cube is a formula; what that costs is bounded. Proof and rates: docs/theory/
 
 import itertools
 import math
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.balls import widened
-from mimtheory.dyadic_cells import HALF_WIDTH, UNIT, CellPolynomial, SideTable, gamma, tail_moment
+from mimtheory.box_sums import BoxSums
+from mimtheory.dyadic_cells import UNIT, CellPolynomial, SideTable, gamma, tail_moment
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial
 
-__all__ = ["Weighted", "box_integrals", "weights_of"]
+__all__ = ["Weighted", "box_integrals", "box_ranges", "pieces_in", "weights_of"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_AT_ONCE = 1 << 15
 _MOST_KINKS = 3  # beyond that many in one box its bound is crude: it is split anyway
-_SPENT = 0.25  # share of the allowed error that boxes may take before the rest is refined
 _STEEP = {1: 1e-9, 2: 1e-6, 3: 1e-4, 4: 1e-3}  # smallest slope relative to the largest that the formula is given
 _ROUNDED = 1 + 2.0**-40  # bounds are sums of less than 2^11 rounded non-negative terms
 
@@ -70,115 +68,40 @@ def box_integrals(
         Number of boxes at which to stop.
     """
     work = _Boxes(u, line, kept)
-    lower, width = work.start()
-    front, cells = work.integrate_all(lower, width, deadline), len(lower)
-    if front is None:
-        return work.unknown()
-    spent, allowed = 0.0, max(target - work.floor, work.floor) / work.copies
-    while True:
-        worst = front[1].max(axis=1)
-        refine = _to_refine(worst, allowed - spent)
-        children = int(np.count_nonzero(refine)) << u.r
-        if children == 0 or cells + children > most:
-            break
-        lower, width = _split(lower[refine], width)
-        finer = work.integrate_all(lower, width, deadline)
-        if finer is None:
-            break
-        work.add(front[0][~refine], front[1][~refine])
-        spent += math.fsum(worst[~refine])
-        front, cells = finer, cells + children
-    work.add(*front)
-    return work.result(cells)
+    cells = work.run(target, deadline, most)
+    live = iter(range(len(work.live)))
+    totals = [work.total(next(live)) if alive else (0.0, 0.0) for alive in work.alive]
+    balls = tuple(widened(*total) if cells else widened(0.0, math.inf) for total in totals)
+    return Weighted(balls, max(float(b.rad()) for b in balls), cells)
 
 
-def _to_refine(worst: Floats, allowed: float) -> NDArray[np.bool_]:
-    """The boxes to split: none where the errors fit into what is allowed, else all but those of the smallest error."""
-    refine = np.zeros(len(worst), dtype=np.bool_)
-    if math.fsum(worst) > max(allowed, 0.0):
-        order = np.argsort(worst)
-        keep = np.searchsorted(np.cumsum(worst[order]), _SPENT * max(allowed, 0.0), side="right")
-        refine[order[keep:]] = True
-    return refine
+class _Boxes(BoxSums):
+    """The integrals over boxes of one problem."""
 
-
-def _split(lower: Floats, width: float) -> tuple[Floats, float]:
-    half = width / 2
-    corners = np.array(list(itertools.product((0.0, half), repeat=lower.shape[1])))
-    return (lower[:, None, :] + corners).reshape(-1, lower.shape[1]), half
-
-
-@dataclass
-class _Boxes:
-    """The integrals over boxes of one problem, and their sum so far."""
-
-    u: Polynomial
-    line: PiecewiseLine
-    kept: int
-    floor: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        r = self.u.r
-        self.g = CellPolynomial(self.u)
-        self.weights = weights_of(r, self.kept)
+    def __init__(self, u: Polynomial, line: PiecewiseLine, kept: int) -> None:
+        r = u.r
+        self.u, self.line = u, line
+        self.g = CellPolynomial(u)
+        self.weights = weights_of(r, kept)
         # a weight that is odd in a variable in which u is even integrates to 0 exactly, and needs no boxes
         self.alive = [all(a % 2 == 0 or not even for a, even in zip(w, self.g.even, strict=True)) for w in self.weights]
         self.live = [w for w, alive in zip(self.weights, self.alive, strict=True) if alive]
         self.sides = SideTable(max(self.g.degrees) + 2)
-        self.kinks = np.array([float(k) for k in self.line.kinks])
-        self.constants = np.array([float(x) for x in self.line.constants])
-        self.slopes = np.array([float(x) for x in self.line.slopes])
-        self.jumps = [(float(j), float(b)) for _, j, b in self.line.jumps()]
+        self.kinks = np.array([float(k) for k in line.kinks])
+        self.constants = np.array([float(x) for x in line.constants])
+        self.slopes = np.array([float(x) for x in line.slopes])
+        self.jumps = [(float(j), float(b)) for _, j, b in line.jumps()]
         self.K = max(abs(self.constants[0]), abs(self.constants[-1]))
         # outside the cube |T| <= K; E|w| <= 1, so the distance of the line from T costs no more than itself
-        self.floor = ((self.K + self.line.distance) * r * tail_moment(2) + self.line.distance) * _ROUNDED
-        self.copies = 2.0 ** sum(self.g.even)
-        self.values: list[list[float]] = [[] for _ in self.live]
-        self.errors: list[list[float]] = [[] for _ in self.live]
+        floor = ((self.K + line.distance) * r * tail_moment(2) + line.distance) * _ROUNDED
+        super().__init__(self.g.even, len(self.live), floor)
 
-    def start(self) -> tuple[Floats, float]:
-        """Boxes of width 1 that fill the cube, or its half z_k >= 0 for each variable in which u is even."""
-        axes = [np.arange(0.0 if even else -HALF_WIDTH, HALF_WIDTH, _FIRST[self.u.r]) for even in self.g.even]
-        grid = np.meshgrid(*axes, indexing="ij")
-        return np.stack([x.ravel() for x in grid], axis=1), _FIRST[self.u.r]
-
-    def add(self, values: Floats, errors: Floats) -> None:
-        """Add boxes to the sum; both (n, number of live weights)."""
-        for k in range(len(self.live)):
-            self.values[k].append(math.fsum(values[:, k]))
-            self.errors[k].append(math.fsum(errors[:, k]))
-
-    def result(self, cells: int) -> Weighted:
-        """Balls of what was added."""
-        balls, live = [], iter(range(len(self.live)))
-        for alive in self.alive:
-            if not alive:
-                balls.append(flint.arb(0))
-                continue
-            k = next(live)
-            rounding = gamma(len(self.values[k]) + 4) * math.fsum(map(abs, self.values[k]))
-            radius = (self.copies * (math.fsum(self.errors[k]) + rounding) + self.floor) * _ROUNDED
-            balls.append(widened(self.copies * math.fsum(self.values[k]), radius))
-        return Weighted(tuple(balls), max(float(b.rad()) for b in balls), cells)
-
-    def unknown(self) -> Weighted:
-        """No knowledge at all."""
-        return Weighted(tuple(widened(0.0, math.inf) for _ in self.weights), math.inf, 0)
-
-    def integrate_all(self, lower: Floats, width: float, deadline: float) -> tuple[Floats, Floats] | None:
-        """Values and error bounds (n, weights) of boxes with these lower corners; None when time runs out."""
-        parts = []
-        for k in range(0, len(lower), _AT_ONCE):
-            if time.monotonic() > deadline:
-                return None
-            parts.append(self._integrate(lower[k : k + _AT_ONCE], width))
-        return np.concatenate([v for v, _ in parts]), np.concatenate([e for _, e in parts])
-
-    def _integrate(self, lower: Floats, width: float) -> tuple[Floats, Floats]:
+    def integrate(self, lower: Floats, width: float) -> tuple[Floats, Floats]:
+        """Values and error bounds (n, live weights)."""
         half = np.full(lower.shape, width / 2)
         taylor, rounding = self.g.taylor(lower + half, half)
-        low, high, curved = _range(taylor, rounding)
-        below, above = self._pieces(low, high)
+        low, high, curved = box_ranges(taylor, rounding)
+        below, above = pieces_in(self.kinks, low, high)
         boxes = _Sides(self.sides, self.live, lower, width)
         values, errors = self._linear(boxes, below)
         crossed = np.flatnonzero(below != above)
@@ -192,11 +115,6 @@ class _Boxes:
             better = (fine[1].max(axis=1) < crude[1].max(axis=1))[:, None]
             values[crossed], errors[crossed] = (np.where(better, f, c) for f, c in zip(fine, crude, strict=True))
         return values, errors * _ROUNDED
-
-    def _pieces(self, low: Floats, high: Floats) -> tuple[Integers, Integers]:
-        """Number of kinks that are surely below u, and that may be below u, on each box."""
-        up, down = np.nextafter(self.kinks, np.inf), np.nextafter(self.kinks, -np.inf)
-        return np.searchsorted(up, low, side="right"), np.searchsorted(down, high, side="left")
 
     def _linear(self, boxes: "_Sides", piece: Integers) -> tuple[Floats, Floats]:
         """Integrals of the linear piece of this number over each box."""
@@ -256,9 +174,6 @@ class _Boxes:
         return values, errors + gamma(16 + 6 * self.u.r) * np.abs(values)
 
 
-_FIRST = {1: 0.125, 2: 0.5, 3: 1.0, 4: 2.0}
-
-
 def weights_of(r: int, kept: int) -> list[tuple[int, ...]]:
     """Exponents of 1, z_1 ... z_kept and z_i z_j, i <= j."""
     units = [_unit(k, r) for k in range(kept)]
@@ -270,7 +185,7 @@ def _unit(k: int, r: int) -> tuple[int, ...]:
     return tuple(int(i == k) for i in range(r))
 
 
-def _range(taylor: dict[tuple[int, ...], Floats], rounding: Floats) -> tuple[Floats, Floats, Floats]:
+def box_ranges(taylor: dict[tuple[int, ...], Floats], rounding: Floats) -> tuple[Floats, Floats, Floats]:
     """Lower and upper bound of the polynomial on each box, and a bound on what its linear part misses."""
     low, high, curved = -rounding, rounding.copy(), rounding.copy()
     for order, value in taylor.items():
@@ -283,6 +198,12 @@ def _range(taylor: dict[tuple[int, ...], Floats], rounding: Floats) -> tuple[Flo
         if sum(order) > 1:
             curved = curved + np.abs(value)
     return low, high, curved
+
+
+def pieces_in(kinks: Floats, low: Floats, high: Floats) -> tuple[Integers, Integers]:
+    """Number of kinks that are surely below u, and that may be below u, where low <= u <= high."""
+    up, down = np.nextafter(kinks, np.inf), np.nextafter(kinks, -np.inf)
+    return np.searchsorted(up, low, side="right"), np.searchsorted(down, high, side="left")
 
 
 class _Sides:

@@ -19,6 +19,7 @@ from mimtheory.additive_series import additive_series
 from mimtheory.balls import ball_of, precision, surd_ball
 from mimtheory.box_integrals import Weighted, box_integrals, weights_of
 from mimtheory.closed_forms import closed_form
+from mimtheory.fourth_moments import fourth_moment, norm_fourth
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.piecewise_lines import PiecewiseLine, interpolant, piecewise_line
@@ -26,11 +27,11 @@ from mimtheory.polar_integrals import polar_integrals
 from mimtheory.polynomial_derivatives import ExactMoments, exact_moments, exact_moments_by_monomials
 from mimtheory.polynomials import Polynomial
 from mimtheory.quadratic_integrals import is_quadratic, quadratic_integrals
-from mimtheory.smooth_derivatives import SmoothDerivative, smooth_derivative
+from mimtheory.smooth_derivatives import SmoothDerivative, smooth_derivative, squared
 from mimtheory.smooth_integrals import smooth_integrals
 from mimtheory.symmetries import Pattern, pattern
 
-__all__ = ["Enclosure", "Problem", "enclose"]
+__all__ = ["Enclosure", "Problem", "enclose", "enclose_fourth"]
 
 _BITS = 128
 
@@ -143,6 +144,37 @@ def enclose(
         if math.isfinite(found.radius) or time.monotonic() > deadline:
             return _imposed(found, symmetries, _BITS)
     return None
+
+
+def enclose_fourth(problem: Problem, target: float | Fraction, deadline: float = math.inf) -> arb | None:
+    """Enclose E[T^2 |z|^4], as `enclose` does; None where no method is known.
+
+    Exact for a polynomial l', and r (r + 2) K^2 where |T| = K between all kinks (l1); else boxes for a piecewise line
+    of at most four variables, Gauss-Legendre products for a smooth T of at most three, the label noise being one.
+    """
+    r, pieces = problem.link.r, problem.loss.pieces
+    if pieces is not None and len(pieces) == 1:
+        u = problem.noisy_u
+        t = Polynomial(u.r, {})
+        for k, c in enumerate(pieces[0].coefficients):
+            t = t + Polynomial.constant(u.r, c) * u**k
+        with precision(_bits(target)):
+            return surd_ball((t * t * norm_fourth(r, u.r)).gaussian_mean())
+    line = piecewise_line(problem.loss)
+    if line is not None and not any(line.slopes) and len({abs(a) for a in line.constants}) == 1:
+        with precision(_BITS):
+            return ball_of(line.constants[0] ** 2 * r * (r + 2))
+    u, smooth = problem.noisy_u, smooth_derivative(problem.loss, Fraction(0))
+    if smooth is not None and u.r <= 3:
+        weights = [(index, int(surd[1])) for index, surd in norm_fourth(r, u.r).terms.items()]
+        found = smooth_integrals(
+            u, squared(smooth), r, float(target) / 2 / r**2, deadline, weights=[w for w, _ in weights]
+        )
+        with precision(_BITS):
+            return sum((ball * c for ball, (_, c) in zip(found.balls, weights, strict=True)), arb(0))
+    if line is None or u.r > 4:
+        return None
+    return fourth_moment(u, line, r, float(target), deadline)
 
 
 def _bits(target: float | Fraction) -> int:

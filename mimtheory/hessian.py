@@ -22,7 +22,7 @@ from mimtheory import links, losses
 from mimtheory.balls import certified_text, double_of
 from mimtheory.certificate import Certificate, certify
 from mimtheory.closed_forms import ClosedForm, closed_form
-from mimtheory.enclosures import Enclosure, Problem, enclose
+from mimtheory.enclosures import Enclosure, Problem, enclose, enclose_fourth
 from mimtheory.gaussian_integrals import (
     Moments,
     checked_centre,
@@ -53,6 +53,7 @@ Floats = NDArray[np.float64]
 Method = Literal["auto", "exact", "certified", "fast"]
 _MOST_DIGITS = 10_000
 _TIME_LIMIT = 60.0
+_FOURTH_RADIUS, _FOURTH_SECONDS = 1e-3, 10.0
 _CERTIFIED_DIGITS = 3  # where none are asked for
 
 
@@ -154,6 +155,16 @@ class ExpectedHessian:
         """E[T^2 |z|^4], on which the error of the empirical signal block depends; computed on demand."""
         p = self.problem
         return gaussian_moments(p.link, p.loss, float(p.centre), float(p.noise)).T2_z4
+
+    @cached_property
+    def T2_z4_ball(self) -> arb | None:
+        """An Arb enclosure of E[T^2 |z|^4], or None where no method is known; at most ten seconds."""
+        return enclose_fourth(self.problem, _FOURTH_RADIUS, time.monotonic() + _FOURTH_SECONDS)
+
+    @property
+    def T2_z4_text(self) -> str:
+        """E[T^2 |z|^4] with the digits that are certified, or "[unknown]"."""
+        return "[unknown]" if self.T2_z4_ball is None else certified_text(self.T2_z4_ball, 18)
 
     def certificate(self, time_limit: float = _TIME_LIMIT) -> Certificate:
         """What can be proved of rank and eigenvalues within `time_limit` seconds."""

@@ -18,7 +18,7 @@ from mimtheory.dyadic_cells import UNIT, gamma
 from mimtheory.losses import Loss
 from mimtheory.piecewise_lines import PiecewiseLine, piecewise_line
 
-__all__ = ["SmoothDerivative", "smooth_derivative"]
+__all__ = ["SmoothDerivative", "smooth_derivative", "squared"]
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ _MOST_ROWS = 20_000
 
 @dataclass(frozen=True)
 class SmoothDerivative:
-    """A bounded, increasing, analytic T.
+    """A bounded analytic function T of the error.
 
     Attributes
     ----------
@@ -71,6 +71,17 @@ def smooth_derivative(loss: Loss, noise: Fraction) -> SmoothDerivative | None:
             lambda re, im: np.where(re * re - im * im >= -0.4999 * delta * delta, delta * (1 + 2 * UNIT), np.inf),
         )
     return None
+
+
+def squared(T: SmoothDerivative) -> SmoothDerivative:
+    """T^2, which does not increase; |T~^2 - T^2| <= |T~ - T| (2K + |T~ - T|), and the square is rounded."""
+    return SmoothDerivative(
+        T.K**2 * (1 + 4 * UNIT),
+        2 * T.K * T.slope * (1 + 4 * UNIT),
+        ((2 * T.K + T.error) * T.error + 2 * UNIT * (T.K + T.error) ** 2) * (1 + 8 * UNIT),
+        lambda u: T.values(u) ** 2,
+        lambda re, im: T.beyond(re, im) ** 2 * (1 + 4 * UNIT),
+    )
 
 
 def _beyond_tanh(re: Floats, im: Floats) -> Floats:

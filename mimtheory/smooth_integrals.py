@@ -32,7 +32,13 @@ _ROUNDED = 1 + 2.0**-30  # bounds are sums and products of less than 2^20 rounde
 
 
 def smooth_integrals(
-    u: Polynomial, T: SmoothDerivative, kept: int, target: float, deadline: float = math.inf, most: int = 100_000_000
+    u: Polynomial,
+    T: SmoothDerivative,
+    kept: int,
+    target: float,
+    deadline: float = math.inf,
+    most: int = 100_000_000,
+    weights: list[tuple[int, ...]] | None = None,
 ) -> Weighted:
     """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r), w = 1, z_i and z_i z_j, i and j up to `kept`.
 
@@ -48,8 +54,10 @@ def smooth_integrals(
         Value of time.monotonic() at which to stop; then nothing may be known.
     most : int
         Number of values of T at which to stop.
+    weights : list of tuples of int
+        Exponents of other weights, of degree at most 4, instead of those of `kept`.
     """
-    work = _Rules(u, T, kept, target)
+    work = _Rules(u, T, weights or weights_of(u.r, kept), target)
     lower, width = work.start()
     final: list[tuple[Floats, Floats]] = []
     count = 0
@@ -92,17 +100,18 @@ def _rule(points: int) -> tuple[Floats, Floats, float, float]:
 class _Sides:
     """What is needed of one variable on each side m + h [-1, 1]: sizes on ellipses and the line, weights at nodes."""
 
-    def __init__(self, points: int) -> None:
+    def __init__(self, points: int, powers: int) -> None:
         self.nodes, self.weights, _, _ = _rule(points)
+        self.powers = powers
         self._sizes: dict[tuple[float, float], list[float]] = {}
         self._values: dict[tuple[float, float], Floats] = {}
 
     def sizes(self, lower: Floats, width: Floats) -> tuple[Floats, Floats, Floats]:
-        """Bounds on |z^a phi(z)|, a = 0, 1, 2, on ellipses (n, ladder, 3) and on the side (n, 3); the mass (n,)."""
+        """Bounds on |z^a phi(z)|, a < powers, on ellipses (n, ladder, powers) and the side (n, powers); mass (n,)."""
         pairs, inverse = np.unique(np.stack([lower, width]), axis=1, return_inverse=True)
         rows = np.array([self._size(float(a), float(w)) for a, w in pairs.T])[inverse.ravel()]
-        split = 3 * len(_LADDER)
-        return rows[:, :split].reshape(len(rows), -1, 3), rows[:, split : split + 3], rows[:, -1]
+        split = self.powers * len(_LADDER)
+        return rows[:, :split].reshape(len(rows), -1, self.powers), rows[:, split:-1], rows[:, -1]
 
     def _size(self, lower: float, width: float) -> list[float]:
         key = lower, width
@@ -114,14 +123,14 @@ class _Sides:
                     long, short = (flint.arb(rho) + 1 / flint.arb(rho)) / 2, (flint.arb(rho) - 1 / flint.arb(rho)) / 2
                     near = (m - h * long).max(flint.arb(0))
                     height = ((h * short) ** 2 / 2 - near**2 / 2).exp() / (2 * flint.arb.pi()).sqrt()
-                    found += [bounds(height * (m + h * long) ** a)[1] for a in range(3)]
+                    found += [bounds(height * (m + h * long) ** a)[1] for a in range(self.powers)]
                 ends = [(x / flint.arb(2).sqrt()).erf() / 2 for x in (m - h, m + h)]
                 found.append(bounds(ends[1] - ends[0])[0])
             self._sizes[key] = found
         return self._sizes[key]
 
     def values(self, lower: Floats, width: Floats) -> tuple[Floats, Floats]:
-        """Nodes x (n, points) and h w_j x_j^a phi(x_j), (n, 3, points), each within a relative error of 2^-50."""
+        """Nodes x (n, points) and h w_j x_j^a phi(x_j), (n, powers, points), each within a relative error of 2^-49."""
         nodes = (lower + width / 2)[:, None] + (width / 2)[:, None] * self.nodes
         pairs, first, inverse = np.unique(np.stack([lower, width]), axis=1, return_index=True, return_inverse=True)
         rows = [self._value(float(a), float(w), nodes[k]) for (a, w), k in zip(pairs.T, first, strict=True)]
@@ -137,7 +146,9 @@ class _Sides:
                     for x, w in zip(nodes.tolist(), self.weights.tolist(), strict=True)
                 ]
             plain = np.array(heights)
-            self._values[key] = np.stack([plain, plain * nodes, plain * nodes * nodes])
+            self._values[key] = np.stack(
+                list(itertools.accumulate([nodes] * (self.powers - 1), np.multiply, initial=plain))
+            )
         return self._values[key]
 
 
@@ -147,7 +158,7 @@ class _Rules:
 
     u: Polynomial
     T: SmoothDerivative
-    kept: int
+    weights: list[tuple[int, ...]]
     target: float
     points: int = field(init=False)
 
@@ -155,8 +166,8 @@ class _Rules:
         r = self.u.r
         self.points = _POINTS[r] if self.target < 1e-7 else _FEWER_POINTS[r]
         self.g = CellPolynomial(self.u)
-        self.sides = _Sides(self.points)
-        self.weights = weights_of(r, self.kept)
+        self.powers = 1 + max(a for w in self.weights for a in w)
+        self.sides = _Sides(self.points, self.powers)
         self.copies = 2.0 ** sum(self.g.even)
         self.odd = [any(a % 2 and even for a, even in zip(w, self.g.even, strict=True)) for w in self.weights]
         rho = np.array(_LADDER)
@@ -230,7 +241,7 @@ class _Rules:
         """Sum over these boxes; unknown if time runs out."""
         r = self.u.r
         sums: list[list[float]] = [[] for _ in self.weights]
-        errors = [self.T.K * r * tail_moment(2) / self.copies for _ in self.weights]
+        errors = [self.T.K * r * tail_moment(2 if self.powers == 3 else 4) / self.copies for _ in self.weights]
         step = max(1, _VALUES_AT_ONCE // self.points**r)
         for start in range(0, len(lower), step):
             if time.monotonic() > deadline:
@@ -253,13 +264,13 @@ class _Rules:
         t = self.T.values(self._u_at([x for x, _ in sides]))
         for k in range(r - 1, -1, -1):  # contract the last axis, put the exponent first
             t = np.einsum("n...j,naj->na...", t, sides[k][1])
-        columns = [int(np.ravel_multi_index(w, (3,) * r)) for w in self.weights]
+        columns = [int(np.ravel_multi_index(w, (self.powers,) * r)) for w in self.weights]
         values = t.reshape(len(lower), -1)[:, columns]
         half = width / 2
         _, rounding = self.g.taylor(lower + half, half)
         absolute = [np.abs(side[1]).sum(axis=2) for side in sides]
         size = np.stack([math.prod(absolute[k][:, a] for k, a in enumerate(w)) for w in self.weights], axis=1)
-        off = self.T.error + self.T.slope * rounding + gamma(self.points**r + 16 * r + 16) * self.T.K
+        off = self.T.error + self.T.slope * rounding + gamma(self.points**r + 20 * r + 16) * self.T.K
         errors = self._by_axis(lower, width, exact=False).sum(axis=1) + off[:, None] * size
         return values, errors * _ROUNDED
 
