@@ -158,3 +158,14 @@ def test_label_noise_is_one_more_variable_and_agrees_with_monte_carlo() -> None:
         # 5.5 standard errors, two-sided 4e-8 for each of 21 numbers
         assert abs(float(middle) - column.mean()) <= 5.5 * column.std() / math.sqrt(samples) + float(radius)
     assert found.radius <= 2e-2
+
+
+def test_the_grid_costs_what_it_may_move() -> None:
+    # u = -z1 - ... with Huber's T: moved by rho towards larger values, T grows by rho where it is not constant
+    u, line = u_of("z1 + z2/2 + z3/4"), line_of("huber(1)")
+    found = additive_laws(u, line, 3, 1e-1)
+    size = math.sqrt(1 + 1 / 4 + 1 / 16)
+    inside = 2 * stats.norm.cdf(1 / size) - 1
+    # three variables, each within a step of 2^-7 of its grid point at most and half of that at least
+    assert float(found.balls[0].rad()) >= 2 * 3 * 2.0**-8 * inside / 2
+    assert found.balls[0].contains(0)

@@ -194,3 +194,28 @@ def test_little_time_gives_a_larger_radius(monkeypatch: pytest.MonkeyPatch) -> N
     found = additive_series(u, line_of("l1"), 5, 1e-9)
     assert 1e-6 < found.radius < 0.5
     assert max(distances(u, "l1", found.balls, 5, 100_000)) <= 5.5
+
+
+def test_a_slow_series_is_honest(monkeypatch: pytest.MonkeyPatch) -> None:
+    # frequencies up to 1 only: what is left must be in the radius
+    monkeypatch.setattr(module, "_MOST", 0.0)
+    for text, name, centre, _ in CASES[:3]:
+        u = u_of(text, centre)
+        sharp = additive_series(u, line_of(name), u.r, 1e-2)
+        assert max(distances(u, name, sharp.balls, u.r, 100_000)) <= 5.5
+
+
+def test_the_exponential_moment_bounds_the_tail() -> None:
+    u = u_of("h3(z1) + h3(z2) - h3(z3) + z4 + h3(z5)")
+    with precision(96):
+        form = additive_form(u)
+        assert form is not None
+        series = module._Series(form, line_of("l1"), 5, 1e-2, math.inf)
+        intervals = [v.hull(np.abs(v.edges[:-1]) < 4) for v in series.variables]
+        place = series._quantile(intervals, 1, arb(1) / 1000)
+    z = np.random.default_rng(0).standard_normal((400_000, 5))
+    z = z[np.abs(z).max(axis=1) <= 4]
+    # 400 events are expected at most: 5.5 standard deviations of their number
+    assert np.count_nonzero(u(z) > place) <= 400 + 5.5 * 20
+    assert np.sum(z[:, 0] ** 2 * (u(z) > place)) / 400_000 <= 1e-3 * 1.5
+    assert 2 < place < 100
