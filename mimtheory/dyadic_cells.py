@@ -140,7 +140,11 @@ class SideTable:
 
         The inner end is the one nearer to 0. Relative errors are at most 2^-51.
         """
-        pairs, inverse = np.unique(np.stack([lower, width]), axis=1, return_inverse=True)
+        if np.ptp(width) == 0:  # a sort of numbers is much faster than one of pairs
+            starts, inverse = np.unique(lower, return_inverse=True)
+            pairs = np.stack([starts, np.full(len(starts), width[0])])
+        else:
+            pairs, inverse = np.unique(np.stack([lower, width]), axis=1, return_inverse=True)
         table = np.array([self._row(float(start), float(length)) for start, length in pairs.T])[inverse.ravel()]
         return table[:, : self.order + 1], table[:, -2], table[:, -1]
 

@@ -219,3 +219,13 @@ def test_the_exponential_moment_bounds_the_tail() -> None:
     assert np.count_nonzero(u(z) > place) <= 400 + 5.5 * 20
     assert np.sum(z[:, 0] ** 2 * (u(z) > place)) / 400_000 <= 1e-3 * 1.5
     assert 2 < place < 100
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 6])
+def test_the_power_is_that_of_the_flattest_critical_point(n: int) -> None:
+    with precision(96):
+        height, power = oscillation_power(arb_poly([0] * n + [1]))
+    # int phi e^(i s z^n) dz is near to phi(0) |int e^(i x^n) dx| s^(-1/n) for large s
+    size = abs(sum(mpmath.gamma(1 + 1 / mpmath.mpf(n)) * mpmath.expj(e * mpmath.pi / (2 * n)) for e in (1, (-1) ** n)))
+    for s in (1e6, 1e30):
+        assert float(height) * s ** -float(power) >= 0.99 * float(size) * 0.3989 * s ** (-1 / n)
