@@ -297,8 +297,8 @@ def expected_hessian(
         Standard deviation of the noise on the labels.
     method : {"auto", "exact", "certified", "fast"}
         exact: a polynomial l', or a closed form for r = 1. certified: proven balls (kinked T up to r = 4, smooth or
-        noisy T up to r = 3). fast: doubles with an estimated error. auto: exact where possible, else certified if
-        `digits` or `time_limit` is given, else fast.
+        noisy T up to r = 3, quadratic and additive links of any r). fast: doubles with an estimated error. auto:
+        exact where possible, else certified if `digits` or `time_limit` is given, else fast.
     digits : int, optional
         Decimal places to be certified, 1 to 10,000; 3 if none are given. Beyond 11 only for exact and closed forms.
     time_limit : float, optional

@@ -32,6 +32,8 @@ def oscillation_bounds(p: arb_poly, lower: float, upper: float, t: Floats) -> Fl
     t : (n,) array
         Positive; each bound holds for every s >= t.
     """
+    if p.degree() < 1:
+        return np.ones((POWERS, len(t)))
     slope = p.derivative()
     table = _Cells(slope, slope.derivative())
     edges = _edges(slope, lower, upper)

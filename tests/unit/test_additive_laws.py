@@ -14,22 +14,11 @@ from mimtheory.balls import midpoint_and_radius
 from mimtheory.box_integrals import box_integrals, weights_of
 from mimtheory.links import link
 from mimtheory.losses import loss
-from mimtheory.piecewise_lines import PiecewiseLine, piecewise_line
 from mimtheory.polynomials import Polynomial
 from mimtheory.quadratic_integrals import quadratic_integrals
+from tests.unit.test_additive_series import line_of, u_of
 
 ZERO = Fraction(0)
-
-
-def line_of(name: str) -> PiecewiseLine:
-    line = piecewise_line(loss(name))
-    assert line is not None
-    return line
-
-
-def u_of(text: str, centre: Fraction = ZERO) -> Polynomial:
-    g = link(text)
-    return Polynomial.constant(g.r, centre) - g.polynomial
 
 
 @pytest.mark.parametrize(
@@ -38,6 +27,7 @@ def u_of(text: str, centre: Fraction = ZERO) -> Polynomial:
         ("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5)", "l1", ZERO),
         ("h4(z1) + h3(z2) + h2(z3) - h2(z4) + h4(z5)/2 + z6", "huber(1)", Fraction(1, 4)),
         ("z1**4 + z2**4 + z3**4 - z4 + z5**2", "quantile(0.3)", Fraction(8)),
+        ("(z1 + z2)**2/2 + h4(z3) + h3(z4)", "huber(1)", ZERO),
     ],
 )
 def test_the_series_overlaps(text: str, name: str, centre: Fraction) -> None:

@@ -229,3 +229,11 @@ def test_the_power_is_that_of_the_flattest_critical_point(n: int) -> None:
     size = abs(sum(mpmath.gamma(1 + 1 / mpmath.mpf(n)) * mpmath.expj(e * mpmath.pi / (2 * n)) for e in (1, (-1) ** n)))
     for s in (1e6, 1e30):
         assert float(height) * s ** -float(power) >= 0.99 * float(size) * 0.3989 * s ** (-1 / n)
+
+
+def test_a_direction_that_does_nothing_is_taken() -> None:
+    # the pair is turned to x1^2 and nothing
+    u = u_of("(z1 + z2)**2/2 + h4(z3) + h3(z4)")
+    found = additive_series(u, line_of("huber(1)"), 4, 1e-3)
+    assert found.radius <= 1e-3
+    assert max(distances(u, "huber(1)", found.balls, 4, 100_000)) <= 5.5
