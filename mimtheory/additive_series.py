@@ -249,8 +249,10 @@ class _Series:
             groups = share * bound[:-1]
             tails.append((np.append(np.cumsum(groups[::-1])[::-1], 0.0) + rest) * _ROUNDED)
         worst = np.max(tails, axis=0)
+        missed = float(self.domain.missed.upper()) + self.line.distance
+        allowed = max(self.target / 4, 0.9 * self.target - missed)
         enough, affordable = 0, self._affordable()
-        while worst[enough] > self.target / 4 and self._cost(ends[enough + 1], float(t[enough + 1])) <= affordable:
+        while worst[enough] > allowed and self._cost(ends[enough + 1], float(t[enough + 1])) <= affordable:
             enough += 1
         return ends[enough], [float(tail[enough]) for tail in tails]
 

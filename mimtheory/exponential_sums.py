@@ -23,7 +23,8 @@ _POINTS = 32
 _BITS = 128
 _RHO = 4.0  # the ellipse on which integrands are bounded
 _EXPONENT = 53.0  # of the growth there that a panel may have
-_MOST_NODES = 4096
+_MOST_NODES = 1024
+_MOST_BLOCKS = 256  # at once, which bounds the memory
 _ROUNDED = 1 + 2.0**-30
 
 
@@ -60,16 +61,19 @@ def exponential_sums(points: list[acb], weights: list[list[arb]], most: int, dea
         small[:, 0] = 1
         for s in range(1, block):
             small[:, s] = small[:, s - 1] * z[part]
-        giant, step = np.ones_like(z[part]), small[:, -1] * z[part]
-        real, imaginary = np.ascontiguousarray(small.real), np.ascontiguousarray(small.imag)
-        for q in range(blocks):
+        step = small[:, -1] * z[part]
+        giants = np.empty((blocks, len(step)), dtype=np.complex128)
+        giants[0] = 1
+        for q in range(1, blocks):
+            giants[q] = giants[q - 1] * step
+        for first in range(0, blocks, _MOST_BLOCKS):
             if time.monotonic() > deadline:
                 raise Expired
-            left = w[:, part, 0] * giant
+            rows = slice(first, first + _MOST_BLOCKS)
+            left = (w[:, None, part, 0] * giants[rows]).reshape(-1, len(step))
             # real products, whose rounding is known for any order of summation
-            total[:, q].real += left.real @ real - left.imag @ imaginary
-            total[:, q].imag += left.real @ imaginary + left.imag @ real
-            giant = giant * step
+            total[:, rows].real += (left.real @ small.real - left.imag @ small.imag).reshape(len(w), -1, block)
+            total[:, rows].imag += (left.real @ small.imag + left.imag @ small.real).reshape(len(w), -1, block)
     values = total.reshape(len(w), -1)[:, : most + 1]
     size = np.abs(w[:, :, 0]).sum(axis=1)[:, None]
     # a product of complex doubles is off by at most 3 UNIT of it; point^k is made of at most 2k + 2 of them
