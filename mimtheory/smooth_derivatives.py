@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import flint
 import numpy as np
@@ -51,6 +52,7 @@ class SmoothDerivative:
     beyond: Callable[[Floats, Floats], Floats]
 
 
+@lru_cache(maxsize=64)  # the table of tanh takes a second
 def smooth_derivative(loss: Loss, noise: Fraction) -> SmoothDerivative | None:
     """T of this loss with label noise of this standard deviation; None where it is not smooth or not known."""
     if noise:
