@@ -221,7 +221,8 @@ class ParametricHessian(ExpectedHessian):
     """C for a link or a loss with parameters: expressions, from which numbers come by `subs` or `lambdify`.
 
     `C_exact`, `mean_exact` and `first_moment_exact` are the expressions. What needs numbers (`C`, `c0`, `first_moment`,
-    `T2_z4`, `certificate`, `is_degenerate`) raises a ValueError that names the parameters.
+    `T2_z4`, `certificate`, `is_degenerate`) raises a ValueError that names the parameters. `expected_hessian` makes it
+    from the expressions `found`; `restart` computes anew from texts of a link and a loss.
     """
 
     _found: ParametricMoments
