@@ -37,6 +37,8 @@ _FIRST_STEP = 2.0**-7
 _LONGEST = 1 << 22  # grid points of a law
 _DROPPED = 2.0**-32  # mass at either end of a law that is not kept
 _NARROWEST = 2.0**-40
+_FARTHEST = 2.0**53  # grid points that are counted exactly in doubles
+_ROUNDED = 1 + 2.0**-30  # more than the rounding of a few sums and products
 _CELL_ERROR = 2.0**-50  # of the mass of one interval: rounding of two antiderivatives, and to integers
 
 
@@ -106,11 +108,10 @@ class _Laws:
         while edge < HALF_WIDTH and not self.K * self.r * tail_moment(2, edge) < target / 8:
             edge += 0.25
         self.edge = edge
-        self.floor = (self.K + line.distance) * self.r * tail_moment(2, edge) + line.distance
+        self.floor = ((self.K + line.distance) * self.r * tail_moment(2, edge) + line.distance) * _ROUNDED
         self.constant = surd_ball(form.constant)
-        self.rho = sum(
-            float(abs(surd_ball(surd)).upper()) * edge ** sum(index) for index, surd in form.rest.terms.items()
-        )
+        sizes = (float(surd_ball(surd).abs_upper()) * edge ** sum(index) for index, surd in form.rest.terms.items())
+        self.rho = sum(sizes) * _ROUNDED
         self.kinds: list[Polynomial] = []
         self.kind = []
         for part in form.parts:
@@ -119,7 +120,9 @@ class _Laws:
             self.kind.append(self.kinds.index(part))
         self.cells = [_Cells(p, edge, step) for p in self.kinds]
         self.levels = self._levels()
-        self.longest = sum(self._length(k) for k in self.kind)
+        farthest = max(abs(place) for ends in self.levels for place in ends)
+        lengths = [self.levels[k][1] - self.levels[k][0] + 1 for k in self.kind]
+        self.longest = sum(lengths) if farthest <= _FARTHEST else math.inf
         self._products: dict[tuple[tuple[int, int], ...], _Law | None] = {}
 
     def expectations(self) -> Weighted | None:
@@ -143,25 +146,29 @@ class _Laws:
         return self._balls(values, spread)
 
     def _levels(self) -> list[tuple[int, int]]:
-        """For each kind the grid values at which it is cut off: beyond, T is constant whatever the others are."""
-        low, high = (float(k) - float(self.constant) for k in (self.line.kinks[0], self.line.kinks[-1]))
-        room = 1e-6 + (2 * self.r + 4) * self.step + self.rho
-        top, bottom = (
-            sum(x) for x in zip(*((self.cells[k].most, self.cells[k].least) for k in self.kind), strict=True)
-        )
-        return [
-            (
-                math.floor((low - room - (top - c.most)) / self.step),
-                math.ceil((high + room - (bottom - c.least)) / self.step),
-            )
-            for c in self.cells
-        ]
+        """For each kind the grid places at which it is cut off: beyond, T is constant whatever the others are.
 
-    def _length(self, k: int) -> int:
-        """Grid points of the law of this kind."""
-        lowest, highest = self.levels[k]
-        cells = self.cells[k]
-        return 1 + int(min(cells.most / self.step, highest) - max(cells.least / self.step, lowest))
+        No place is above the range of p where it is cut off from below, or below it where from above: else cells that
+        are put there would pass the kinks.
+        """
+        kinks = [ball_of(k) - self.constant for k in (self.line.kinks[0], self.line.kinks[-1])]
+        low, high = float(kinks[0].lower()), float(kinks[1].upper())
+        levels = []
+        for k, c in enumerate(self.cells):
+            # summed without the k-th: a large one would not cancel
+            others = [self.cells[j] for j in self.kind]
+            others.remove(self.cells[k])
+            top, bottom = math.fsum(o.most for o in others), math.fsum(o.least for o in others)
+            room = (2 * self.r + 4) * self.step + 2 * self.rho
+            room += 2.0**-48 * (abs(low) + abs(high) + abs(top) + abs(bottom))
+            below, above = min(low - room - top, c.most), max(high + room - bottom, c.least)
+            levels.append(
+                (
+                    math.floor(max(below, c.least) / self.step),
+                    math.ceil(min(above, c.most) / self.step),
+                )
+            )
+        return levels
 
     def _law(self, key: tuple[tuple[int, int], ...]) -> _Law | None:
         """The product over the variables (kind, power); those without a power come first and are shared."""
@@ -192,14 +199,15 @@ class _Laws:
 
     def _spread(self, sums: "_Sums") -> arb:
         """Bound on E[T(V + rho) - T(V - rho)] for a law without negative masses."""
-        reach = math.ceil(self.rho / self.step * (1 + 2.0**-20)) + 1
+        rho = self.rho * _ROUNDED
+        reach = math.ceil(rho / self.step * (1 + 2.0**-20)) + 1
         places = [_floor(((ball_of(k) - self.constant) / arb(self.step)).lower()) for k in self.line.kinks]
         total = arb(0)
         for place, (_, jump, _) in zip(places, self.line.jumps(), strict=True):
             total += abs(ball_of(jump)) * (sums.above(place - reach) - sums.above(place + reach + 1))
         for (left, right), slope in zip(itertools.pairwise(places), self.line.slopes[1:-1], strict=True):
             inside = sums.above(left - reach) - sums.above(right + reach + 1)
-            total += 2 * arb(self.rho) * ball_of(slope) * inside
+            total += 2 * arb(rho) * ball_of(slope) * inside
         return total
 
     def _balls(self, values: list[arb], spread: dict[tuple[int, ...], arb]) -> Weighted:
@@ -214,7 +222,7 @@ class _Laws:
             first, second = [*axes, -1][:2]
             found.append(value + arb(0, ((half[first] + half[second]) / 2 + missed).upper()))
         balls = turned_back(arb_mat(self.form.Q), found, self.kept)
-        return Weighted(balls, max(float(b.rad()) for b in balls), self.longest)
+        return Weighted(balls, max(float(b.rad()) for b in balls), int(self.longest))
 
 
 def _floor(x: arb) -> int:
@@ -304,9 +312,9 @@ class _Cells:
             value, spread = self._range(left, width)
             beyond = (value - spread > highest * self.step) | (value + spread < lowest * self.step)
             fine = beyond | (spread <= self.step / 2) | (width < _NARROWEST)
-            place = np.rint(value / self.step)
+            place = np.clip(np.rint(value / self.step), lowest, highest)
             moved = np.where(beyond, 0.0, np.abs(value - place * self.step) + spread)
-            done.append((left[fine], width[fine], np.clip(place, lowest, highest)[fine], moved[fine]))
+            done.append((left[fine], width[fine], place[fine], moved[fine]))
             left, width = left[~fine], width[~fine] / 2
             left, width = np.concatenate([left, left + width]), np.concatenate([width, width])
         left, width, place, moved = (np.concatenate(x) for x in zip(*done, strict=True))

@@ -68,6 +68,53 @@ def test_the_norm_is_chi_squared() -> None:
     assert found.radius <= 3e-3
 
 
+@pytest.mark.parametrize("name", ["l1", "huber(1)", "quantile(0.3)"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_far_centre_leaves_one_constant_of_the_loss(name: str, sign: int) -> None:
+    # g >= 0, so that u = -5 - g is below all kinks, and 5 + g above
+    g = "(z1**2 + z2**2 + z3**2)" if sign > 0 else "-(z1**2 + z2**2 + z3**2)"
+    line = line_of(name)
+    found = additive_laws(u_of(g, Fraction(-5 * sign)), line, 3, 1e-2)
+    constant = float(line.constants[0 if sign > 0 else -1])
+    for weight, ball in zip(weights_of(3, 3), found.balls, strict=True):
+        assert ball.contains(constant if all(a % 2 == 0 for a in weight) else 0)
+    assert found.radius <= 1e-2
+
+
+@pytest.mark.parametrize("centre", [-40, -20, -6, 6, 20, 40])
+def test_far_centres_on_both_sides_overlap_the_series(centre: int) -> None:
+    u, line = u_of("h2(z1) + h2(z2) - h3(z3) + h4(z4)/2", Fraction(centre)), line_of("huber(1)")
+    sharp, laws = additive_series(u, line, 4, 1e-3), additive_laws(u, line, 4, 1e-2)
+    assert max(sharp.radius, laws.radius) <= 1e-2
+    for a, b in zip(sharp.balls, laws.balls, strict=True):
+        assert b.overlaps(a)
+
+
+@pytest.mark.parametrize("power", [1, 8, 15, 18])
+def test_a_large_coefficient_does_not_hide_the_others(power: int) -> None:
+    # all but the sign of z1 is lost: z2 + z3 matters where |z1|^3 < 10^(1 - power)
+    found = additive_laws(u_of(f"10**{power}*z1**3 + z2 + z3"), line_of("l1"), 3, 1e-2)
+    assert found.radius <= 1e-2
+    if power > 6:
+        exact = [0.0, -math.sqrt(2 / math.pi), *[0.0] * 8]
+        for value, ball in zip(exact, found.balls, strict=True):
+            assert ball.overlaps(arb(value, 5 * 10 ** (-power / 3)))
+    else:
+        assert not found.balls[2].contains(0)
+
+
+def test_grid_points_beyond_the_doubles_are_refused() -> None:
+    assert additive_laws(u_of("10**17*z1**2 + z2 + z3", Fraction(10**17)), line_of("l1"), 3, 1e-2).radius == math.inf
+
+
+def test_a_cell_too_narrow_to_divide_is_moved_to_where_it_is_cut_off() -> None:
+    # rounding of 2^60 z makes every cell narrow; the move counts from the place where it is put
+    cells = _Cells(Polynomial.variable(1, 0) * Polynomial.constant(1, Fraction(2**60)), 3.0, 2.0**-7)
+    laws, moved = cells.laws(-1000, 1000)
+    assert sum(int(c) for c in laws[0].masses.coeffs()) > 0
+    assert moved >= 1.5 * 2**60 * 2.0**-42
+
+
 def test_a_wrong_ball_does_not_overlap() -> None:
     u, line = u_of("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5)"), line_of("l1")
     sharp, laws = additive_series(u, line, 5, 1e-3), additive_laws(u, line, 5, 3e-3)
