@@ -10,9 +10,10 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
-from flint import acb, arb, arb_poly
+from flint import acb, arb, arb_poly, fmpq
 from numpy.typing import NDArray
 
 from mimtheory.additive_forms import AdditiveForm, additive_form, turned_back
@@ -22,7 +23,7 @@ from mimtheory.dyadic_cells import HALF_WIDTH, gamma, tail_moment
 from mimtheory.exponential_sums import Expired, Sums, count_nodes, exponential_sums, gaussian_sums
 from mimtheory.oscillation_bounds import oscillation_bounds, oscillation_power
 from mimtheory.piecewise_lines import PiecewiseLine
-from mimtheory.polynomials import Polynomial
+from mimtheory.polynomials import Polynomial, surd_to_float
 
 __all__ = ["additive_series"]
 
@@ -33,7 +34,10 @@ _CELL = 2.0**-6
 _GROWTH = 2**0.25  # ratio of the frequencies at which the decay is bounded
 _LAST = 1e13  # beyond this frequency the decay is bounded by a power
 _MOST = 2e10  # nodes times frequencies
-_RATE = 2e8  # of them in a second, to guess what fits into the time
+_RATE = 1e8  # of them in a second, and seconds for the making of one node: to guess what fits into the time
+_MAKING = 1e-3
+_TRIAL = 0.15  # part of the time for a first, coarser result, which stands if the guess was wrong
+_CALLS = 2000  # of an integrand
 _ROUNDED = 1 + 2.0**-30
 
 
@@ -52,7 +56,7 @@ def additive_series(
     target : float
         Radius at which to stop; less is reached where the series converges too slowly for the time.
     deadline : float
-        Value of time.monotonic() at which to give up with infinite balls.
+        Value of time.monotonic() at which to stop with the radius reached.
 
     Raises
     ------
@@ -62,13 +66,39 @@ def additive_series(
     form = additive_form(u)
     if form is None:
         raise ValueError(f"u = {u.to_sympy()} is not additive; allowed: see additive_form")
+    form, line = _scaled(form, line)
     with precision(_BITS):
+        best = Weighted(tuple(arb(0, math.inf) for _ in weights_of(u.r, kept)), math.inf, 0)
         try:
             work = _Series(form, line, kept, target, deadline)
-            balls = work.expectations()
+            for part in (_TRIAL, 1.0) if math.isfinite(deadline) else (1.0,):
+                balls = work.expectations(part)
+                found = Weighted(balls, max(float(b.rad()) for b in balls), work.cells)
+                best = found if found.radius < best.radius else best
+                if best.radius <= target:
+                    break
         except Expired:
-            return Weighted(tuple(arb(0, math.inf) for _ in weights_of(u.r, kept)), math.inf, 0)
-        return Weighted(balls, max(float(b.rad()) for b in balls), work.cells)
+            pass
+        return best
+
+
+def _scaled(form: AdditiveForm, line: PiecewiseLine) -> tuple[AdditiveForm, PiecewiseLine]:
+    """The same T(u) for u divided by a power of two, so that the largest coefficient of the parts is in [1, 2)."""
+    largest = max((abs(surd_to_float(surd)) for part in form.parts for surd in part.terms.values()), default=0.0)
+    if not largest:
+        return form, line
+    scale = Fraction(2) ** (math.frexp(largest)[1] - 1)
+    by = Polynomial.constant(1, 1 / scale)
+    constant = {s: value / fmpq(scale.numerator, scale.denominator) for s, value in form.constant.items()}
+    return (
+        AdditiveForm(constant, tuple(part * by for part in form.parts), form.pairs),
+        PiecewiseLine(
+            tuple(kink / scale for kink in line.kinks),
+            line.constants,
+            tuple(slope * scale for slope in line.slopes),
+            line.distance,
+        ),
+    )
 
 
 class _Variable:
@@ -123,7 +153,7 @@ class _Series:
     """The Fourier series of one problem."""
 
     def __init__(self, form: AdditiveForm, line: PiecewiseLine, kept: int, target: float, deadline: float) -> None:
-        self.form, self.line, self.kept, self.target, self.deadline = form, line, kept, target, deadline
+        self.form, self.line, self.kept, self.deadline = form, line, kept, deadline
         self.r = len(form.parts)
         self.variables: list[_Variable] = []
         self.kind: list[int] = []  # equal parts share their integrals
@@ -134,13 +164,15 @@ class _Series:
             self.kind.append(known.index(part) if part in known else len(known))
         self.constant = surd_ball(form.constant)
         self.rise = ball_of(line.constants[-1]) - ball_of(line.constants[0])
+        self.target = min(target, float(self.rise))  # each |E[T w]| is less: a larger one asks for nothing
         self.weights = weights_of(self.r, kept)
         self.cells = 0
         self.domain = min(self._domains(), key=lambda d: d.most - d.least)
         self.period = _Period(self.line, self.constant, self.domain.least, self.domain.most)
+        self._ends, self._frequencies, self._tails = self._rest()
 
     def _domains(self) -> list[_Domain]:
-        kinks = [float(k) - float(self.constant) for k in (self.line.kinks[0], self.line.kinks[-1])]
+        kinks = [float(ball_of(k) - self.constant) for k in (self.line.kinks[0], self.line.kinks[-1])]
         all_of = [self.variables[k] for k in self.kind]
         tops, bottoms = [v.highs.max() for v in all_of], [v.lows.min() for v in all_of]
         # a few sums of doubles of this size
@@ -177,6 +209,8 @@ class _Series:
         """x with E[|w|; sign V > x] <= share for the sum V of all p on the box, by exponential moments."""
         best = math.inf
         for exponent in range(-7, 4):
+            if time.monotonic() > self.deadline:
+                raise Expired
             rate = arb(2) ** exponent
             moments = [_moments(v, i, rate * sign) for v, i in zip(self.variables, intervals, strict=True)]
             factor = arb(1)
@@ -189,9 +223,9 @@ class _Series:
                 best = min(best, math.nextafter(float(x.upper()), math.inf))
         return best
 
-    def expectations(self) -> tuple[arb, ...]:
-        """The balls, in the order of the weights."""
-        most, tails = self._length()
+    def expectations(self, part: float) -> tuple[arb, ...]:
+        """The balls, in the order of the weights, in this part of the time that is left."""
+        most, tails = self._length(part * (self.deadline - time.monotonic()))
         step = 2 * arb.pi() / arb(self.period.length)
         sums = [
             gaussian_sums(v.p, v.coefficients, i.lower, i.upper, step, most, self.deadline)
@@ -225,10 +259,24 @@ class _Series:
             total += arb(math.fsum(term), error)
         return total
 
-    def _length(self) -> tuple[int, list[float]]:
-        """The number of frequencies, and for each weight a bound on what the rest of the series contributes."""
+    def _length(self, seconds: float) -> tuple[int, list[float]]:
+        """The number of frequencies for the target and the time, and for each weight a bound on the rest."""
+        worst = np.max(self._tails, axis=0)
+        missed = float(self.domain.missed.upper()) + self.line.distance
+        allowed = max(self.target / 4, 0.9 * self.target - missed)
+        enough = 0
+        while (
+            enough + 1 < len(self._ends)
+            and worst[enough] > allowed
+            and self._affordable(self._ends[enough + 1], float(self._frequencies[enough + 1]), seconds)
+        ):
+            enough += 1
+        return self._ends[enough], [float(tail[enough]) for tail in self._tails]
+
+    def _rest(self) -> tuple[list[int], Floats, list[Floats]]:
+        """Numbers of frequencies, the last of each, and for each weight bounds on the rest of the series."""
         length = self.period.length
-        ends = [math.ceil(length / (2 * math.pi)) + 1]
+        ends = [1]
         while ends[-1] < _LAST * length / (2 * math.pi):
             ends.append(math.ceil(ends[-1] * _GROWTH))
         k = np.array(ends, dtype=np.float64)
@@ -248,32 +296,27 @@ class _Series:
             bound = np.prod([decays[kind][a] for kind, a in zip(self.kind, weight, strict=True)], axis=0)
             groups = share * bound[:-1]
             tails.append((np.append(np.cumsum(groups[::-1])[::-1], 0.0) + rest) * _ROUNDED)
-        worst = np.max(tails, axis=0)
-        missed = float(self.domain.missed.upper()) + self.line.distance
-        allowed = max(self.target / 4, 0.9 * self.target - missed)
-        enough, affordable = 0, self._affordable()
-        while worst[enough] > allowed and self._cost(ends[enough + 1], float(t[enough + 1])) <= affordable:
-            enough += 1
-        return ends[enough], [float(tail[enough]) for tail in tails]
+        return ends, t, tails
 
     def _last(self, t: float, k: int, jumps: float, bends: float) -> float:
         """The rest of the series where everything is bounded by a power of the frequency."""
         height, power = arb(1), arb(0)
         for kind in self.kind:
             c, e = oscillation_power(self.variables[kind].coefficients)
-            height, power = height * c, power + e
+            # every factor is at most 1 as well; c is not finite where the leading coefficient may vanish
+            if c.is_finite() and c * arb(t) ** -e < 1:
+                height, power = height * c, power + e
         if not power > 0:
             return math.inf
         height *= arb(t) ** -power
         total = height * (arb(jumps) / arb.pi() / power + arb(bends) * self.period.length / (2 * arb.pi() ** 2) / k)
         return math.nextafter(float(total.upper()), math.inf)
 
-    def _cost(self, most: int, frequency: float) -> float:
+    def _affordable(self, most: int, frequency: float, seconds: float) -> bool:
+        """Whether so many frequencies, the last of which is this, fit into the memory and the time."""
         intervals = zip(self.variables, self.domain.intervals, strict=True)
-        return float(most) * sum(count_nodes(v.p, i.lower, i.upper, frequency) for v, i in intervals)
-
-    def _affordable(self) -> float:
-        return min(_MOST, _RATE * max(self.deadline - time.monotonic(), 0.0))
+        nodes = sum(count_nodes(v.p, i.lower, i.upper, frequency) for v, i in intervals)
+        return most * nodes <= _MOST and most * nodes / _RATE + nodes * _MAKING <= seconds
 
 
 class _Period:
@@ -290,8 +333,9 @@ class _Period:
 
     def __init__(self, line: PiecewiseLine, constant: arb, least: float, most: float) -> None:
         kinks = [(ball_of(k) - constant, ball_of(jump), ball_of(bend)) for k, jump, bend in line.jumps()]
+        wider = _CELL + 2.0**-40 * max(abs(least), abs(most))
         while any(x.overlaps(arb(end)) for x, _, _ in kinks for end in (least, most)):
-            least, most = least - _CELL, most + _CELL
+            least, most = least - wider, most + wider
         first = sum(1 for x, _, _ in kinks if x < least)
         inside = [kink for kink in kinks if kink[0] > least and kink[0] < most]
         values = [
@@ -335,5 +379,8 @@ def _moments(v: _Variable, interval: _Interval, rate: arb) -> tuple[arb, arb]:
         return lambda z, _: z**a * (rate * v.coefficients(z) - z * z / 2).exp()
 
     scale = (2 * arb.pi()).rsqrt()
-    low, high = (acb.integral(integrand(a), interval.lower, interval.upper, rel_tol=0.01).real * scale for a in (0, 2))
+    low, high = (
+        acb.integral(integrand(a), interval.lower, interval.upper, rel_tol=0.01, eval_limit=_CALLS).real * scale
+        for a in (0, 2)
+    )
     return low, high

@@ -337,7 +337,7 @@ def _check_balls(made: Certificate, problem: Problem, deadline: float) -> Check:
         other = enclose(problem, max(made.radius, target / made.r), deadline, route=2)
         if other is None:
             return Check("undecided", "no second route covers this link and loss")
-        if (clash := _clash(other, C)) is not None:
+        if (clash := _clash(other, C, again)) is not None:
             return Check("rejected", clash)
         if spectrum_bounds(other.C).inertia == made.inertia:
             return Check("confirmed", f"{other.route} at radius {other.radius:.1e}")
@@ -347,9 +347,13 @@ def _check_balls(made: Certificate, problem: Problem, deadline: float) -> Check:
     return Check("undecided", reached)
 
 
-def _clash(found: Enclosure, C: flint.arb_mat) -> str | None:
-    for i in range(C.nrows()):
-        for j in range(C.ncols()):
-            if not found.C[i, j].overlaps(C[i, j]):
-                return f"{found.route}: entry ({i + 1}, {j + 1}) is {found.C[i, j]}, not {C[i, j]}"
+def _clash(found: Enclosure, C: flint.arb_mat, again: Enclosure | None = None) -> str | None:
+    """The first number whose enclosures are disjoint: an entry of C, or E T and E[T z] of two routes."""
+    both = {f"entry ({i + 1}, {j + 1})": (found.C[i, j], C[i, j]) for i in range(C.nrows()) for j in range(C.ncols())}
+    if again is not None:
+        both["E T"] = found.mean, again.mean
+        both |= {f"E[T z{i + 1}]": pair for i, pair in enumerate(zip(found.first, again.first, strict=True))}
+    for what, (one, other) in both.items():
+        if not one.overlaps(other):
+            return f"{found.route}: {what} is {one}, not {other}"
     return None

@@ -138,12 +138,20 @@ def enclose(
             mean, first, second = form.moments(target)
             found = Enclosure(arb_mat([[second]]), mean, (first,), "closed form at the cuts of T, in balls")
             return _imposed(found, symmetries, _bits(target))
-    for name, method in _routes(problem, route):
+    best, routes = None, _routes(problem, route)
+    for k, (name, method) in enumerate(routes):
+        # what follows has a share of the time, for the case that this one is slow
+        until = _part(deadline) if k + 1 < len(routes) else deadline
         # C_ii = E[T z_i^2] - E T, so the radii of two numbers add
-        found = _of_weighted(method(float(target) / 2.5, deadline), problem.link.r, name)
-        if math.isfinite(found.radius) or time.monotonic() > deadline:
-            return _imposed(found, symmetries, _BITS)
-    return None
+        found = _of_weighted(method(float(target) / 2.5, until), problem.link.r, name)
+        best = found if best is None or found.radius < best.radius else best
+        if best.radius <= target or time.monotonic() > deadline:
+            break
+        if math.isinf(deadline) and math.isfinite(best.radius):
+            break  # nothing would stop the next one
+    if best is None or (math.isinf(best.radius) and time.monotonic() <= deadline):
+        return None
+    return _imposed(best, symmetries, _BITS)
 
 
 def enclose_fourth(problem: Problem, target: float | Fraction, deadline: float = math.inf) -> arb | None:
@@ -253,8 +261,12 @@ def _boxes(u: Polynomial, line: PiecewiseLine, kept: int) -> Callable[[float, fl
 
 
 def _polar(u: Polynomial, line: PiecewiseLine) -> Callable[[float, float], Weighted]:
-    # the last part of the time is for the route that follows if this one is slow
-    return lambda target, deadline: polar_integrals(u, line, target, _part(deadline))
+    def found(target: float, deadline: float) -> Weighted:
+        # without a deadline one is set: the route that follows may be faster
+        until = deadline if math.isfinite(deadline) else time.monotonic() + 60
+        return polar_integrals(u, line, target, until)
+
+    return found
 
 
 def _fourier(problem: Problem, line: PiecewiseLine) -> Callable[[float, float], Weighted]:
@@ -263,7 +275,7 @@ def _fourier(problem: Problem, line: PiecewiseLine) -> Callable[[float, float], 
 
 def _part(deadline: float) -> float:
     now = time.monotonic()
-    return now + (deadline - now) * 0.6 if math.isfinite(deadline) else now + 60
+    return now + (deadline - now) * 0.6
 
 
 def _products(u: Polynomial, T: SmoothDerivative, kept: int) -> Callable[[float, float], Weighted]:

@@ -188,6 +188,89 @@ def test_no_time_gives_no_knowledge() -> None:
     assert found.radius == math.inf
 
 
+@pytest.mark.parametrize("name", ["l1", "huber(1)"])
+def test_the_unit_of_u_does_not_matter(name: str) -> None:
+    line = line_of(name)
+    for factor in (Fraction(1, 2**40), Fraction(2**40)):
+        u = u_of("z1**3 + z2**2 + z3", Fraction(1, 3))
+        scaled = PiecewiseLine(
+            tuple(k * factor for k in line.kinks), line.constants, tuple(b / factor for b in line.slopes)
+        )
+        plain = additive_series(u, line, 3, 2e-2)
+        other = additive_series(u * Polynomial.constant(3, factor), scaled, 3, 2e-2)
+        assert plain.cells == other.cells
+        for a, b in zip(plain.balls, other.balls, strict=True):
+            assert float(a.mid()) == pytest.approx(float(b.mid()), abs=1e-12)
+            assert float(a.rad()) == pytest.approx(float(b.rad()), rel=1e-6)
+
+
+def test_large_coefficients_keep_to_the_deadline() -> None:
+    u, began = u_of("3000*z1**3 + 3000*z2**2 + 3000*z3", Fraction(1, 3)), time.monotonic()
+    found = additive_series(u, line_of("huber(1)"), 3, 1e-4, began + 5)
+    # the checks are less than a second apart on an idle machine
+    assert time.monotonic() - began < 10
+    assert found.radius < 1
+    assert max(distances(u, "huber(1)", found.balls, 3, 100_000)) <= 5.5
+
+
+def test_a_tiny_function_and_a_target_beyond_what_t_can_be() -> None:
+    u = u_of("(z1**2 + z2**2 + z3**2)/10**9", Fraction(1, 10**9))
+    found = additive_series(u, line_of("l1"), 3, 1e-2)
+    assert found.radius <= 1e-2
+    assert found.balls[0].overlaps(arb(2 * special.gammainc(1.5, 0.5) - 1, 1e-14))
+    u = u_of("z1**3 + z2**2 + z3")
+    assert max(distances(u, "l1", additive_series(u, line_of("l1"), 3, 100.0).balls, 3, 100_000)) <= 5.5
+
+
+def test_a_series_without_further_frequencies_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LAST", 4.0)
+    u = u_of("z1**3 + z2**2 + z3")
+    found = additive_series(u, line_of("l1"), 3, 1e-9)
+    assert 1e-9 < found.radius < math.inf
+    assert max(distances(u, "l1", found.balls, 3, 100_000)) <= 5.5
+
+
+def test_a_guess_of_the_time_that_was_wrong_leaves_the_coarser_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    u, begun = u_of(CASES[0][0]), []
+    proper = module.gaussian_sums
+
+    def slow(*arguments: object) -> object:
+        begun.append(1)
+        if len(begun) > 1:
+            raise module.Expired
+        return proper(*arguments)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(module, "gaussian_sums", slow)
+    found = additive_series(u, line_of("l1"), 5, 1e-12, time.monotonic() + 10)
+    assert len(begun) == 2
+    assert found.radius < 0.5
+    assert max(distances(u, "l1", found.balls, 5, 100_000)) <= 5.5
+
+
+def test_a_kink_at_the_end_of_a_huge_interval_is_moved_off() -> None:
+    with precision(96):
+        period = module._Period(line_of("l1"), arb(-(2**60)), float(2**60), float(2**60 + 2**12))
+    assert period.length >= 1.25 * 2**12
+    assert len(period.points) == 3
+
+
+def test_factors_of_unknown_decay_are_left_out_of_the_rest() -> None:
+    series = object.__new__(module._Series)
+    with precision(96):
+        for leading in (arb(0, 1), arb(0, 1e-300), arb(1e-20)):
+            known, unknown = arb_poly([0, 0, 1]), arb_poly([0, 0, 1, leading])
+            series.kind, series.variables = [0, 1], [VariableOf(known), VariableOf(unknown)]
+            series.period = module._Period(line_of("l1"), arb(0), -1.0, 1.0)
+            both = series._last(1e6, 10**6, 2.0, 1.0)
+            series.kind = [0]
+            assert both <= series._last(1e6, 10**6, 2.0, 1.0) < math.inf
+
+
+class VariableOf:
+    def __init__(self, coefficients: arb_poly) -> None:
+        self.coefficients = coefficients
+
+
 def test_little_time_gives_a_larger_radius(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST", 1e5)
     u = u_of(CASES[0][0])

@@ -9,8 +9,8 @@ import pytest
 
 import mimtheory
 from mimtheory.balls import ball_from_text, ball_to_text
-from mimtheory.certificate import _digest, _matrix, certify, check_certificate
-from mimtheory.enclosures import Problem
+from mimtheory.certificate import _clash, _digest, _matrix, certify, check_certificate
+from mimtheory.enclosures import Problem, enclose
 from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.rank_bounds import spectrum_bounds
@@ -197,3 +197,16 @@ def test_a_formula_of_ones_own_is_certified_and_checked(tmp_path: Path) -> None:
     check = check_certificate(tmp_path / "c.json")
     assert check
     assert "rotated" in check.reason
+
+
+def test_two_routes_clash_in_the_mean_and_in_the_first_moments() -> None:
+    found = enclose(problem("h4(z1) + h3(z2)", "huber(1)", 0.25), 1e-3)
+    assert found is not None
+    assert _clash(found, found.C, found) is None
+    wrong = replace(found, mean=found.mean + 1)
+    assert _clash(wrong, found.C) is None
+    assert "E T is" in str(_clash(wrong, found.C, found))
+    wrong = replace(found, first=(found.first[0], found.first[1] - 1))
+    assert "E[T z2] is" in str(_clash(wrong, found.C, found))
+    wrong = replace(found, C=found.C + 1)
+    assert "entry (1, 1)" in str(_clash(wrong, found.C, found))

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from flint import arb
 
+from mimtheory import enclosures as module
+from mimtheory.box_integrals import Weighted, weights_of
 from mimtheory.enclosures import Problem, enclose
 from mimtheory.links import link
 from mimtheory.losses import loss
+from mimtheory.polynomials import Polynomial
 
 ZERO = Fraction(0)
 # link, loss, centre, noise, radius asked of route 1 and of route 2
@@ -138,3 +141,43 @@ def test_a_formula_without_a_proof_has_no_enclosure() -> None:
     for formula in ("cosh(u)", "u*asinh(u) - sqrt(1 + u**2)"):
         assert enclose(Problem(link("h2"), loss(formula), ZERO, ZERO), 1e-2) is None
     assert enclose(Problem(link("z1*z2*z3*z4"), loss("log(cosh(u))"), ZERO, Fraction(1, 2)), 1e-2) is None
+
+
+def test_a_route_that_is_slow_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def slow(u: Polynomial, line: object, kept: int, target: float, deadline: float) -> Weighted:
+        given.append(deadline)
+        return Weighted(tuple(arb(0, math.inf) for _ in weights_of(u.r, kept)), math.inf, 0)
+
+    monkeypatch.setattr(module, "additive_series", slow)
+    deadline = time.monotonic() + 20
+    problem = Problem(link("z1**3 + z2**2 + z3"), loss("huber(1)"), Fraction(1, 3), ZERO)
+    found = enclose(problem, 2e-1, deadline)
+    assert found is not None
+    assert found.route == "dyadic boxes"
+    assert found.radius <= 2e-1
+    assert given[0] < deadline - 4
+
+
+def test_the_best_of_two_slow_routes_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    radii = {"additive_laws": 0.25, "box_integrals": 0.5}
+    for name, radius in radii.items():
+
+        def coarse(u: Polynomial, line: object, kept: int, *_: float, radius: float = radius) -> Weighted:
+            return Weighted(tuple(arb(0, radius) for _ in weights_of(u.r, kept)), radius, 0)
+
+        monkeypatch.setattr(module, name, coarse)
+    problem = Problem(link("z1**3 + z2**2 + z3"), loss("huber(1)"), Fraction(1, 3), ZERO)
+    found = enclose(problem, 1e-3, time.monotonic() + 20, route=2)
+    assert found is not None
+    assert found.route == "laws on a grid"
+
+
+def test_a_far_centre_by_the_second_route() -> None:
+    for centre in (-6, 60):
+        problem = Problem(link("h2(z1) + h2(z2) + h2(z3) + h4(z4)"), loss("huber(1)"), Fraction(centre), ZERO)
+        found = enclose(problem, 1e-2, route=2)
+        assert found is not None
+        assert abs(float(found.mean.mid()) - math.copysign(1, centre)) <= 2e-2
+        assert found.radius <= 1e-2
