@@ -14,7 +14,7 @@ from mimtheory.additive_forms import additive_form
 from mimtheory.additive_series import additive_series
 from mimtheory.balls import midpoint_and_radius, precision
 from mimtheory.box_integrals import box_integrals, weights_of
-from mimtheory.exponential_sums import exponential_sums, gaussian_sums
+from mimtheory.exponential_sums import Expired, exponential_sums, gaussian_sums
 from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.oscillation_bounds import oscillation_bounds, oscillation_power
@@ -232,12 +232,12 @@ def test_a_series_without_further_frequencies_ends(monkeypatch: pytest.MonkeyPat
 
 def test_a_guess_of_the_time_that_was_wrong_leaves_the_coarser_result(monkeypatch: pytest.MonkeyPatch) -> None:
     u, begun = u_of(CASES[0][0]), []
-    proper = module.gaussian_sums
+    proper = gaussian_sums
 
     def slow(*arguments: object) -> object:
         begun.append(1)
         if len(begun) > 1:
-            raise module.Expired
+            raise Expired
         return proper(*arguments)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(module, "gaussian_sums", slow)
@@ -255,20 +255,15 @@ def test_a_kink_at_the_end_of_a_huge_interval_is_moved_off() -> None:
 
 
 def test_factors_of_unknown_decay_are_left_out_of_the_rest() -> None:
-    series = object.__new__(module._Series)
+    series, part = object.__new__(module._Series), Polynomial.variable(1, 0)
     with precision(96):
         for leading in (arb(0, 1), arb(0, 1e-300), arb(1e-20)):
             known, unknown = arb_poly([0, 0, 1]), arb_poly([0, 0, 1, leading])
-            series.kind, series.variables = [0, 1], [VariableOf(known), VariableOf(unknown)]
+            series.kind, series.variables = [0, 1], [module._Variable(part, c) for c in (known, unknown)]
             series.period = module._Period(line_of("l1"), arb(0), -1.0, 1.0)
             both = series._last(1e6, 10**6, 2.0, 1.0)
             series.kind = [0]
             assert both <= series._last(1e6, 10**6, 2.0, 1.0) < math.inf
-
-
-class VariableOf:
-    def __init__(self, coefficients: arb_poly) -> None:
-        self.coefficients = coefficients
 
 
 def test_little_time_gives_a_larger_radius(monkeypatch: pytest.MonkeyPatch) -> None:
