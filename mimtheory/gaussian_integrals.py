@@ -57,7 +57,9 @@ class Averages:
         For r <= 3 the sum of twice the estimated errors of all panels, twice the disagreement of two evaluations
         with different panels (r = 2) or axes (r = 3), the truncated tails and a roundoff allowance: an estimate, not
         a proof. For r >= 4 a Student-t interval over independent scramblings that all entries together miss with
-        probability 1e-6 (if the replicate means are normal), plus the same inner errors.
+        probability 1e-6 (if the replicate means are normal), plus the same inner errors. Not seen: kinks that nearly
+        touch along many lines at once (g = z1^2, l1, c = 1e-14), where rounding decides whether there is a root; both
+        evaluations share that error.
     method : str
         How the directions were averaged.
     """

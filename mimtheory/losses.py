@@ -267,11 +267,13 @@ def _from_text(text: str) -> Loss:
     if not bends.min() >= -1e-12 * np.abs(bends).max():
         where = float(line[int(np.argmin(bends))])
         raise ValueError(f"loss = {text!r} is not convex at u = {where:g}; allowed: l''(u) >= 0")
-    from mimtheory.suprema import certified_supremum
+    from mimtheory.suprema import analytic, certified_supremum
 
-    proved = [certified_supremum(expression.diff(u), sign) for sign in (1, -1)]
-    proved.append(certified_supremum(expression.diff(u, 2)))
-    certified = all(found.proved for found in proved)
+    asked = (
+        [(expression.diff(u), 1), (expression.diff(u), -1), (expression.diff(u, 2), 0)] if analytic(expression) else []
+    )
+    proved = [certified_supremum(derivative, sign) for derivative, sign in asked]
+    certified = bool(proved) and all(found.proved for found in proved)
     K_plus, K_minus, L2 = (found.upper for found in proved) if certified else _searched(slope, curvature)
     if math.isfinite(K_plus) and math.isfinite(K_minus):
         slope = _saturated(slope)

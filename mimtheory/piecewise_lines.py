@@ -104,7 +104,7 @@ def _interpolant_of_formula(loss: Loss, distance: Fraction) -> PiecewiseLine | N
                     if step < _LEAST_STEP:
                         return None
                 knots.append(knots[-1] + step)
-                if len(knots) > _MOST_KNOTS:
+                if len(knots) > _MOST_KNOTS or knots[-1] > _FARTHEST:
                     return None
             sides.append([side * v for v in knots])
         points = [*sides[0][:0:-1], *sides[1]]
@@ -135,6 +135,7 @@ def _off(bend: Callable[[flint.arb], flint.arb], side: int, start: Fraction, ste
 
 _LEAST_STEP = Fraction(1, 2**14)
 _MOST_KNOTS = 4000
+_FARTHEST = 2**20  # a supremum that is not met by then is not sharp
 _BITS = 96
 _GRID = 2**70  # values are rounded to this grid, which moves them by far less than the rest of the distance
 

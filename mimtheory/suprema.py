@@ -18,7 +18,7 @@ from flint import arb
 
 from mimtheory.balls import bounds, precision
 
-__all__ = ["REACH", "Supremum", "certified_supremum", "enclosed", "never_negative_beyond"]
+__all__ = ["REACH", "Supremum", "analytic", "certified_supremum", "enclosed", "never_negative_beyond"]
 
 _BITS = 80
 REACH = 32
@@ -89,6 +89,41 @@ def never_negative_beyond(expression: sympy.Expr) -> bool:
         return any(
             all(_not_negative(_tidied(form).subs(_U, side * _U)) for side in (1, -1)) for form in (factored, without)
         )
+
+
+def analytic(expression: sympy.Expr) -> bool:
+    """Whether it is proved analytic on the whole line: no root, logarithm or quotient of what may vanish.
+
+    To be asked of a formula as it was written: a second derivative does not show a kink such as that of
+    sqrt((u - 1/3)**2) once it has been simplified.
+    """
+    if expression.has(sympy.tan, sympy.Abs, sympy.Max):
+        return False
+    for part in expression.atoms(sympy.Pow):
+        whole = part.exp.is_Integer
+        harmless = not part.base.has(_U) or (whole and part.exp > 0)
+        if not (harmless or _positive(part.base) or (whole and _positive(-part.base))):
+            return False
+    return all(_positive(part.args[0]) for part in expression.atoms(sympy.log) if part.has(_U))
+
+
+def _positive(expression: sympy.Expr) -> bool:
+    """Whether f(u) > 0 is proved for all u."""
+    f = _compiled(expression)
+    with precision(_BITS):
+        for side in (1, -1):
+            tail = _scaled(_tidied(expression.subs(_U, side * _U)))
+            if tail is None or not tail.ball > 0:
+                return False
+        boxes = [(float(k), float(k + 1)) for k in range(-REACH, REACH)]
+        for _ in range(_MOST):
+            if not boxes:
+                return True
+            left, right = boxes.pop()
+            if not f(arb(left).union(arb(right))) > 0:
+                middle = (left + right) / 2
+                boxes += [(left, middle), (middle, right)]
+    return False
 
 
 def _not_negative(expression: sympy.Expr) -> bool:
@@ -329,7 +364,10 @@ def _tidied(expression: sympy.Expr) -> sympy.Expr:
         t, s = sympy.Symbol("t"), sympy.Symbol("s")
         inside = expression.subs(sympy.tanh(argument), t)
         if inside.is_polynomial(t):
-            remainder = sympy.rem(sympy.Poly(inside, t), sympy.Poly(t**2 - 1 + s, t)).as_expr()
+            try:
+                remainder = sympy.rem(sympy.Poly(inside, t), sympy.Poly(t**2 - 1 + s, t)).as_expr()
+            except sympy.polys.polyerrors.BasePolynomialError:
+                continue  # coefficients of which it is not known whether they vanish
             expression = sympy.expand(remainder).subs({t: sympy.tanh(argument), s: sympy.sech(argument) ** 2})
     return expression
 

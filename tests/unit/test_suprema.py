@@ -7,7 +7,7 @@ import sympy
 from mimtheory.activations import _EXPRESSIONS, ACTIVATION_NAMES, activation
 from mimtheory.expressions import read_expression
 from mimtheory.losses import loss
-from mimtheory.suprema import certified_supremum
+from mimtheory.suprema import analytic, certified_supremum
 
 U = sympy.Symbol("u", real=True)
 
@@ -98,3 +98,26 @@ def test_losses_and_activations_of_ones_own_have_certified_constants() -> None:
     assert 0 <= lopsided.K_minus <= 1e-8
     assert activation("u*tanh(u)/2").constants == "certified"
     assert loss("huber(1)").constants == activation("utanh").constants == "exact"
+
+
+@pytest.mark.parametrize(
+    ("text", "proved"),
+    [
+        ("log(cosh(u))", True),
+        ("sqrt(1 + u**2)", True),
+        ("u*atan(u) - log(1 + u**2)/2", True),
+        ("u**2/(1 + u**2)", True),
+        ("log(cosh(u)) + sqrt(u**2 - 2*u/3 + 1/9)", False),  # log cosh u + |u - 1/3|, whose l'' simplifies to sech^2
+        ("u*atan(1/u)", False),
+        ("log(u)", False),
+        ("tan(u)", False),
+    ],
+)
+def test_a_kink_that_simplifying_hides_is_not_analytic(text: str, proved: bool) -> None:
+    u = sympy.Symbol("u", real=True)
+    assert analytic(sympy.sympify(text, {"u": u}, rational=True)) == proved
+
+
+def test_constants_of_a_hidden_kink_are_not_called_certified() -> None:
+    assert loss("log(cosh(u))").constants == "certified"
+    assert loss("log(cosh(u)) + sqrt(u**2 - 2*u/3 + 1/9)").constants == "numerical"
