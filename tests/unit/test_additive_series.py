@@ -207,10 +207,11 @@ def test_the_unit_of_u_does_not_matter(name: str) -> None:
 def test_large_coefficients_keep_to_the_deadline() -> None:
     u, began = u_of("3000*z1**3 + 3000*z2**2 + 3000*z3", Fraction(1, 3)), time.process_time()
     found = additive_series(u, line_of("huber(1)"), 3, 1e-4, time.monotonic() + 5)
-    # processor time, which other work on the machine does not lengthen; without a deadline this takes minutes
-    assert time.process_time() - began < 20
-    assert found.radius <= 2 + 1e-2  # hardly more than |T| <= 1 says where the machine is busy
+    # processor time, which other work on the machine does not lengthen
+    assert time.process_time() - began < 10
     assert max(distances(u, "huber(1)", found.balls, 3, 100_000)) <= 5.5
+    # what is reached in 5 s depends on the machine, but not whether it can be reached
+    assert additive_series(u, line_of("huber(1)"), 3, 0.9, time.monotonic() + 60).radius < 1
 
 
 def test_a_tiny_function_and_a_target_beyond_what_t_can_be() -> None:
