@@ -11,7 +11,7 @@ DENSE_LIMIT = 512
 
 _FORM = 4.5e-11  # seconds for each of the n d^2 products of the matrix
 _SOLVE, _SWEEPS = 6e-11, 2e-8  # and of its eigenvalues, for each of d^3 and of d^2
-_PRODUCT, _CALL = 5e-10, 3e-5  # for each of the n d numbers that a product with a vector reads, and for every product
+_PRODUCT, _CALL = 3.6e-10, 3e-5  # for each of the n d numbers that a product with a vector reads, and for every product
 _PRODUCTS = 30.0  # of both Lanczos runs, times d^(1/3)
 
 

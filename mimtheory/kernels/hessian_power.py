@@ -29,7 +29,7 @@ def hessian_power(X: Floats | Gaussians, T: Floats, V: Floats, *, threads: int |
     Returns
     -------
     (k, d)
-        Row q is S_hat applied to V[q]. Allocates 4 k d numbers, with several threads 16 k d more.
+        Row q is S_hat applied to V[q]. Allocates 5 k d numbers, with several threads 16 k d more.
 
     Raises
     ------

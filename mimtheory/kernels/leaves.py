@@ -76,18 +76,18 @@ def one_pass(
 
 
 def _leaves(mode: int, X: Floats | Gaussians, kind: Kind, low: int, high: int, fixed: tuple[Any, ...]) -> None:
-    n, out = X.shape[0], fixed[10]
-    space = workspace(mode, out.shape[1], X.shape[1], out.shape[2], kind)
+    (n, d), out = X.shape, fixed[10]
+    space = workspace(mode, out.shape[1], d, out.shape[2], kind)
     if isinstance(X, Gaussians):
         rest = (*fixed, True, X.key, space)
-        sweep(mode, X.block(ROWS), n, 0, low, high, *rest)
+        sweep(mode, X.block(ROWS), n, d, 0, low, high, *rest)
         return
     fixed = (*fixed, False, _NO_KEY, space)
     if X.flags.c_contiguous and X.dtype == kind:
-        sweep(mode, X, n, 0, low, high, *fixed)
+        sweep(mode, X, n, d, 0, low, high, *fixed)
         return
     for leaf in range(low, high):
         start, stop = leaf_start(leaf, n), leaf_start(leaf + 1, n)
         if start < stop:
             rows = np.ascontiguousarray(X[start:stop], dtype=kind)
-            sweep(mode, rows, n, start, leaf, leaf + 1, *fixed)
+            sweep(mode, rows, n, d, start, leaf, leaf + 1, *fixed)

@@ -37,11 +37,10 @@ _V8, _V4, _V2, _V1 = (tiles.RANK_SHAPES[j] for j in (8, 4, 2, 1))
 
 
 @kernel
-def copy_edge(X: Floats, row: int, rows: int, whole: int, edge: Floats) -> None:
-    """The last columns of the block, which do not fill a vector; what follows them stays 0."""
-    start = whole * edge.shape[1]
+def copy_edge(X: Floats, row: int, rows: int, start: int, d: int, edge: Floats) -> None:
+    """Columns start ... d - 1 of the block, which do not fill a vector; what follows them stays 0."""
     for i in range(rows):
-        for k in range(start, X.shape[1]):
+        for k in range(start, d):
             edge[i, k - start] = X[row + i, k]
 
 

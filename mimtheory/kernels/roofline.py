@@ -37,6 +37,6 @@ def one_leaf(X: Floats, T: Floats, V: Floats) -> Floats:
     out = np.zeros((1, k, padded(d, 8)))
     rest = (0.0, (0, 0), 0.0, none, nothing, 0.0, out, nothing, none, np.zeros((0, 2, 0)), False, _NO_KEY)
     space = workspace(POWER, k, d, out.shape[2], np.float64)
-    arguments = (POWER, X, LEAVES * n, 0, 0, 1, V, T, nothing, np.zeros(k), *rest, space)
+    arguments = (POWER, X, LEAVES * n, d, 0, 0, 1, V, T, nothing, np.zeros(k), *rest, space)
     sweep(*arguments)
     return out[0, :, :d] / n

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mimtheory.kernels import tiles
 from mimtheory.kernels.compiling import kernel
-from mimtheory.kernels.partition import GROUP, LEAVES, ROWS
+from mimtheory.kernels.one_vector import one_vector
+from mimtheory.kernels.partition import GROUP, LEAVES, ROWS, SHORT
 from mimtheory.kernels.philox import fill_row
 from mimtheory.kernels.pointwise import activate, defects, loss_slope
 from mimtheory.kernels.products import FEW, accumulate, add, carry, copy_edge, few_products, many_products, pack
@@ -27,8 +28,6 @@ POWER = 1  # S_ij = y_i u_ij
 GIVEN = 2  # nothing: S is an argument
 PRODUCTS = 3  # u itself, without a sum
 FEATURES = 4  # Phi_ij = sigma(u_ij), and the sum is Phi^T [Phi, y]
-
-SHORT = 8  # rows of a block for few neurons
 
 
 def padded(count: int, itemsize: int) -> int:
@@ -152,7 +151,7 @@ def workspace(mode: int, m: int, d: int, width: int, kind: type[np.floating[Any]
     few, panels : W packed, one of them empty
     block, edge : a block of products and factors, and the last columns of a block of X
     u, value, slope : the same block in double precision
-    levels : (3, m, width), sums of a group, a section and a leaf
+    levels : (4, m, width), sums of a group, a section, a leaf and, for one vector, of a block
     """
     size = tiles.lanes(np.dtype(kind).itemsize)
     packed, few = mode != GIVEN, m <= FEW
@@ -166,7 +165,7 @@ def workspace(mode: int, m: int, d: int, width: int, kind: type[np.floating[Any]
         np.zeros((ROWS, wide), kind),
         np.zeros((ROWS, size), kind),
         *np.zeros((3, ROWS * wide)),
-        np.empty((3, m, width), kind),
+        np.empty((4, m, width), kind),
     )
 
 
@@ -175,6 +174,7 @@ def sweep(
     mode: int,
     X: Floats,
     n: int,
+    d: int,
     first: int,
     low: int,
     high: int,
@@ -196,55 +196,57 @@ def sweep(
     key: tuple[Any, Any],
     space: tuple[Floats, ...],
 ) -> None:
-    """Leaves low ... high - 1 of n rows, of which X holds those from `first` on; if `made`, X is the place for a block
-    of Gaussians of this key.
+    """Leaves low ... high - 1 of n rows of d numbers, of which X holds those from `first` on; if `made`, X is the place
+    for a block of Gaussians of this key, with room for whole vectors.
 
     The sum of leaf k is added to out[k % out.shape[0]], (m, whole vectors).
     """
     few, panels, block, edge, u, value, slope, levels = space
-    m, d, size, wide = out.shape[1], X.shape[1], edge.shape[1], block.shape[1]
+    m, size, wide, long = out.shape[1], edge.shape[1], block.shape[1], X.shape[1]
     whole = d // size
-    # with little to do for a row, shorter blocks stay in a nearer cache
-    tall = SHORT if m <= FEW else ROWS
+    single = mode == POWER and m == 1
+    tall = SHORT if m <= FEW and not single else ROWS
     pack(W, few, panels)
     for leaf in range(low, high):
         start, stop = leaf * n // LEAVES, (leaf + 1) * n // LEAVES
-        blocks = (stop - start + ROWS - 1) // ROWS
-        for number in range(blocks):
-            for row in range(start + number * ROWS, min(start + (number + 1) * ROWS, stop), tall):
-                rows, x = min(tall, stop - row), 0 if made else (row - first) * d
-                ahead = 0 if made or row + tall >= stop else tall * d
-                if made:
-                    for i in range(rows):
-                        fill_row(X[i], np.uint64(row + i), key[0], key[1])
-                if whole * size < d:
-                    copy_edge(X, row - first, rows, whole, edge)
-                if few.shape[0]:
-                    few_products(X, x, d, rows, whole, edge, few, block, ahead)
-                elif panels.shape[0]:
-                    many_products(X, x, d, rows, panels, block)
-                if mode in (GRADIENT, FEATURES):
-                    _biased(rows, m, block, b, u)
-                    activate(codes[1], rows * wide, u, value, slope)
-                if mode == GRADIENT:
-                    _slopes(rows, m, value, slope, y, row, a, centre, codes[0], parameter, block, f)
-                    if peaks.shape[0]:
-                        defects(rows * wide, u, slope, series, near, value)
-                        _peaks(rows, m, wide, u, value, y, row, f, centre, codes[0], parameter, peaks[leaf])
-                elif mode == FEATURES:
-                    _features(rows, m, value, y, row, block, Z)
-                elif mode == POWER:
-                    _scaled(rows, m, y, row, block)
-                elif mode == PRODUCTS:
-                    _copied(rows, m, block, row, Z)
-                    continue
-                left, x_left, stride, vectors, factors, at = X, x, d, whole, block, 0
-                if mode == GIVEN:
-                    factors, at = S, row * m
-                elif mode == FEATURES:
-                    left, x_left, stride, vectors, ahead = block, 0, wide, wide // size, 0
-                fresh = number % GROUP == 0 and row == start + number * ROWS
-                accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead)
+        blocks = (stop - start + tall - 1) // tall
+        if single and blocks:
+            one_vector(X, d, first, start, stop, size, few, y, levels, made, key)
+        for number in range(0 if single else blocks):
+            row = start + number * tall
+            rows, x = min(tall, stop - row), 0 if made else (row - first) * long
+            ahead = 0 if made or row + tall >= stop else tall * long
+            if made:
+                for i in range(rows):
+                    fill_row(X[i], np.uint64(row + i), key[0], key[1])
+            if whole * size < d:
+                copy_edge(X, 0 if made else row - first, rows, whole * size, d, edge)
+            if few.shape[0]:
+                few_products(X, x, long, rows, whole, edge, few, block, ahead)
+            elif panels.shape[0]:
+                many_products(X, x, long, rows, panels, block)
+            if mode in (GRADIENT, FEATURES):
+                _biased(rows, m, block, b, u)
+                activate(codes[1], rows * wide, u, value, slope)
+            if mode == GRADIENT:
+                _slopes(rows, m, value, slope, y, row, a, centre, codes[0], parameter, block, f)
+                if peaks.shape[0]:
+                    defects(rows * wide, u, slope, series, near, value)
+                    _peaks(rows, m, wide, u, value, y, row, f, centre, codes[0], parameter, peaks[leaf])
+            elif mode == FEATURES:
+                _features(rows, m, value, y, row, block, Z)
+            elif mode == POWER:
+                _scaled(rows, m, y, row, block)
+            elif mode == PRODUCTS:
+                _copied(rows, m, block, row, Z)
+                continue
+            left, x_left, stride, vectors, factors, at = X, x, long, whole, block, 0
+            if mode == GIVEN:
+                factors, at = S, row * m
+            elif mode == FEATURES:
+                left, x_left, stride, vectors, ahead = block, 0, wide, wide // size, 0
+            fresh = number % GROUP == 0
+            accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead)
             carry(levels, number, blocks)
         if blocks and mode != PRODUCTS:
             top = 0 if blocks <= GROUP else (1 if blocks <= GROUP * GROUP else 2)

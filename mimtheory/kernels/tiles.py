@@ -20,7 +20,8 @@ Numba compiles for, and with it the bits of `inner` alone.
 `NUMBA_DISABLE_JIT=1` puts the plain twins in place of the tiles.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.binding
@@ -39,6 +40,8 @@ __all__ = [
     "PRODUCT_ROWS",
     "RANK_SHAPES",
     "WIDTH",
+    "Code",
+    "Tile",
     "edge_1",
     "edge_2",
     "edge_4",
@@ -55,6 +58,7 @@ __all__ = [
     "rank_2",
     "rank_4",
     "rank_8",
+    "signature_of",
 ]
 
 Floats = NDArray[Any]
@@ -174,7 +178,7 @@ def plain_rank(
 # LLVM vector code
 
 
-class _Code:
+class Code:
     """The parts of LLVM code that the tiles share: pointers, vectors, sums."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
@@ -226,8 +230,18 @@ class _Code:
         return slots
 
     def add_product(self, slot: Any, a: Any, b: Any) -> None:
-        old = self.builder.load(slot)
-        self.builder.store(self.builder.call(self._fmuladd, [a, b, old]), slot)
+        self.builder.store(self.product_and_sum(a, b, self.builder.load(slot)), slot)
+
+    def product_and_sum(self, a: Any, b: Any, c: Any) -> Any:
+        return self.builder.call(self._fmuladd, [a, b, c])
+
+    @contextmanager
+    def pieces(self, count: Any, most: int) -> Iterator[tuple[Any, Any]]:
+        """A loop over start and length of pieces of at most `most`."""
+        with cgutils.for_range_slice(self.builder, self.integer(0), count, self.integer(most)) as (start, _):
+            rest = self.builder.sub(count, start)
+            short = self.builder.icmp_signed("<", rest, self.integer(most))
+            yield start, self.builder.select(short, rest, self.integer(most))
 
     def total(self, vector: Any) -> Any:
         """The sum of the lanes, by halves."""
@@ -248,15 +262,15 @@ class _Code:
         with self.builder.if_else(fresh) as (new, old):
             with new:
                 for value, pointer in values:
-                    self._store(value, pointer)
+                    self.store(value, pointer)
             with old:
                 for value, pointer in values:
                     target = self.as_vector(pointer) if value.type == self.vector else pointer
                     before = self.builder.load(target)
                     before.align = _alignment(self.element)
-                    self._store(self.builder.fadd(before, value), pointer)
+                    self.store(self.builder.fadd(before, value), pointer)
 
-    def _store(self, value: Any, pointer: Any) -> None:
+    def store(self, value: Any, pointer: Any) -> None:
         target = self.as_vector(pointer) if value.type == self.vector else pointer
         self.builder.store(value, target).align = _alignment(self.element)
 
@@ -289,7 +303,7 @@ def _alignment(element: Any) -> int:
     return 8 if element == ir.DoubleType() else 4
 
 
-def _signature(arguments: tuple[Any, ...]) -> Any:
+def signature_of(arguments: tuple[Any, ...]) -> Any:
     return types.void(*arguments)
 
 
@@ -297,7 +311,7 @@ def _signature(arguments: tuple[Any, ...]) -> Any:
 def _vector_products(typing, X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         _, x, x_stride, rows, _, w, depth, _, z, z_stride, fresh = arguments
-        code = _Code(context, builder, signature, arguments)
+        code = Code(context, builder, signature, arguments)
         pointers = code.row_pointers(code.at(code.array(0), x), x_stride, rows, PRODUCT_ROWS)
         panel, sums = code.at(code.array(4), w), code.sums(PRODUCT_ROWS)
         with cgutils.for_range(builder, depth) as loop:
@@ -309,7 +323,7 @@ def _vector_products(typing, X, x, x_stride, rows, W, w, depth, Z, z, z_stride, 
         code.put(values, fresh)
         return context.get_dummy_value()
 
-    return _signature((X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh)), generate
+    return signature_of((X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh)), generate
 
 
 def _vector_inner(count: int) -> Tile:
@@ -317,7 +331,7 @@ def _vector_inner(count: int) -> Tile:
     def tile(typing, X, x, x_stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             _, x, x_stride, rows, _, v, v_stride, vectors, _, z, z_stride, fresh, ahead = arguments
-            code = _Code(context, builder, signature, arguments)
+            code = Code(context, builder, signature, arguments)
             pointers = code.row_pointers(code.at(code.array(0), x), x_stride, rows, INNER_ROWS)
             others = [code.at(code.array(4), v, code.times(v_stride, q)) for q in range(count)]
             sums = code.sums(INNER_ROWS * count)
@@ -338,7 +352,7 @@ def _vector_inner(count: int) -> Tile:
             code.put(values, fresh)
             return context.get_dummy_value()
 
-        return _signature((X, x, x_stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, ahead)), generate
+        return signature_of((X, x, x_stride, rows, V, v, v_stride, vectors, Z, z, z_stride, fresh, ahead)), generate
 
     return tile
 
@@ -348,7 +362,7 @@ def _vector_rank(neurons: int, vectors: int) -> Tile:
     def tile(typing, X, x, x_stride, rows, S, s, s_stride, G, g, g_stride, fresh, ahead):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             _, x, x_stride, rows, _, s, s_stride, _, g, g_stride, fresh, ahead = arguments
-            code = _Code(context, builder, signature, arguments)
+            code = Code(context, builder, signature, arguments)
             data, factors, sums = code.at(code.array(0), x), code.at(code.array(4), s), code.sums(neurons * vectors)
             with cgutils.for_range(builder, rows) as loop:
                 row = code.at(data, builder.mul(loop.index, x_stride))
@@ -372,7 +386,7 @@ def _vector_rank(neurons: int, vectors: int) -> Tile:
             code.put(values, fresh)
             return context.get_dummy_value()
 
-        return _signature((X, x, x_stride, rows, S, s, s_stride, G, g, g_stride, fresh, ahead)), generate
+        return signature_of((X, x, x_stride, rows, S, s, s_stride, G, g, g_stride, fresh, ahead)), generate
 
     return tile
 

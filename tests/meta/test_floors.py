@@ -19,6 +19,7 @@ FLOORS = [
             "kernels.pointwise",
             "kernels.elementwise",
             "kernels.philox",
+            "kernels.one_vector",
             "kernels.sweep",
             "kernels.gaussians",
         ),

@@ -1,5 +1,6 @@
 """Kernels: exact rationals, extended precision within the derived bound on rounding, the same bits for any threads."""
 
+import math
 from fractions import Fraction
 
 import mpmath
@@ -12,7 +13,7 @@ from mimtheory.activations import ACTIVATION_NAMES, Activation, activation
 from mimtheory.kernels import gradient, hessian_power, inner_products, weighted_sums
 from mimtheory.kernels.compiling import DISABLED
 from mimtheory.kernels.elementary import exponential, log1p, logarithm, sin_cos, tanh
-from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, leaf_start, product_roundings, roundings
+from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, SHORT, leaf_start, product_roundings, roundings
 from mimtheory.kernels.pointwise import activate, loss_slope
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 from mimtheory.relations import gamma
@@ -76,11 +77,11 @@ def test_results_have_the_same_bits_for_any_number_of_threads_and_any_layout(n: 
         assert (call(X.astype(">f8"), 1) == found).all()
 
 
-def longest_path(n: int, d: int) -> int:
-    """Additions on the way of the first term, by walking through the partition."""
+def longest_path(n: int, d: int, height: int) -> int:
+    """Additions on the way of the first term, by walking through the partition with blocks of this height."""
     inner = min(d, DEPTH) + -(-d // DEPTH)
     rows = max(leaf_start(leaf + 1, n) - leaf_start(leaf, n) for leaf in range(LEAVES))
-    blocks = [min(ROWS, rows - start) for start in range(0, rows, ROWS)]
+    blocks = [min(height, rows - start) for start in range(0, rows, height)]
     groups = [blocks[start : start + GROUP] for start in range(0, len(blocks), GROUP)]
     sections = [groups[start : start + GROUP] for start in range(0, len(groups), GROUP)]
     return inner + max(blocks) + max(map(len, groups)) + max(map(len, sections)) + len(sections) + LEAVES
@@ -89,13 +90,38 @@ def longest_path(n: int, d: int) -> int:
 @pytest.mark.parametrize(("n", "d"), [(1, 1), (1000, 100), (17, 9), (5000, 4000), (10**6, 64), (10**7, 3)])
 def test_roundings_counts_at_least_the_longest_sum(n: int, d: int) -> None:
     # and the products: of a term, with the factor between the sums (3 in a gradient), with x; and the division by n
-    assert longest_path(n, d) + 6 <= roundings(n, d) <= longest_path(n, d) + 12
+    longest = max(longest_path(n, d, height) for height in (SHORT, ROWS))
+    assert longest + 6 <= roundings(n, d) <= longest + 12
     assert product_roundings(d) >= 1 + min(d, DEPTH) + d / DEPTH
+
+
+def test_the_inner_products_of_one_vector_have_no_more_roundings() -> None:
+    for size in (2, 4, 8, 16):
+        for d in range(1, 6000):
+            vectors = d // size
+            across = math.log2(size) if vectors else 0
+            additions = min(vectors, DEPTH) + -(-vectors // DEPTH) + across + d - vectors * size
+            assert 1 + additions <= product_roundings(d)
 
 
 def test_the_sums_of_a_million_samples_are_bounded_by_1e_14() -> None:
     # without the inner product, the four products around it and the division
     assert gamma(roundings(10**6, 1) - product_roundings(1) - 5) <= 1e-14
+
+
+@pytest.mark.parametrize("m", [1, 2, 4, 5, 8, 9])
+@pytest.mark.parametrize("apart", [2, 4, 8, 16, 32])
+def test_data_made_to_be_lost_loses_no_more_than_the_partition_allows(m: int, apart: int) -> None:
+    # in the first leaf a 1, and then what is just too small for it wherever a piece of `apart` rows may begin
+    n = LEAVES * ROWS * GROUP
+    X: np.ndarray = np.ones((n, 2)) * [1.0, 0.0]
+    X[: ROWS * GROUP : apart, 1] = X[:apart, 1] = 2.0**-53 * (1 - 2.0**-20)
+    X[0, 1] = 1.0
+    exact = sum(map(Fraction, X[:, 1]))
+    allowed = Fraction(gamma(roundings(n, 1) - product_roundings(1) - 5)) * exact
+    # the inner products with (1, 0) are 1, so that both are sums of X[:, 1] alone; n is a power of two
+    for found in (weighted_sums(X, np.ones((n, m))), hessian_power(X, np.ones(n), np.eye(1, 2).repeat(m, 0)) * n):
+        assert abs(Fraction(found[0, 1]) - exact) <= allowed
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])

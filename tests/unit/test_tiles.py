@@ -9,6 +9,7 @@ import pytest
 
 from mimtheory.kernels import tiles
 from mimtheory.kernels.compiling import kernel
+from mimtheory.kernels.one_vector import BOTH_ROWS, both_tile, plain_both
 
 KINDS = [np.float64, np.float32]
 
@@ -41,6 +42,11 @@ def call_rank(count, whole, X, x, stride, rows, S, s, s_stride, G, g, g_stride, 
         tiles.rank_2(X, x, stride, rows, S, s, s_stride, G, g, g_stride, fresh, 0)
     else:
         tiles.rank_1(X, x, stride, rows, S, s, s_stride, G, g, g_stride, fresh, 0)
+
+
+@kernel
+def call_both(X, new, rows, old, rows_old, stride, vectors, V, S, G, Z, ahead):  # type: ignore[no-untyped-def]
+    both_tile(X, new, rows, old, rows_old, stride, vectors, V, S, G, Z, ahead)
 
 
 def integers(kind: type, *shape: int) -> np.ndarray:
@@ -96,6 +102,30 @@ def test_rank_updates_are_those_of_the_twin(kind: type, count: int, fresh: bool)
         tiles.plain_rank(*arguments, twin, size, d, fresh, 0, count, wide)
         assert (ours == twin).all()
         assert (ours == integers(kind, 9, d)).sum() >= ours.size - count * wide * size
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("vectors", [0, 3, 64, 131])
+@pytest.mark.parametrize(("rows", "rows_old"), [(4, 4), (1, 4), (3, 2)])
+def test_both_products_are_those_of_the_twin(kind: type, vectors: int, rows: int, rows_old: int) -> None:
+    size = tiles.lanes(np.dtype(kind).itemsize)
+    d = (vectors + 1) * size
+    X, V, S, twin = integers(kind, 12, d), integers(kind, 1, d), integers(kind, BOTH_ROWS), integers(kind, 1, d)
+    # nothing may be read beyond the rows that there are: it would show
+    X[5 + rows : 9] = X[1 + rows_old : 5] = np.nan
+    S[rows_old:] = 0
+    ours: np.ndarray = twin.copy()
+    Z: np.ndarray = np.zeros(BOTH_ROWS, kind)
+    twins: np.ndarray = np.zeros(BOTH_ROWS, kind)
+    call_both(X, 5 * d, rows, d, rows_old, d, vectors, V, S, ours, Z, 9 * d)
+    plain_both(X, 5 * d, rows, d, rows_old, d, vectors, V, S, twin, twins, 9 * d)
+    whole = vectors * size
+    assert (ours == twin).all()
+    assert (Z == twins).all()
+    assert (Z[:rows] == X[5 : 5 + rows, :whole] @ V[0, :whole]).all()
+    expected = integers(kind, 1, d)[0]
+    expected[:whole] += S[:rows_old] @ X[1 : 1 + rows_old, :whole]
+    assert (ours == expected).all()
 
 
 @pytest.mark.parametrize(
