@@ -12,7 +12,8 @@ Written by `mimtheory bench --page docs/benchmarks.md`. Competitors take turns; 
 the least and the largest of the rounds. One thread each, by the processor time that it used; threads and the
 verification by the clock on the wall. `ratio` is the time of an engine over that of mimtheory in the same case. `roof`
 is the least time that arithmetic and memory of one core allow over the measured one (float64; above 1 where X stays in
-a cache). NumPy computes W X^T and then C X, the better of the two orientations; `plain` is the other.
+a cache), so that a competitor's `roof` is the inverse of the largest ratio that any code could have to it here. NumPy
+computes W X^T and then C X, the better of the two orientations; `plain` is the other.
 """
 
 

@@ -243,7 +243,7 @@ def why_degenerate(problem: Problem) -> tuple[int | None, str] | None:
 
 def _one_piece(problem: Problem) -> str | None:
     """r = 1: whether T takes one constant between all its cuts."""
-    form = closed_form(problem.link, problem.loss, float(problem.centre))
+    form = closed_form(problem.link, problem.loss, problem.centre)
     if form is None:
         return None
     pieces = set(form.pieces())

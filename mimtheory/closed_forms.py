@@ -138,8 +138,11 @@ class ClosedForm:
         raise ArithmeticError(f"the sign of g - level is not decided at {_MOST_BITS} bits")
 
 
-def closed_form(g: Link, loss: Loss, centre: float) -> ClosedForm | None:
-    """The closed form of a link of one variable; None where T has no pieces or g has too many square roots."""
+def closed_form(g: Link, loss: Loss, centre: float | Fraction) -> ClosedForm | None:
+    """The closed form of a link of one variable, the centre being taken exactly.
+
+    None where T has no pieces or g has too many square roots.
+    """
     if g.r != 1 or loss.pieces is None:
         return None
     parts = {}

@@ -133,7 +133,7 @@ def enclose(
         return _of_exact(moments, target, name)
     symmetries = pattern(problem.link, problem.loss, problem.centre)
     if route == 1 and not problem.noise:
-        form = closed_form(problem.link, problem.loss, float(problem.centre))
+        form = closed_form(problem.link, problem.loss, problem.centre)
         if form is not None:
             mean, first, second = form.moments(target)
             found = Enclosure(arb_mat([[second]]), mean, (first,), "closed form at the cuts of T, in balls")

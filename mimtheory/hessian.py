@@ -396,7 +396,7 @@ def exact_hessian(problem: Problem, digits: int | None) -> ExpectedHessian | Non
         found = enclose(problem, target)
         assert found is not None
         return _of_balls(problem, found, "exact", "exact", moments.expressions)
-    form = None if problem.noise else closed_form(problem.link, problem.loss, float(problem.centre))
+    form = None if problem.noise else closed_form(problem.link, problem.loss, problem.centre)
     if form is None:
         return None
     found = enclose(problem, target)

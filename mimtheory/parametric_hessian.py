@@ -168,7 +168,7 @@ def _polynomial_slope(loss: Any) -> tuple[str, sympy.Poly]:
 
 def _parametric_quantile(g: Link, centre: Fraction, tau: sympy.Symbol) -> ParametricMoments:
     """T = 1(u > 0) - tau: only E T depends on tau, and the rest is that of tau = 1/2."""
-    form = closed_form(g, losses.loss("quantile(0.5)"), float(centre))
+    form = closed_form(g, losses.loss("quantile(0.5)"), centre)
     if form is None:
         raise ValueError(f"link = {g.text!r} with a parameter in quantile; allowed: one variable, few square roots")
     mean, first, second = form.expressions()

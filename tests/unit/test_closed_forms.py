@@ -72,6 +72,16 @@ def test_the_balls_agree_with_thirty_digit_quadrature(text: str, name: str, cent
             assert abs(mpmath.mpf(ball.str(40, radius=False)) - expected) < 1e-26
 
 
+def test_the_centre_is_exact_and_not_the_nearest_double() -> None:
+    form = closed_form(link("h1(z1)"), loss("l1"), Fraction(1, 3))
+    assert form is not None
+    mean = form.balls(1e-28)[0]
+    with mpmath.workdps(40):
+        expected = mpmath.erf(mpmath.mpf(1) / 3 / mpmath.sqrt(2))  # E sign(1/3 - z)
+        off = mpmath.erf(mpmath.mpf(1 / 3) / mpmath.sqrt(2))
+        assert abs(mpmath.mpf(mean.str(40, radius=False)) - expected) < 1e-26 < abs(off - expected)
+
+
 @pytest.mark.parametrize(("text", "name", "centre"), CASES)
 def test_the_closed_form_agrees_with_the_engine(text: str, name: str, centre: float) -> None:
     g = link(text)
