@@ -34,7 +34,7 @@ STYLE = HERE.parent / "mimtheory" / "reporting" / "page.css"
 GUIDES = (
     *("index", "quickstart", "concepts"),
     *("howto/own_problem", "howto/own_lemma", "howto/test_suite", "howto/reading_a_report", "howto/own_data"),
-    *("comparison", "limits"),
+    *("comparison", "limits", "references"),
 )
 NOTEBOOKS = tuple(f"notebooks/{path.stem}" for path in sorted((HERE / "notebooks").glob("*.ipynb")))
 PROOFS = tuple(f"theory/{path.stem}" for path in sorted((HERE / "theory").glob("*.md")))
@@ -207,7 +207,10 @@ def _known(claim: Claim) -> str:
 
 def _names_page() -> Page:
     body = "".join(_name(name) for name in mimtheory.__all__ if name != "__version__")
-    head = "<h1>Public names</h1><p>All are loaded from <code>mimtheory</code> on first use.</p>"
+    head = (
+        "<h1>Public names</h1><p>All are loaded from <code>mimtheory</code> on first use. The symbols, with "
+        '<a href="concepts.html#symbols-shapes-and-units">shapes and units</a>.</p>'
+    )
     return Page("names", "Public names", head + body)
 
 

@@ -42,9 +42,13 @@ class Activation:
         Its number in compiled code; -1 for one that is user-defined.
     even, polynomial : bool
     d3_0 : float
-        sigma'''(0).
-    M3, M4, Lip : float
-        Suprema of |sigma'''|, |sigma''''| and |sigma'|; infinite where there are none.
+        sigma'''(0), in units of 1/w.
+    M3 : float
+        Supremum of |sigma'''|, in units of 1/w; infinite where there is none.
+    M4 : float
+        The same of |sigma''''|, in units of 1/w^2.
+    Lip : float
+        The same of |sigma'|, in units of w.
     reason : str or None
         Why assumption_activation fails; None where it holds.
     constants : {"exact", "certified", "numerical"}
@@ -66,23 +70,78 @@ class Activation:
     _near: float = field(default=_SERIES_UP_TO, repr=False, compare=False)
 
     def sigma(self, u: ArrayLike) -> Floats:
-        """sigma(u)."""
+        """sigma(u).
+
+        Parameters
+        ----------
+        u : array of any shape
+            w.x + b, in units of w.
+
+        Returns
+        -------
+        array of the same shape
+            In units of w^2, since sigma''(0) = 1.
+        """
         return self._functions[0](np.asarray(u, dtype=np.float64))
 
     def d1(self, u: ArrayLike) -> Floats:
-        """sigma'(u)."""
+        """sigma'(u).
+
+        Parameters
+        ----------
+        u : array of any shape
+            w.x + b, in units of w.
+
+        Returns
+        -------
+        array of the same shape
+            In units of w.
+        """
         return self._functions[1](np.asarray(u, dtype=np.float64))
 
     def d2(self, u: ArrayLike) -> Floats:
-        """sigma''(u)."""
+        """sigma''(u).
+
+        Parameters
+        ----------
+        u : array of any shape
+            w.x + b, in units of w.
+
+        Returns
+        -------
+        array of the same shape
+            Dimensionless.
+        """
         return self._functions[2](np.asarray(u, dtype=np.float64))
 
     def s(self, u: ArrayLike) -> Floats:
-        """sigma'(u)/u, 1 at 0; not a number where assumption_activation fails."""
+        """sigma'(u)/u, 1 at 0; not a number where assumption_activation fails.
+
+        Parameters
+        ----------
+        u : array of any shape
+            w.x + b, in units of w.
+
+        Returns
+        -------
+        array of the same shape
+            Dimensionless.
+        """
         return 1 + self.s_minus_1(u)
 
     def s_minus_1(self, u: ArrayLike) -> Floats:
-        """s(u) - 1 to a relative error of a few hundred roundings for every u."""
+        """s(u) - 1 to a relative error of a few hundred roundings for every u.
+
+        Parameters
+        ----------
+        u : array of any shape
+            w.x + b, in units of w.
+
+        Returns
+        -------
+        array of the same shape
+            Dimensionless.
+        """
         u = np.asarray(u, dtype=np.float64)
         if self.reason is not None:
             return np.full(u.shape, np.nan)
@@ -94,11 +153,24 @@ class Activation:
 
     @property
     def supremum(self) -> float:
-        """sup |sigma|: 2 for 1-cos, infinite for all others of the zoo and where it is not known."""
+        """sup |sigma|, in units of w^2: 2 for 1-cos, infinite for all others of the zoo and where it is not known."""
         return 2.0 if self.text == "1-cos" else math.inf
 
     def kappa(self, u: ArrayLike) -> Floats:
-        """Bound on |s(v) - 1| for |v| <= |u|: min(M3 |u|/2, |sigma'''(0)||u|/2 + M4 u^2/6), by Taylor's formula."""
+        """Bound on |s(v) - 1| for |v| <= |u|: min(M3 |u|/2, |sigma'''(0)||u|/2 + M4 u^2/6), by Taylor's formula.
+
+        Parameters
+        ----------
+        u : array of any shape
+            w.x + b, in units of w.
+
+        Returns
+        -------
+        array of the same shape
+            Dimensionless.
+
+        Source: docs/theory/stage_one.md, The step is H + Q.
+        """
         size = np.abs(np.asarray(u, dtype=np.float64))
         by_third = _times(self.M3 / 2, size)
         bound: Floats = np.minimum(by_third, abs(self.d3_0) * size / 2 + _times(self.M4 / 6, size * size))

@@ -149,6 +149,8 @@ def required_n(label: str, setting: Setting, delta: float = 0.01) -> int | None:
     ------
     ValueError
         For a claim of another level, which needs a draw.
+
+    Source: A.2/total_prior; A.7/prior.
     """
     claim = find_claim(label)
     if claim.level != "P":
@@ -258,6 +260,11 @@ def explore(link: str, loss: str = "huber(1)", *, d: int = 100, n: int | None = 
         n = 40 d if not given.
     **fields
         Other fields of `Setting`, and ``delta`` (default 0.01).
+
+    Raises
+    ------
+    ValueError
+        For a delta out of range, and for what `Setting` refuses.
     """
     delta = fields.pop("delta", 0.01)
     check_delta(delta)

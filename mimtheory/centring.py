@@ -25,12 +25,20 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     link : Link or str
     loss : Loss or str
     label_noise : float
-        Standard deviation of the noise on the labels.
+        Standard deviation of the noise on the labels, in units of y.
 
     Returns
     -------
     float
-        Exact up to rounding for the squared loss; else E l'(c, y) vanishes up to the radius of `expected_hessian`.
+        In units of y; exact up to rounding for the squared loss, else E l'(c, y) vanishes up to the radius of
+        `expected_hessian`.
+
+    Raises
+    ------
+    ValueError
+        For a link, a loss or a noise that cannot be read.
+
+    Source: docs/theory/expected_hessian.md, The population centre.
     """
     from scipy.optimize import brentq  # takes longer to import than everything else here
 

@@ -49,13 +49,15 @@ class Certificate:
     inertia : (int, int) or None
         Number of positive and of negative eigenvalues.
     lambda_min_abs_lower, lambda_max_abs_upper : float
-        Proven bounds on the absolute values of all eigenvalues.
+        Proven bounds on the absolute values of all eigenvalues, in units of T.
     method, argument : str
         How the balls were found; why C is singular or why nothing is decided.
-    radius, seconds : float
-        Largest radius of a ball of C; the time it took.
+    radius : float
+        Largest radius of a ball of C, in units of T.
+    seconds : float
+        The time it took.
     C : r x r tuple of str, or None
-        The balls, exactly.
+        The balls, exactly, in units of T.
     symmetries : tuple of str
         Symmetries of the link that were used.
     """
@@ -270,6 +272,8 @@ def check_certificate(path: str | Path, time_limit: float = 60.0) -> Check:
     ------
     ValueError
         If the file cannot be read as a certificate.
+
+    Source: docs/theory/certified.md, What a check establishes.
     """
     try:
         fields = json.loads(Path(path).read_text(encoding="utf-8"))

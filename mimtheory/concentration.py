@@ -33,16 +33,44 @@ Floats = NDArray[np.float64]
 
 
 def gaussian_t(delta: float) -> float:
-    """t with exp(-t^2/2) = delta: a 1-Lipschitz function of Gaussians exceeds its mean by t with probability
-    at most delta."""
+    """t with exp(-t^2/2) = delta: a 1-Lipschitz function of Gaussians exceeds its mean by t with probability at
+    most delta.
+
+    Parameters
+    ----------
+    delta : float
+        Failure probability.
+
+    Returns
+    -------
+    float
+        Dimensionless, as the Gaussians are.
+
+    Source: Boucheron, Lugosi and Massart (2013), Theorem 5.6.
+    """
     return math.sqrt(-2 * math.log(delta))
 
 
 def chevet_excess(mean: float, top: float, p: int, n: int, t: float) -> float:
     """Upper bound on lmax((1/n) G^T diag(s) G) - mean for weights 0 <= s_i <= top with average `mean`.
 
-    G is (n, p). Holds with probability at least 1 - exp(-t^2/2) (Chevet's inequality and Gaussian
-    concentration).
+    By Chevet's inequality and Gaussian concentration.
+
+    Parameters
+    ----------
+    mean, top : float
+        In units of T, like the weights.
+    p, n : int
+        G is (n, p).
+    t : float
+        Dimensionless; fails with probability at most exp(-t^2/2).
+
+    Returns
+    -------
+    float
+        In units of T.
+
+    Source: docs/theory/concentration.md, chevet_excess; Chevet (1978).
     """
     return (math.sqrt(mean) + math.sqrt(top * p / n) + t * math.sqrt(top / n)) ** 2 - mean
 
@@ -50,8 +78,23 @@ def chevet_excess(mean: float, top: float, p: int, n: int, t: float) -> float:
 def gordon_deficit(mean: float, top: float, p: int, n: int, t: float) -> float:
     """Upper bound on mean - lmin((1/n) G^T diag(s) G) for weights 0 <= s_i <= top with average `mean`.
 
-    G is (n, p). Holds with probability at least 1 - exp(-t^2/2) (Gordon's comparison with equal variances,
-    Poincare for the mean of a norm, Gaussian concentration).
+    By Gordon's comparison with equal variances, Poincare for the mean of a norm, and Gaussian concentration.
+
+    Parameters
+    ----------
+    mean, top : float
+        In units of T, like the weights.
+    p, n : int
+        G is (n, p).
+    t : float
+        Dimensionless; fails with probability at most exp(-t^2/2).
+
+    Returns
+    -------
+    float
+        In units of T.
+
+    Source: docs/theory/concentration.md, gordon_deficit; Gordon (1985).
     """
     root = math.sqrt(max(0.0, mean - top / n))
     lower = root - math.sqrt(top * p / n) - (t + 1 / math.sqrt(2 * math.pi)) * math.sqrt(top / n)
@@ -61,7 +104,21 @@ def gordon_deficit(mean: float, top: float, p: int, n: int, t: float) -> float:
 def weighted_chi_squared_upper(weights: Floats, counts: Floats, tau: float) -> float:
     """Upper bound on sum_k weights[k] chi^2(counts[k]), independent, with probability at least 1 - exp(-tau).
 
-    Weights of either sign. Source of the constants: Laurent and Massart (2000), Lemma 1.
+    Parameters
+    ----------
+    weights : (k,)
+        Of either sign, in units of T.
+    counts : (k,)
+        Degrees of freedom, dimensionless.
+    tau : float
+        The bound fails with probability at most exp(-tau).
+
+    Returns
+    -------
+    float
+        In units of T.
+
+    Source: docs/theory/concentration.md, weighted_chi_squared_upper; Laurent and Massart (2000), Lemma 1.
     """
     mean = float(weights @ counts)
     spread = math.sqrt(float((weights * weights) @ counts))
@@ -69,11 +126,27 @@ def weighted_chi_squared_upper(weights: Floats, counts: Floats, tau: float) -> f
 
 
 def edge_upper(T: Floats, p: int, tau: float) -> float:
-    """Upper bound on lmax((1/n) G^T diag(T) G), weights T (n,) of either sign, G (n, p).
+    """Upper bound on lmax((1/n) G^T diag(T) G), G Gaussian of shape (n, p), with probability at least 1 - 2 exp(-tau).
 
-    Holds with probability at least 1 - 2 exp(-tau): for every w > max(0, max T) the eigenvalue is dominated, up
-    to the factor 2 in probability, by the weighted chi-squared sum with weight w/n on p and (w/n) T_i/(w - T_i)
-    on one degree of freedom each; w is chosen from T, p and tau only. Allocates O(n).
+    For every w > max(0, max T) the eigenvalue is dominated, up to the factor 2 in probability, by the weighted
+    chi-squared sum with weight w/n on p and (w/n) T_i/(w - T_i) on one degree of freedom each; w is chosen from T, p
+    and tau only. Allocates O(n).
+
+    Parameters
+    ----------
+    T : (n,)
+        Weights of either sign, in units of T.
+    p : int
+        Columns of G.
+    tau : float
+        The bound fails with probability at most 2 exp(-tau).
+
+    Returns
+    -------
+    float
+        In units of T.
+
+    Source: docs/theory/concentration.md, edge_upper; Gordon (1985).
     """
     from scipy.optimize import minimize_scalar  # takes longer to import than all of this module's callers
 
@@ -97,36 +170,128 @@ def edge_upper(T: Floats, p: int, tau: float) -> float:
 def gaussian_product_norm(fro: float, op: float, p: int, t: float) -> float:
     """Upper bound on |B^T G|_op for B with Frobenius norm `fro` and operator norm `op`, G (n, p) independent of B.
 
-    Holds with probability at least 1 - exp(-t^2/2) (Chevet's inequality and Gaussian concentration).
+    By Chevet's inequality and Gaussian concentration.
+
+    Parameters
+    ----------
+    fro, op : float
+        In units of T, like B.
+    p : int
+        Columns of G.
+    t : float
+        Dimensionless; fails with probability at most exp(-t^2/2).
+
+    Returns
+    -------
+    float
+        In units of T.
+
+    Source: docs/theory/concentration.md, gaussian_product_norm; Chevet (1978).
     """
     return fro + op * (math.sqrt(p) + t)
 
 
 def gaussian_matrix_norm(n: int, p: int, t: float) -> float:
-    """Upper bound on |G|_op, G (n, p), with probability at least 1 - exp(-t^2/2) (Chevet, Gaussian concentration)."""
+    """Upper bound on |G|_op by Chevet's inequality and Gaussian concentration.
+
+    Parameters
+    ----------
+    n, p : int
+        G is (n, p).
+    t : float
+        Dimensionless; fails with probability at most exp(-t^2/2).
+
+    Returns
+    -------
+    float
+        Dimensionless.
+
+    Source: docs/theory/concentration.md, gaussian_matrix_norm; Chevet (1978).
+    """
     return math.sqrt(n) + math.sqrt(p) + t
 
 
 def two_to_four_norm(n: int, p: int, t: float) -> float:
-    """Upper bound on max_{|v|=1} |G v|_4, G (n, p), with probability at least 1 - exp(-t^2/2) (Chevet)."""
+    """Upper bound on max_{|v|=1} |G v|_4 by Chevet's inequality and Gaussian concentration.
+
+    Parameters
+    ----------
+    n, p : int
+        G is (n, p).
+    t : float
+        Dimensionless; fails with probability at most exp(-t^2/2).
+
+    Returns
+    -------
+    float
+        Dimensionless.
+
+    Source: docs/theory/concentration.md, two_to_four_norm; Chevet (1978).
+    """
     return (3 * n) ** 0.25 + math.sqrt(p) + t
 
 
 def gaussian_norms_upper(d: int, n: int, delta: float) -> float:
-    """Upper bound on the largest of n norms of Gaussian vectors in R^d, with probability at least 1 - delta: a norm is
-    1-Lipschitz, by Gaussian concentration."""
+    """Upper bound on the largest of n norms of Gaussian vectors in R^d: a norm is 1-Lipschitz.
+
+    Parameters
+    ----------
+    d, n : int
+        Dimension and number of the vectors.
+    delta : float
+        Failure probability.
+
+    Returns
+    -------
+    float
+        Dimensionless.
+
+    Source: docs/theory/concentration.md, gaussian_norms_upper.
+    """
     return math.sqrt(d) + gaussian_t(delta / n)
 
 
 def sphere_spread(count: int, delta: float) -> float:
-    """s with |<w, v>| <= s |v|/sqrt(d) for `count` pairs of a uniform unit vector w and a v independent of it,
-    with probability at least 1 - delta: a spherical cap of height e has measure at most exp(-d e^2/2)."""
+    """s with |<w, v>| <= s |v|/sqrt(d) for `count` pairs of a uniform unit vector w and a v independent of it.
+
+    A spherical cap of height e has measure at most exp(-d e^2/2).
+
+    Parameters
+    ----------
+    count : int
+        Number of pairs.
+    delta : float
+        Failure probability.
+
+    Returns
+    -------
+    float
+        Dimensionless.
+
+    Source: docs/theory/concentration.md, sphere_spread.
+    """
     return gaussian_t(delta / (2 * count))
 
 
 def beta_lower(k: int, d: int, delta: float) -> float:
-    """The delta-quantile of |P w|^2 for w uniform on the unit sphere of R^d and P a projector of rank k: that of
-    Beta(k/2, (d-k)/2), which is exact; 1 where k = d."""
+    """The delta-quantile of |P w|^2 for w uniform on the unit sphere of R^d and P a projector of rank k.
+
+    That of Beta(k/2, (d-k)/2), which is exact; 1 where k = d.
+
+    Parameters
+    ----------
+    k, d : int
+        Rank and dimension.
+    delta : float
+        Probability below the quantile.
+
+    Returns
+    -------
+    float
+        Dimensionless.
+
+    Source: docs/theory/concentration.md, beta_lower.
+    """
     from scipy.special import betaincinv
 
     return 1.0 if k >= d else float(betaincinv(k / 2, (d - k) / 2, delta))
@@ -135,8 +300,22 @@ def beta_lower(k: int, d: int, delta: float) -> float:
 def spherical_condition(m: int, r: int, d: int, delta: float) -> float:
     """Upper bound on the condition number of an r x m block of m uniform unit vectors of R^d, projected on R^r.
 
-    Holds with probability at least 1 - delta; infinite where sqrt(m) - sqrt(r) does not exceed the deviation t. Half of
-    delta goes to the Gaussian block, half to the norms by which its columns are divided.
+    Infinite where sqrt(m) - sqrt(r) does not exceed the deviation t. Half of delta goes to the Gaussian block, half to
+    the norms by which its columns are divided.
+
+    Parameters
+    ----------
+    m, r, d : int
+        Number of vectors, dimensions after and before projection.
+    delta : float
+        Failure probability.
+
+    Returns
+    -------
+    float
+        Dimensionless.
+
+    Source: docs/theory/concentration.md, spherical_condition.
     """
     t, s = gaussian_t(delta / 4), gaussian_t(delta / (4 * m))
     low, shortest = math.sqrt(m) - math.sqrt(r) - t, math.sqrt(max(d - 1, 0)) - s
@@ -154,9 +333,16 @@ def chernoff_quantile(top: Floats, below: Floats, delta: float) -> float:
     Parameters
     ----------
     top, below : (k,)
-        Weights >= 0, `below` not all zero. Scaled by their largest entries before use.
+        Weights >= 0, dimensionless, `below` not all zero. Scaled by their largest entries before use.
     delta : float
         Failure probability.
+
+    Returns
+    -------
+    float
+        Dimensionless, a ratio of weights.
+
+    Source: docs/theory/concentration.md, chernoff_quantile; Boucheron, Lugosi and Massart (2013), section 2.2.
     """
     scale_top, scale_below = float(top.max()), float(below.max())
     if scale_top == 0:
@@ -188,28 +374,93 @@ def _log_chernoff(c: Floats) -> float:
 
 
 def chi_squared_upper(k: int, tau: float) -> float:
-    """Upper bound on chi^2(k), with probability at least 1 - exp(-tau). Source: Laurent and Massart (2000)."""
+    """Upper bound on chi^2(k), with probability at least 1 - exp(-tau).
+
+    Parameters
+    ----------
+    k : int
+        Degrees of freedom.
+    tau : float
+        The bound fails with probability at most exp(-tau).
+
+    Returns
+    -------
+    float
+        Dimensionless.
+
+    Source: docs/theory/concentration.md, weighted_chi_squared_upper; Laurent and Massart (2000), Lemma 1.
+    """
     return k + 2 * math.sqrt(k * tau) + 2 * tau
 
 
 def hoeffding(width: float, n: int, delta: float) -> float:
-    """One-sided deviation of a mean of n independent variables in an interval of length `width`, exceeded with
-    probability at most delta (Hoeffding)."""
+    """One-sided deviation of a mean of n independent variables, exceeded with probability at most delta.
+
+    Parameters
+    ----------
+    width : float
+        Length of an interval that holds them, in units of T.
+    n : int
+        Their number.
+    delta : float
+        Failure probability.
+
+    Returns
+    -------
+    float
+        In units of T.
+
+    Source: docs/theory/concentration.md, hoeffding; Hoeffding (1963), Theorem 2.
+    """
     return width * math.sqrt(math.log(1 / delta) / (2 * n))
 
 
 def chebyshev(variance: float, n: int, delta: float) -> float:
-    """Deviation (Frobenius norm, for matrices) of a mean of n independent terms of total variance `variance`, which
-    Chebyshev's inequality exceeds with probability at most delta."""
+    """Deviation of a mean of n independent terms that Chebyshev's inequality exceeds with probability at most delta.
+
+    In the Frobenius norm, for matrices.
+
+    Parameters
+    ----------
+    variance : float
+        Total variance of a term, in units of T^2.
+    n : int
+        Number of terms.
+    delta : float
+        Failure probability.
+
+    Returns
+    -------
+    float
+        In units of T.
+
+    Source: docs/theory/concentration.md, chebyshev.
+    """
     return math.sqrt(variance / (n * delta))
 
 
 def bernstein_second_moment(K: float, r: int, n: int, delta: float) -> float:
-    """Upper bound on |(1/n) sum T_i z_i z_i^T - E|_op for |T_i| <= K and z_i ~ N(0, I_r), T_i a function of z_i (r,)
-    and independent noise; with probability at least 1 - delta.
+    """Upper bound on |(1/n) sum T_i z_i z_i^T - E|_op for |T_i| <= K and z_i ~ N(0, I_r) of shape (r,).
 
-    Bernstein with the moments E|T (v.z)^2|^k <= K^k (2k-1)!! in each direction v of a 1/4-net; the factor is
-    1/(2 (31/32)^2 - 1), because a net point within 1/4 of the top eigenvector has cosine at least 31/32 with it.
+    T_i may be a function of z_i and independent noise. Bernstein with the moments E|T (v.z)^2|^k <= K^k (2k-1)!! in
+    each direction v of a 1/4-net; the factor is 1/(2 (31/32)^2 - 1), because a net point within 1/4 of the top
+    eigenvector has cosine at least 31/32 with it.
+
+    Parameters
+    ----------
+    K : float
+        Bound on |T_i|, in units of T.
+    r, n : int
+        Hidden dimension and number of samples.
+    delta : float
+        Failure probability.
+
+    Returns
+    -------
+    float
+        In units of T.
+
+    Source: docs/theory/concentration.md, bernstein_second_moment; Boucheron, Lugosi and Massart (2013), Theorem 2.10.
     """
     net_factor, log_net = (1.0, 0.0) if r == 1 else (1 / (2 * (31 / 32) ** 2 - 1), r * math.log(9))
     tau = log_net + math.log(2 / delta)
@@ -217,6 +468,21 @@ def bernstein_second_moment(K: float, r: int, n: int, delta: float) -> float:
 
 
 def block_norm(a: float, b: float, c: float) -> float:
-    """Norm of the 2 x 2 matrix [[a, b], [b, c]] with entries >= 0: bounds |M|_op for a symmetric M whose blocks
-    have operator norms at most a, b, c. Never larger than max(a, c) + b. Exact."""
+    """Norm of the 2 x 2 matrix [[a, b], [b, c]] with entries >= 0, exactly.
+
+    It bounds |M|_op for a symmetric M whose blocks have operator norms at most a, b, c, and is never larger than
+    max(a, c) + b.
+
+    Parameters
+    ----------
+    a, b, c : float
+        In units of T, like M.
+
+    Returns
+    -------
+    float
+        In units of T.
+
+    Source: docs/theory/concentration.md, block_norm.
+    """
     return (a + c) / 2 + math.hypot((a - c) / 2, b)

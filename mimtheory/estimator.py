@@ -54,9 +54,9 @@ class MultiIndexRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     steps : int
         Steps of stage one (T1); None: ceil(2 sqrt(log d)), at least 2.
     eps0 : float
-        Norm of a neuron at the start.
+        Norm of a neuron at the start, in units of w.
     beta2 : float
-        Ridge of stage two; None chooses it on held-out rows.
+        Ridge of stage two on standardised labels, in units of T*w^4/y; None chooses it on held-out rows.
     random_state : int, RandomState or None
         Of the start, the biases and the split of the rows.
 
@@ -106,7 +106,9 @@ class MultiIndexRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : (n, d)
+            In any units: the columns are whitened.
         y : (n,)
+            In units of y, whatever they are.
 
         Raises
         ------
@@ -142,7 +144,18 @@ class MultiIndexRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: ArrayLike) -> Floats:
-        """The network at the rows of X (n, d), shape (n,)."""
+        """The network at the rows of X.
+
+        Parameters
+        ----------
+        X : (n, d)
+            In any units, those of `fit`.
+
+        Returns
+        -------
+        (n,) array
+            In units of y.
+        """
         check_is_fitted(self)
         rows: Floats = validate_data(self, X, reset=False, dtype=np.float64)
         network = Network(self.weights_, self.outer_, self.biases_, 0.0, activation(self.activation))

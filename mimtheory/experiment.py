@@ -30,9 +30,16 @@ class Experiment:
 
     Attributes
     ----------
-    X : (n, d);  U : (r, d);  Z : (n, r);  y, T : (n,);  S_hat : operator
+    X : (n, d);  U : (r, d);  Z : (n, r)
+        Dimensionless.
+    y : (n,)
+        In units of y.
+    T : (n,);  S_hat : operator
+        In units of T.
     a : (m,)
+        In units of y/w^2.
     trajectory : (T1+1, m, d)
+        In units of w.
     alignments : (T1+1, m)
         Cosines of the angles between neurons and the hidden subspace.
     sample : Sample

@@ -270,13 +270,14 @@ class Moments:
     Attributes
     ----------
     mean_T, mean_T_plus, mean_T_minus : float
-        E T, E max(T, 0), E max(-T, 0).
+        E T, E max(T, 0), E max(-T, 0), in units of T.
     mean_T2, T2_z4 : float
-        E T^2 and E[T^2 |z|^4].
+        E T^2 and E[T^2 |z|^4], in units of T^2.
     mean_Tzz : (r, r) array
-        E[T z z^T].
+        E[T z z^T], in units of T.
     radius : float
-        Bound on the absolute error of every number above; how it is estimated is said at `Averages`.
+        Bound on the absolute error of every number above, in units of T for means of T and of T^2 for those of T^2;
+        how it is estimated is said at `Averages`.
     """
 
     mean_T: float
@@ -296,9 +297,9 @@ def gaussian_moments(link: Link | str, loss: Loss | str, centre: float = 0.0, la
     link : Link or str
     loss : Loss or str
     centre : float
-        The centring constant c.
+        The centring constant c, in units of y.
     label_noise : float
-        Standard deviation of the noise, at least 0; it counts as one more Gaussian variable.
+        Standard deviation of the noise, in units of y, at least 0; it counts as one more Gaussian variable.
 
     Raises
     ------

@@ -67,14 +67,14 @@ class ExpectedHessian:
     Attributes
     ----------
     C : (r, r) array
-        E[T (z z^T - I)], symmetric; of the units of T. Not a number where nothing is known.
+        E[T (z z^T - I)], symmetric, in units of T. Not a number where nothing is known.
     c0 : float
-        E T.
+        E T, in units of T.
     first_moment : (r,) array
-        E[T z].
+        E[T z], in units of T.
     radius : float
-        Bound on the error of every entry of C and of c0: proved where `status` is exact or certified, an estimate
-        (see `gaussian_integrals.Averages`) where it is estimated.
+        Bound on the error of every entry of C and of c0, in units of T: proved where `status` is exact or certified,
+        an estimate (see `gaussian_integrals.Averages`) where it is estimated.
     method : str
         How C was computed.
     status : {"exact", "certified", "estimated", "undecided"}
@@ -101,17 +101,17 @@ class ExpectedHessian:
 
     @property
     def C_exact(self) -> sympy.ImmutableMatrix | None:
-        """C as SymPy expressions where a closed form is known, else None; computed when first asked for."""
+        """C (r, r) as SymPy expressions, in units of T, where a closed form is known, else None; computed on demand."""
         return self._forms and self._forms[2]
 
     @property
     def mean_exact(self) -> sympy.Expr | None:
-        """E T in the same way."""
+        """E T in the same way, in units of T."""
         return self._forms and self._forms[0]
 
     @property
     def first_moment_exact(self) -> sympy.ImmutableMatrix | None:
-        """E[T z] in the same way, shape (r, 1)."""
+        """E[T z] in the same way, shape (r, 1), in units of T."""
         return self._forms and self._forms[1]
 
     @property
@@ -142,23 +142,26 @@ class ExpectedHessian:
 
     @property
     def C_ball(self) -> arb_mat | None:
-        """Arb enclosures of the entries of C, or None."""
+        """Arb enclosures of the entries of C (r, r), in units of T, or None."""
         return None if self.enclosure is None else self.enclosure.C
 
     @property
     def mean(self) -> float:
-        """E T, the same as c0."""
+        """E T, the same as c0, in units of T."""
         return self.c0
 
     @cached_property
     def T2_z4(self) -> float:
-        """E[T^2 |z|^4], on which the error of the empirical signal block depends; computed on demand."""
+        r"""E[T^2 |z|^4], in units of T^2, on which the error of the empirical signal block depends; computed on demand.
+
+        Source: docs/theory/certified.md, The fourth moment $\mathbb E[T^2|z|^4]$.
+        """
         p = self.problem
         return gaussian_moments(p.link, p.loss, float(p.centre), float(p.noise)).T2_z4
 
     @cached_property
     def T2_z4_ball(self) -> arb | None:
-        """An Arb enclosure of E[T^2 |z|^4], or None where no method is known; at most ten seconds."""
+        """An Arb enclosure of E[T^2 |z|^4], in units of T^2, or None where no method is known; at most ten seconds."""
         return enclose_fourth(self.problem, _FOURTH_RADIUS, time.monotonic() + _FOURTH_SECONDS)
 
     @property
@@ -167,12 +170,24 @@ class ExpectedHessian:
         return "[unknown]" if self.T2_z4_ball is None else certified_text(self.T2_z4_ball, 18)
 
     def certificate(self, time_limit: float = _TIME_LIMIT) -> Certificate:
-        """What can be proved of rank and eigenvalues within `time_limit` seconds."""
+        """What can be proved of rank and eigenvalues within `time_limit` seconds.
+
+        Raises
+        ------
+        ValueError
+            If `time_limit` is not a positive number.
+        """
         return certify(self.problem, _checked_time(time_limit), known=self.enclosure)
 
     def is_degenerate(self, time_limit: float = _TIME_LIMIT) -> bool | None:
         """True with an exact argument, False with a certificate of full rank, None where neither was found within
-        `time_limit` seconds."""
+        `time_limit` seconds.
+
+        Raises
+        ------
+        ValueError
+            If `time_limit` is not a positive number.
+        """
         status = self.certificate(time_limit).status
         return None if status == "undecided" else status == "degenerate"
 
@@ -221,8 +236,19 @@ class ParametricHessian(ExpectedHessian):
     """C for a link or a loss with parameters: expressions, from which numbers come by `subs` or `lambdify`.
 
     `C_exact`, `mean_exact` and `first_moment_exact` are the expressions. What needs numbers (`C`, `c0`, `first_moment`,
-    `T2_z4`, `certificate`, `is_degenerate`) raises a ValueError that names the parameters. `expected_hessian` makes it
-    from the expressions `found`; `restart` computes anew from texts of a link and a loss.
+    `T2_z4`, `certificate`, `is_degenerate`) raises a ValueError that names the parameters. `expected_hessian` makes it.
+
+    Parameters
+    ----------
+    found : ParametricMoments
+        The expressions.
+    restart : callable
+        Computes anew from texts of a link and a loss.
+
+    Raises
+    ------
+    ValueError
+        When what needs numbers is asked for; the message names the parameters.
     """
 
     _found: ParametricMoments
@@ -236,6 +262,7 @@ class ParametricHessian(ExpectedHessian):
 
     @property
     def parameters(self) -> tuple[sympy.Symbol, ...]:
+        """Symbols that have no values yet, by name."""
         return self._found.parameters
 
     def subs(self, values: Mapping[Any, Any]) -> ExpectedHessian:
@@ -293,9 +320,9 @@ def expected_hessian(
     loss : Loss or str
         With a parameter as coefficient of a polynomial in u, or, for r = 1, in "huber(delta)" and "quantile(tau)".
     centre : float
-        The centring constant c; a float is taken exactly.
+        The centring constant c, in units of y; a float is taken exactly.
     label_noise : float
-        Standard deviation of the noise on the labels.
+        Standard deviation of the noise on the labels, in units of y.
     method : {"auto", "exact", "certified", "fast"}
         exact: a polynomial l', or a closed form for r = 1. certified: proven balls (kinked T up to r = 4, smooth or
         noisy T up to r = 3, quadratic and additive links of any r). fast: doubles with an estimated error. auto:
@@ -308,13 +335,16 @@ def expected_hessian(
     Returns
     -------
     ExpectedHessian
-        A ParametricHessian, exact, where link or loss have parameters.
+        In units of T; a ParametricHessian, exact, where link or loss have parameters.
 
     Raises
     ------
     ValueError
         For a centre that is not finite, a negative noise, a link or loss that cannot be read, or method "exact" where
         nothing exact is known.
+
+    Source: docs/theory/expected_hessian.md, Any number of variables; docs/theory/certified.md, Certified enclosures of
+    C, and certificates.
 
     Examples
     --------
@@ -362,13 +392,42 @@ def _parametric(
 def certified_problem(
     link: Link | str, loss: Loss | str, centre: float, label_noise: float, digits: int | None, time_limit: float
 ) -> Certificate:
-    """The certificate of a problem, without computing more of C than it needs; arguments as in `expected_hessian`."""
+    """The certificate of a problem, without computing more of C than it needs.
+
+    Parameters
+    ----------
+    link, loss
+        As for `expected_hessian`.
+    centre, label_noise : float
+        In units of y.
+    digits : int or None
+        Decimal places to be certified, 1 to 10,000.
+    time_limit : float
+
+    Raises
+    ------
+    ValueError
+        As `expected_hessian`.
+    """
     _check_choice("certified", digits)
     return certify(problem_of(link, loss, centre, label_noise), _checked_time(time_limit), digits)
 
 
 def problem_of(link: Link | str, loss: Loss | str, centre: float, label_noise: float) -> Problem:
-    """The problem, validated."""
+    """The problem, validated.
+
+    Parameters
+    ----------
+    link, loss
+        As for `expected_hessian`.
+    centre, label_noise : float
+        In units of y; taken exactly.
+
+    Raises
+    ------
+    ValueError
+        As `expected_hessian`.
+    """
     g, c = links.link(link), checked_centre(centre)
     return Problem(g, losses.loss(loss), Fraction(c), checked_noise(label_noise))
 
@@ -389,7 +448,16 @@ def _checked_time(time_limit: Any) -> float:
 
 
 def exact_hessian(problem: Problem, digits: int | None) -> ExpectedHessian | None:
-    """By a polynomial l' or a closed form on a line, to this many decimal places; None where neither applies."""
+    r"""C by a polynomial l' or a closed form on a line; None where neither applies.
+
+    Parameters
+    ----------
+    problem : Problem
+    digits : int or None
+        Decimal places of the balls; eighteen if None.
+
+    Source: docs/theory/expected_hessian.md, One variable, piecewise polynomial $\ell'$: closed form.
+    """
     target = Fraction(1, 10 ** (digits or 0)) / 2 if digits else Fraction(1, 10**18)
     moments = exact_moments(problem.link, problem.loss, problem.centre, problem.noise)
     if moments is not None:

@@ -60,8 +60,16 @@ def exponents(
     link : Link or str
     loss : Loss or str
     centre, label_noise : float
+        In units of y.
     time_limit : float
         Seconds for the proof that C or E[T z] is not 0.
+
+    Raises
+    ------
+    ValueError
+        For a link, loss, centre or noise that cannot be read.
+
+    Source: docs/theory/exponents.md, Exponents of a link.
 
     Examples
     --------

@@ -85,11 +85,27 @@ class Link:
 
     @cached_property
     def hermite_coefficients(self) -> "dict[Index, sympy.Expr]":
-        """c_alpha of g = sum c_alpha He_alpha (plain He), exact; zero ones are left out."""
+        """c_alpha, in units of y, of g = sum c_alpha He_alpha (plain He), exact; zero ones are left out.
+
+        Source: docs/theory/hermite.md, Hermite expansion of a polynomial.
+        """
         return {index: surd_to_sympy(surd) for index, surd in sorted(self._hermite.items())}
 
     def hermite_tensor(self, k: int) -> "sympy.ImmutableDenseNDimArray":
-        """E of the k-th derivative tensor of g, shape (r,)*k: entries alpha! c_alpha; ValueError for k out of range."""
+        """E of the k-th derivative tensor of g, in units of y, shape (r,)*k: entries alpha! c_alpha.
+
+        Parameters
+        ----------
+        k : int
+            0 to the degree.
+
+        Raises
+        ------
+        ValueError
+            For k out of range.
+
+        Source: docs/theory/hermite.md, Hermite expansion of a polynomial.
+        """
         import sympy
 
         if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k <= MAX_DEGREE:
@@ -103,12 +119,18 @@ class Link:
 
     @property
     def mean(self) -> "sympy.Expr":
-        """E g(z), exact."""
+        """E g(z), exact, in units of y.
+
+        Source: docs/theory/hermite.md, Hermite expansion of a polynomial.
+        """
         return surd_to_sympy(self._hermite.get((0,) * self.r, {}))
 
     @cached_property
     def second_moment(self) -> "sympy.Expr":
-        """E g(z)^2 = sum alpha! c_alpha^2 (Parseval), exact."""
+        """E g(z)^2 = sum alpha! c_alpha^2 (Parseval), exact, in units of y^2.
+
+        Source: docs/theory/hermite.md, Hermite expansion of a polynomial.
+        """
         total = Polynomial(1, {})
         for alpha, surd in self._hermite.items():
             factor = math.prod(math.factorial(a) for a in alpha)
@@ -118,19 +140,22 @@ class Link:
 
     @property
     def fourth_moment(self) -> "sympy.Expr":
-        """E g(z)^4, exact."""
+        """E g(z)^4, exact, in units of y^4."""
         return surd_to_sympy((self.polynomial**4).gaussian_mean())
 
     @property
     def variance(self) -> "sympy.Expr":
-        """Var g(z), exact."""
+        """Var g(z), exact, in units of y^2."""
         import sympy
 
         return sympy.expand(self.second_moment - self.mean**2)
 
     @property
     def mean_hessian(self) -> "sympy.ImmutableMatrix":
-        """E Hess g(z), exact, shape (r, r)."""
+        """E Hess g(z), exact, shape (r, r), in units of y.
+
+        Source: docs/theory/hermite.md, Hermite expansion of a polynomial.
+        """
         import sympy
 
         return sympy.ImmutableMatrix(self.r, self.r, lambda j, k: self.hermite_tensor(2)[j, k])
@@ -142,7 +167,10 @@ class Link:
 
     @property
     def information_exponent(self) -> int:
-        """Smallest k >= 1 such that g has a Hermite component of degree k."""
+        """Smallest k >= 1 such that g has a Hermite component of degree k.
+
+        Source: docs/theory/exponents.md, Exponents of a link.
+        """
         return min(sum(alpha) for alpha in self._hermite if any(alpha))
 
     def rotate(self, Q: "Sequence[Sequence[Any]]") -> "Link":
@@ -169,13 +197,24 @@ class Link:
         return _from_polynomial(self.polynomial.substitute(values))
 
     def with_noise(self, sigma: float) -> "Link":
-        """g(z) + sigma z_{r+1} on R^{r+1}: label noise as one more Gaussian coordinate."""
+        """g(z) + sigma z_{r+1} on R^{r+1}: label noise as one more Gaussian coordinate.
+
+        Parameters
+        ----------
+        sigma : float
+            Standard deviation, in units of y.
+
+        Raises
+        ------
+        ValueError
+            If sigma is no finite number.
+        """
         noise = Polynomial.variable(self.r + 1, self.r) * Polynomial.constant(self.r + 1, _rational(sigma))
         polynomial = self.polynomial.extended(self.r + 1) + noise
         return Link(_text_of(polynomial), polynomial)
 
     def to_sympy(self) -> "sympy.Expr":
-        """g as a SymPy expression in z1 ... zr."""
+        """g as a SymPy expression in z1 ... zr, in units of y."""
         return self.polynomial.to_sympy()
 
     def _sympy_(self) -> "sympy.Expr":
@@ -189,7 +228,18 @@ class Link:
         return function
 
     def derivative(self, k: int) -> "Link":
-        """The partial derivative in z_k, k from 1; ValueError where it is constant."""
+        """The partial derivative in z_k.
+
+        Parameters
+        ----------
+        k : int
+            From 1 to r.
+
+        Raises
+        ------
+        ValueError
+            Where the derivative is constant, which is no link.
+        """
         if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.r:
             raise ValueError(f"k = {k!r}; allowed: an integer from 1 to {self.r}")
         return _from_polynomial(self.polynomial.derivative(k - 1))

@@ -44,9 +44,9 @@ class Loss:
     name, parameter
         Its entry in the zoo and the exact parameter (None where there is none).
     K_plus, K_minus : float
-        Suprema of max(l', 0) and max(-l', 0); infinite where l' is unbounded.
+        Suprema of max(l', 0) and max(-l', 0), in units of T; infinite where l' is unbounded.
     L2 : float
-        Lipschitz constant of l' (infinite for l1 and quantile).
+        Lipschitz constant of l', in units of T/y (infinite for l1 and quantile).
     kinks : tuple of Fraction
         Values of u at which l' is not smooth.
     pieces : tuple of Piece or None
@@ -83,17 +83,39 @@ class Loss:
 
     @property
     def K(self) -> float:
-        """Supremum of the absolute value of l'."""
+        """Supremum of the absolute value of l', in units of T."""
         return max(self.K_plus, self.K_minus)
 
     def dl(self, t: ArrayLike, y: ArrayLike) -> Floats:
-        """Derivative l'(t, y) in the prediction t; broadcasts. At a jump of l' the value is the middle one."""
+        """Derivative l'(t, y) in the prediction t; at a jump of l' the value is the middle one.
+
+        Parameters
+        ----------
+        t, y : arrays of any shape
+            Predictions and labels, in units of y; they broadcast.
+
+        Returns
+        -------
+        array of their common shape
+            In units of T.
+        """
         if self._functions:
             return self._functions[1](_error(t, y))
         return _SHAPES[self.name][1](_error(t, y), self._scale)
 
     def value(self, t: ArrayLike, y: ArrayLike) -> Floats:
-        """The loss l(t, y) itself; broadcasts."""
+        """The loss l(t, y) itself.
+
+        Parameters
+        ----------
+        t, y : arrays of any shape
+            Predictions and labels, in units of y; they broadcast.
+
+        Returns
+        -------
+        array of their common shape
+            In units of T*y.
+        """
         if self._functions:
             return self._functions[0](_error(t, y))
         return _SHAPES[self.name][0](_error(t, y), self._scale)
@@ -168,7 +190,7 @@ def loss(name: "str | Loss", **parameter: "float | int | str | Fraction") -> Los
         One of squared, l1, huber, pseudo_huber, logcosh, quantile, with or without its parameter in
         parentheses, or a smooth convex formula in the error u; a Loss is returned as it is.
     **parameter
-        ``delta`` > 0 for huber (default 1) and pseudo_huber (default 1), 0 < ``tau`` < 1 for quantile
+        ``delta`` > 0, in units of y, for huber (default 1) and pseudo_huber (default 1); 0 < ``tau`` < 1 for quantile
         (default 1/2). A float is read by its shortest decimal text, so 0.1 means exactly 1/10.
 
     Raises

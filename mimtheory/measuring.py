@@ -38,8 +38,10 @@ class Row:
     ----------
     claim, level : str
     outcome : {"holds", "violated", "vacuous", "undecided", "skipped", "error"}
-    measured, stated, ratio : float
-        At the entry with the largest ratio.
+    measured, stated : float
+        At the entry with the largest ratio; in units of `measured`, which are those of the claim's formula.
+    ratio : float
+        The largest measured/stated.
     reason : str
         Why it was skipped.
     """
@@ -64,6 +66,11 @@ def measure(label: str, setting: Setting, rng: int = 0, delta: float = 0.01) -> 
         Seed of the draw, as for `numpy.random.default_rng`.
     delta : float
         Failure probability of claims of levels G and P.
+
+    Raises
+    ------
+    ValueError
+        For an unknown label; the known ones are named.
     """
     claims = [find_claim(label)] if "/" in label else list(find_lemma(label).claims.values())
     e = Experiment(setting, rng)
@@ -203,18 +210,22 @@ def check_data(
     ----------
     X : (n, d)
     y : (n,)
+        In units of y.
     W : (m, d)
-        Rows of the first layer at the start; m even. The first half of the neurons has a_j = a_scale, the second
-        -a_scale.
-    loss, activation, a_scale
+        Rows of the first layer at the start, in units of w; m even. The first half of the neurons has a_j = a_scale,
+        the second -a_scale.
+    loss, activation
         As for `Setting`.
+    a_scale : float
+        In units of y/w^2.
     centre : float or "fitted"
+        In units of y.
     T1 : int
         Steps of stage one.
     eta1 : float
-        1/(a_scale |S_hat|) if not given.
+        In units of w^2/T/y; 1/(a_scale |S_hat|) if not given.
     beta1 : float
-        As for `Setting`.
+        In units of T*y/w^2; as for `Setting`.
     r : int
         Number of hidden directions, if known: without it A.7 and A.8 are skipped.
 

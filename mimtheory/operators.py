@@ -33,9 +33,13 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
     Parameters
     ----------
     X : (n, d) float64
+        Dimensionless.
     T : (n,) float64
+        In units of T, which are those of every number below.
     threads : int
         Threads of the compiled product; any number gives the same bits.
+
+    Source: docs/theory/kernels.md, Kernels.
     """
 
     def __init__(self, X: Floats, T: Floats, threads: int = 1) -> None:
@@ -53,12 +57,20 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
 
     @cached_property
     def matrix(self) -> "Floats | LinearOperator":
-        """The dense symmetric matrix where d <= DENSE_LIMIT, and the whole spectrum is wanted, else this operator."""
+        """The dense symmetric matrix (d, d), in units of T, where d <= DENSE_LIMIT; else this operator.
+
+        For those who want the whole spectrum.
+        """
         return self._formed if self.shape[0] <= DENSE_LIMIT else self
 
     @property
     def for_ends(self) -> "Floats | LinearOperator":
-        """The dense matrix or this operator, whichever is predicted to give the ends of the spectrum sooner."""
+        """The dense matrix (d, d), in units of T, or this operator, whichever is predicted to be sooner.
+
+        For those who want the ends of the spectrum.
+
+        Source: docs/theory/kernels.md, Kernels.
+        """
         return self._formed if forming_is_cheaper(*self._data.shape) else self
 
     @cached_property
@@ -71,12 +83,14 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
 
     @cached_property
     def roundoff(self) -> float:
-        """Bound on |computed - exact|_op of anything that uses `matrix` or `for_ends` and one symmetric eigensolver.
+        """Bound on |computed - exact|_op, in units of T, for what uses `matrix` or `for_ends` and an eigensolver.
 
         Entry (j, k) has an error of at most gamma_{n+3} (1/n) sum_i |T_i x_ij x_ik| in any order of summation, so
         the operator norm of the error is at most gamma_{n+3} tau, tau = (1/n) sum_i |T_i| |x_i|^2 the trace of
         the matrix of absolute values. Since |S_hat|_F <= tau, an eigensolver that is backward stable, projections
         onto at most r <= d directions and the rounding of z = U x add at most gamma_{20 d} tau.
+
+        Source: docs/theory/kernels.md, Kernels; Higham (2002), section 3.1.
         """
         n, d = self._data.shape
         tau = float(np.abs(self._weights) @ np.einsum("ij,ij->i", self._data, self._data)) / n
@@ -84,26 +98,47 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
 
     @property
     def solver_roundoff(self) -> float:
-        """Bound on the part of `roundoff` that two computations with the same `matrix` do not share.
+        """Bound on the part of `roundoff` that two computations with the same `matrix` do not share; in units of T.
 
         For a dense matrix A only the backward stable eigensolvers differ: gamma_{20 d} |A|_F. Operator products round
         anew for every vector.
+
+        Source: docs/theory/kernels.md, Kernels.
         """
         return self.solver_error(self.matrix)
 
     def solver_error(self, A: "Floats | LinearOperator") -> float:
-        """`solver_roundoff` for A (d, d), which is `matrix` or `for_ends`."""
+        """`solver_roundoff` for a matrix that is at hand.
+
+        Parameters
+        ----------
+        A : (d, d) array or operator
+            `matrix` or `for_ends`, in units of T.
+
+        Returns
+        -------
+        float
+            In units of T.
+        """
         return gamma(20 * A.shape[0]) * float(np.linalg.norm(A)) if isinstance(A, np.ndarray) else self.roundoff
 
 
 def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
     """Smallest and largest eigenvalue of a symmetric A: dense solver for arrays, Lanczos otherwise.
 
+    Parameters
+    ----------
+    A : (d, d) symmetric, array or operator
+        In units of T.
+
     Returns
     -------
     Rounded
-        Values (2,) in increasing order. The error of Lanczos is the residual norm: an exact eigenvalue lies within
-        it, and the start vector is fixed so that a run can be repeated. Rounding of A itself is not included.
+        Values (2,) in increasing order, in units of T. The error of Lanczos is the residual norm: an exact eigenvalue
+        lies within it, and the start vector is fixed so that a run can be repeated. Rounding of A itself is not
+        included.
+
+    Source: docs/theory/kernels.md, Kernels.
     """
     if isinstance(A, np.ndarray):
         values = eigvalsh(A)
@@ -120,14 +155,40 @@ def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
 
 
 def outer_eigenpairs(A: LinearOperator, k: int) -> tuple[Floats, Floats]:
-    """The k smallest and the k largest eigenvalues (2 k,) of a symmetric A, and their eigenvectors (d, 2 k)."""
+    """The outermost eigenvalues of a symmetric operator, and their eigenvectors.
+
+    Parameters
+    ----------
+    A : operator
+        Of shape (d, d), in units of T.
+    k : int
+        How many from each end.
+
+    Returns
+    -------
+    values : (2 k,) array
+        The k smallest and the k largest, in units of T.
+    vectors : (d, 2 k) array
+        Unit columns, dimensionless.
+    """
     start = np.random.default_rng(0).standard_normal((A.shape[0],))
     ends = [eigsh(A, k=k, which=which, v0=start, tol=0, ncv=min(A.shape[0], 40 + 2 * k)) for which in ("SA", "LA")]
     return np.concatenate([end[0] for end in ends]), np.concatenate([end[1] for end in ends], axis=1)
 
 
 def spectral_norm(A: "Floats | LinearOperator") -> Rounded:
-    """|A|_op of a symmetric A (d, d) from its extreme eigenvalues."""
+    """|A|_op of a symmetric A from its extreme eigenvalues.
+
+    Parameters
+    ----------
+    A : (d, d) symmetric, array or operator
+        In units of T.
+
+    Returns
+    -------
+    Rounded
+        In units of T.
+    """
     ends = extreme_eigenvalues(A)
     return Rounded(np.abs(ends.value).max(), ends.error)
 
@@ -141,7 +202,15 @@ def perp_restriction(A: "Floats | LinearOperator", U: Floats) -> "Floats | Linea
     Parameters
     ----------
     A : (d, d) symmetric, array or operator
+        In units of T.
     U : (r, d) with orthonormal rows, r < d
+
+    Returns
+    -------
+    (d, d) array or operator
+        In units of T, as A is one or the other.
+
+    Source: docs/theory/a2_operator_norm.md, Rounding.
     """
     v: Floats = np.random.default_rng(1).standard_normal((A.shape[0],))
     v -= U.T @ (U @ v)

@@ -55,16 +55,20 @@ class Setting:
         sigma; may be given as text.
     m, T1 : int
         Number of neurons, even, and of steps of stage one (None: ceil(2 sqrt(log d)), at least 2).
-    eta1, beta1 : float
-        Step size (None: 1/(a_scale |S|_op)) and weight decay (None: 1/eta1, pure power iteration).
+    eta1 : float
+        Step size, in units of w^2/T/y (None: 1/(a_scale |S|_op)).
+    beta1 : float
+        Weight decay, in units of T*y/w^2 (None: 1/eta1, pure power iteration).
     eta_last : float
-        Step size of the last step, whose weight decay is 1/eta_last (None: such that rms |w_j| = 1).
-    eps0, a_scale : float
-        Norm of the neurons at the start, and |a_j|.
+        Step size of the last step, in units of w^2/T/y, with weight decay 1/eta_last (None: such that rms |w_j| = 1).
+    eps0 : float
+        Norm of the neurons at the start, in units of w.
+    a_scale : float
+        |a_j|, in units of y/w^2.
     centre : float, "population" or "fitted"
-        The centring constant c, the minimiser of E l(c, y), or that of the mean of l(c, y_i).
+        The centring constant c in units of y, the minimiser of E l(c, y), or that of the mean of l(c, y_i).
     label_noise : float
-        Standard deviation of the Gaussian noise on the labels, at least 0.
+        Standard deviation of the Gaussian noise on the labels, in units of y, at least 0.
 
     Raises
     ------
@@ -130,7 +134,13 @@ class Setting:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Setting":
-        """Inverse of `to_dict`: a Setting of these `values`; ValueError for a field that is unknown or missing."""
+        """Inverse of `to_dict`: a Setting of these `values`.
+
+        Raises
+        ------
+        ValueError
+            For a field that is unknown or missing, or a value that is not allowed.
+        """
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"field {unknown[0]!r} of a setting is unknown; allowed: {', '.join(sorted(known))}")
@@ -144,7 +154,13 @@ class Setting:
 
     @classmethod
     def from_json(cls, text: str) -> "Setting":
-        """Inverse of `to_json`: the Setting of a `text`."""
+        """Inverse of `to_json`: the Setting of a `text`.
+
+        Raises
+        ------
+        ValueError
+            As `from_dict`, and for what is not JSON.
+        """
         return cls.from_dict(json.loads(text))
 
 
@@ -194,12 +210,14 @@ class Population:
     Attributes
     ----------
     setting : Setting
-    C, c0, radius
-        C = E[T (z z^T - I)], shape (r, r), and c0 = E T with a bound on their errors.
+    C : (r, r) array
+        E[T (z z^T - I)], in units of T.
+    c0, radius : float
+        E T, and a bound on the errors of both, in units of T.
     moments : Moments
         Gaussian moments of T up to order 2, beside z.
     K_plus, K_minus : float
-        Suprema of max(T, 0) and max(-T, 0).
+        Suprema of max(T, 0) and max(-T, 0), in units of T.
     T1 : int
         Steps of stage one.
     """
@@ -211,7 +229,10 @@ class Population:
 
     @cached_property
     def centre(self) -> float:
-        """The centring constant c as a number; the minimiser of E l(c, y) also where c is fitted to a draw."""
+        """The centring constant c as a number, in units of y.
+
+        The minimiser of E l(c, y) also where c is fitted to a draw.
+        """
         s = self.setting
         return _centre(s.link, s.loss, s.label_noise) if isinstance(s.centre, str) else float(s.centre)
 
@@ -241,12 +262,15 @@ class Population:
 
     @property
     def S_norm(self) -> float:
-        """|S|_op of S = c0 I + U^T C U."""
+        """|S|_op of S = c0 I + U^T C U, in units of T.
+
+        Source: docs/theory/a2_operator_norm.md, Every draw.
+        """
         return float(np.abs(self.S_ends).max())
 
     @property
     def K(self) -> float:
-        """sup |T|; K_plus and K_minus are the suprema of max(T, 0) and max(-T, 0)."""
+        """sup |T|, in units of T; K_plus and K_minus are the suprema of max(T, 0) and max(-T, 0)."""
         return self.setting.loss.K
 
     @property
@@ -259,19 +283,25 @@ class Population:
 
     @property
     def variance_T(self) -> float:
-        """Var T, raised by the error of the moments so that a bound built on it stays a bound."""
+        """Var T, in units of T^2, raised by the error of the moments so that a bound built on it stays a bound.
+
+        Source: docs/theory/concentration.md, chebyshev.
+        """
         return self.moments.mean_T2 - self.moments.mean_T**2 + self.moments.radius * (1 + 2 * abs(self.c0))
 
     @cached_property
     def V(self) -> float:
-        """E[T^2 |z|^4] - |E T z z^T|_F^2, raised by the error of the moments."""
+        """E[T^2 |z|^4] - |E T z z^T|_F^2, in units of T^2, raised by the error of the moments.
+
+        Source: docs/theory/concentration.md, chebyshev.
+        """
         m = self.moments
         square = float(np.sum(m.mean_Tzz**2))
         return m.T2_z4 - square + m.radius * (1 + 2 * self.r * math.sqrt(square))
 
     @cached_property
     def eta1(self) -> float:
-        """Step size: given, or 1/(a_scale |S|_op), with sqrt(E T^2) for |S|_op where S = 0."""
+        """Step size in units of w^2/T/y: given, or 1/(a_scale |S|_op), with sqrt(E T^2) for |S|_op where S = 0."""
         if self.setting.eta1 is not None:
             return self.setting.eta1
         size = self.S_norm
@@ -290,7 +320,7 @@ class Population:
 
     @property
     def gamma1(self) -> float:
-        """gamma = 1 - eta1 beta1; 0 is pure power iteration."""
+        """gamma = 1 - eta1 beta1, dimensionless; 0 is pure power iteration."""
         return memory(self.eta1, self.setting.beta1)
 
     @property
@@ -301,13 +331,16 @@ class Population:
 
     @cached_property
     def S_ends(self) -> Floats:
-        """Smallest and largest eigenvalue of S, (2,)."""
+        """Smallest and largest eigenvalue of S, (2,), in units of T."""
         low, high = np.linalg.eigvalsh(self.C)[[0, -1]].tolist()
         return self.c0 + np.array([min(low, 0.0), max(high, 0.0)] if self.p else [low, high])
 
     @cached_property
     def gap(self) -> float:
-        """min_k |l_k(C)|, the separation of the signal from the bulk at c0, lowered by the error of C."""
+        """min_k |l_k(C)| in units of T, the separation of the signal from the bulk at c0, lowered by the error of C.
+
+        Source: A.3.
+        """
         return max(0.0, float(np.abs(np.linalg.eigvalsh(self.C)).min()) - self.r * self.radius)
 
 

@@ -135,6 +135,13 @@ class Lemma:
         Whether the claims look at a draw only or at stage one on it, for predictions of time.
     needs : tuple of str
         Assumption labels without which every claim of the lemma is vacuous.
+
+    Attributes
+    ----------
+    claims : dict of str to Claim
+        By name, in the order in which they were registered.
+    designs : list of dict
+        What `design` was given.
     """
 
     label: str

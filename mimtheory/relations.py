@@ -26,7 +26,17 @@ _DEFAULT_ULPS = 8
 def gamma(k: float) -> float:
     """Higham's gamma_k = k u / (1 - k u), u = EPS/2: relative error of a sum or product of k roundings.
 
-    Source: N. Higham, *Accuracy and Stability of Numerical Algorithms*, section 3.1.
+    Parameters
+    ----------
+    k : float
+        Number of roundings, below 2^52.
+
+    Returns
+    -------
+    float
+        Dimensionless.
+
+    Source: Higham (2002), section 3.1.
     """
     ku = k * EPS / 2
     return ku / (1 - ku)
@@ -38,8 +48,9 @@ class Rounded:
     Parameters
     ----------
     value : float or (k,) array
+        In any units.
     error : float or (k,) array
-        Absolute; one for all entries or one for each.
+        Absolute, in units of `value`; one for all entries or one for each.
     """
 
     def __init__(self, value: ArrayLike, error: "float | Floats" = 0.0) -> None:
@@ -48,11 +59,17 @@ class Rounded:
 
     @property
     def error(self) -> float:
-        """The largest error of an entry."""
+        """The largest error of an entry, in units of `value`."""
         return float(self.errors.max(initial=0.0))
 
     def resolved(self, sizes: "Floats | None" = None) -> Bools:
-        """Which entries (or rows of these `sizes`, (k,)) a comparison can decide; all, where it can decide none."""
+        """Which entries a comparison can decide: those (k,) well above their errors; all, where it can decide none.
+
+        Parameters
+        ----------
+        sizes : (k,) array, optional
+            Of rows of which the entries are parts, in units of `value`; the entries themselves if not given.
+        """
         sizes, errors = (np.abs(self.value), self.errors) if sizes is None else (sizes, np.asarray(self.error))
         decided: Bools = sizes > 2 * errors / _RESOLUTION
         return decided if decided.any() else ~decided
@@ -68,8 +85,10 @@ class Relation:
     Attributes
     ----------
     kind : {"at_most", "at_least", "equals"}
-    measured, stated, allowance : (k,) arrays
-        Both sides, and the sum of their rounding errors.
+    measured, stated : (k,) arrays
+        Both sides, each in units of `measured`.
+    allowance : (k,) array
+        The sum of their rounding errors, in units of `measured`.
     """
 
     kind: Kind
@@ -79,7 +98,7 @@ class Relation:
 
     @property
     def excess(self) -> Floats:
-        """How far each entry is on the wrong side, before the allowance."""
+        """How far each entry (k,) is on the wrong side, before the allowance, in units of `measured`."""
         difference = self.measured - self.stated
         if self.kind == "equals":
             return np.abs(difference)
@@ -105,8 +124,10 @@ class Relation:
 
     @property
     def ratios(self) -> Floats:
-        """Tightness of each entry: measured/stated (stated/measured for a lower bound); for an identity the
-        discrepancy in units of its allowance. At most 1 where the claim holds, up to rounding."""
+        """Tightness of each entry (k,), dimensionless: measured/stated, or its inverse for `at_least`.
+
+        For an identity the discrepancy over its allowance. At most 1 where the claim holds, up to rounding.
+        """
         if self.kind == "equals":
             above, below = self.excess, self.allowance
         elif self.kind == "at_most":
@@ -124,22 +145,40 @@ class Relation:
 
     @property
     def ratio(self) -> float:
-        """The largest of `ratios`, the tightness of the comparison."""
+        """The largest of `ratios`, the tightness of the comparison; dimensionless."""
         return float("nan") if self.worst is None else float(self.ratios[self.worst])
 
 
 def at_most(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Relation:
-    """State that every measured entry is at most the stated one (broadcast to a common shape)."""
+    """State that every measured entry is at most the stated one.
+
+    Parameters
+    ----------
+    measured, stated : Rounded, float or array of any shape
+        Broadcast to a common shape, and compared in units of `measured`. A bare number carries a few roundings.
+    """
     return _relation("at_most", measured, stated)
 
 
 def at_least(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Relation:
-    """State that every measured entry is at least the stated one (broadcast to a common shape)."""
+    """State that every measured entry is at least the stated one.
+
+    Parameters
+    ----------
+    measured, stated : Rounded, float or array of any shape
+        Broadcast to a common shape, and compared in units of `measured`. A bare number carries a few roundings.
+    """
     return _relation("at_least", measured, stated)
 
 
 def equals(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Relation:
-    """State that `measured` and `stated` are equal in exact arithmetic (broadcast to a common shape)."""
+    """State that both sides are equal in exact arithmetic.
+
+    Parameters
+    ----------
+    measured, stated : Rounded, float or array of any shape
+        Broadcast to a common shape, and compared in units of `measured`. A bare number carries a few roundings.
+    """
     return _relation("equals", measured, stated)
 
 

@@ -245,12 +245,23 @@ class Rotation:
 
     @property
     def matrix(self) -> Floats:
-        """The matrix in doubles, (d, d)."""
+        """The matrix in doubles, (d, d), dimensionless."""
         return np.array(self.exact, dtype=np.float64)
 
 
 def rotations(d: int) -> SearchStrategy[Rotation]:
-    """Orthogonal (d, d) matrices of both determinants; shrinks to the identity. ValueError for d < 1."""
+    """Orthogonal (d, d) matrices of both determinants; shrinks to the identity.
+
+    Parameters
+    ----------
+    d : int
+        From 1 on.
+
+    Raises
+    ------
+    ValueError
+        For d < 1.
+    """
     check_integer("d", d, 1, "an integer from 1")
     planes = [(i, j, k) for i, j in itertools.combinations(range(d), 2) for k in range(len(_TRIPLES))]
     turns = st.lists(st.sampled_from(planes), max_size=4) if planes else st.just([])
@@ -260,14 +271,21 @@ def rotations(d: int) -> SearchStrategy[Rotation]:
 
 @dataclass(frozen=True)
 class Symmetric:
-    """A symmetric matrix of given spectrum in a basis drawn from a seed; seed 0 stands for the standard basis."""
+    """A symmetric matrix of given spectrum in a basis drawn from a seed; seed 0 stands for the standard basis.
+
+    Attributes
+    ----------
+    spectrum : tuple of float
+        The d eigenvalues, dimensionless.
+    seed : int
+    """
 
     spectrum: tuple[float, ...]
     seed: int = 0
 
     @property
     def matrix(self) -> Floats:
-        """Q diag(spectrum) Q^T, (d, d), Q uniform on the orthogonal group."""
+        """Q diag(spectrum) Q^T, (d, d), in units of `spectrum`; Q uniform on the orthogonal group."""
         d = len(self.spectrum)
         if self.seed == 0:
             return np.diag(self.spectrum)
@@ -280,10 +298,17 @@ class Symmetric:
 def symmetric_matrices(d: int, *, spectrum: Sequence[float] | None = None) -> SearchStrategy[Symmetric]:
     """Symmetric matrices of a given spectrum, or of quarters of small integers among which some repeat.
 
+    Parameters
+    ----------
+    d : int
+        From 1 on.
+    spectrum : sequence of d floats, optional
+        Dimensionless.
+
     Raises
     ------
     ValueError
-        If the spectrum does not have d entries.
+        For d < 1, or if the spectrum does not have d entries.
     """
     check_integer("d", d, 1, "an integer from 1")
     if spectrum is not None and len(spectrum) != d:

@@ -75,10 +75,10 @@ class Trained:
     path : Path or None
         The objective along gradient descent, where that was the solver.
     test_error : Rounded
-        E (network - g)^2 for fresh x, from the law of (U x, W x), with its error: rounding, and for activations other
-        than 1-cos the change from 40 to 56 nodes of quadrature.
+        E (network - g)^2 for fresh x, in units of y^2, from the law of (U x, W x), with its error: rounding, and for
+        activations other than 1-cos the change from 40 to 56 nodes of quadrature.
     variance : float
-        Var g, the error of the best constant.
+        Var g, the error of the best constant, in units of y^2.
     cost : Cost
     seconds : dict
         Time of each phase.
@@ -96,12 +96,17 @@ class Trained:
 
     @cached_property
     def least(self) -> float:
-        """The smallest objective."""
+        """The smallest objective, in units of T*y."""
         return self.problem.value(minimise(self.problem))
 
     def T2_to_reach(self, share: float = 0.01) -> int | None:
-        """First step of stage two within `share` of the way from a = 0 to the minimum; None if T2 was too small, or
-        the solver was exact."""
+        """First step of stage two that is near the minimum; None if T2 was too small, or the solver was exact.
+
+        Parameters
+        ----------
+        share : float
+            Of the way from a = 0 to the minimum, dimensionless: how near.
+        """
         return None if self.path is None else steps_to_reach(self.path, self.least, share)
 
     def __repr__(self) -> str:
@@ -147,7 +152,7 @@ def train(
     T2 : int
         Steps of gradient descent.
     beta2 : float
-        Ridge; None chooses it on the last 20 per cent of D2.
+        Ridge, in units of T*w^4/y; None chooses it on the last 20 per cent of D2.
     split : bool
         Whether stage two has samples of its own; otherwise both stages use D1.
 
@@ -155,6 +160,9 @@ def train(
     ------
     ValueError
         Naming the argument, its value and what is allowed; for a loss with kinks and a descent.
+
+    Source: docs/theory/stage_one.md, The step is H + Q; docs/theory/stage_two.md, B.1; docs/theory/stage_two.md, What
+    is proved of Theorem 1, and what is measured.
     """
     _check(setting, solver, T2, beta2)
     seconds: dict[str, float] = {}
