@@ -2,19 +2,27 @@
 
 import contextlib
 import io
+import re
 import shlex
 import subprocess
 import sys
 from html import escape
 from html.parser import HTMLParser
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from markdown_it import MarkdownIt
 
 import mimtheory
 from docs import build, measured
+from mimtheory.cli import app
 from mimtheory.lemmas import REGISTRY
 
+ROOT = Path(__file__).parents[2]
 EXECUTED = [path for path in build.GUIDES if path != "howto/own_lemma"]  # which has a test of its own
 
 
@@ -113,7 +121,6 @@ def test_formulas_become_mathml_and_code_keeps_its_dollars() -> None:
 @pytest.mark.parametrize("path", EXECUTED)
 def test_python_blocks_print_the_text_after_them(path: str) -> None:
     blocks = list(build.code_blocks(path))
-    assert {language for language, _ in blocks} <= {"python", "text", "sh"}
     for i, (language, code) in enumerate(blocks):
         if language != "python":
             continue
@@ -127,11 +134,50 @@ def test_python_blocks_print_the_text_after_them(path: str) -> None:
 
 @pytest.mark.parametrize("path", EXECUTED)
 def test_commands_succeed(path: str, tmp_path: Path) -> None:
-    for language, block in build.code_blocks(path):
+    """Line by line in one folder; what is for pytest finds the first block of Python in the file that it names."""
+    blocks = list(build.code_blocks(path))
+    for language, block in blocks:
         for line in block.strip().splitlines() if language == "sh" else []:
-            words = shlex.split(line)
-            assert words[0] == "mimtheory"
-            run = subprocess.run(
-                [sys.executable, "-m", "mimtheory", *words[1:]], cwd=tmp_path, capture_output=True, text=True
-            )
+            tool, *words = shlex.split(line)
+            assert tool in ("mimtheory", "pytest")
+            if tool == "pytest":
+                (tmp_path / words[0]).write_text(next(code for name, code in blocks if name == "python"))
+            run = subprocess.run([sys.executable, "-m", tool, *words], cwd=tmp_path, capture_output=True, text=True)
             assert run.returncode == 0, (line, run.stdout, run.stderr)
+
+
+def written_pages() -> list[Path]:
+    tracked = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / line for line in tracked.stdout.split()]
+
+
+@pytest.mark.parametrize("page", written_pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_block_of_code_is_one_that_a_test_runs(page: Path) -> None:
+    """Of every page of the repository: Python and commands in pages whose blocks are run, and text as their output."""
+    tokens = [token for token in MarkdownIt("commonmark").parse(page.read_text(encoding="utf-8")) if token.content]
+    assert not any(token.type == "code_block" for token in tokens)
+    languages = [token.info for token in tokens if token.type == "fence"]
+    run = {ROOT / "README.md", *(build.HERE / f"{path}.md" for path in build.GUIDES)}
+    assert not languages or page in run
+    own_lemma = page == build.HERE / "howto" / "own_lemma.md"  # its declaration of a package is installed
+    assert set(languages) <= {"python", "sh", "text"} | ({"toml"} if own_lemma else set())
+    assert all(before in ("python", "sh") for before, language in pairwise(["", *languages]) if language == "text")
+
+
+@pytest.mark.parametrize("page", written_pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_within_sentences_exist(page: Path) -> None:
+    """`make target`, `mimtheory command`, `python -m module`, each with the options that it names."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    commands: dict[str, Any] = typer.main.get_command(app).commands
+    found = re.findall(r"`((?:make|mimtheory|python -m|pytest) [^`]+)`", page.read_text(encoding="utf-8"))
+    for line in found:
+        tool, *words = shlex.split(line)
+        if tool == "make":
+            assert re.search(rf"^{words[0]}:", makefile, re.MULTILINE), line
+        elif tool == "python":
+            assert find_spec(words[1]) is not None, line
+            assert all((ROOT / word).exists() for word in words[2:] if "/" in word), line
+        elif tool == "mimtheory":
+            assert words[0] in ("--version", "--help") or words[0] in commands, line
+            known = {option for p in getattr(commands.get(words[0]), "params", ()) for option in p.opts} | {"--help"}
+            assert words[0].startswith("--") or {word for word in words[1:] if word.startswith("--")} <= known, line

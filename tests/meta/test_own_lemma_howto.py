@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import mimtheory
+from tests.meta.test_wheel import pip
 
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "own_lemma.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
@@ -59,3 +60,21 @@ def test_the_lines_of_python_print_what_the_page_says(folder: Path) -> None:
         [sys.executable, "-c", blocks("python")[1]], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
     )
     assert run.stdout == blocks("text")[1], run.stderr
+
+
+def test_the_declaration_of_a_package_brings_its_lemmas(tmp_path: Path) -> None:
+    """A package of the named module and the page's lines, installed as a reader would."""
+    source, site = tmp_path / "source", tmp_path / "site"
+    (source / "my_package").mkdir(parents=True)
+    (source / "my_package" / "__init__.py").touch()
+    (source / "my_package" / "lemmas.py").write_text(blocks("python")[0], encoding="utf-8")
+    head = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n\n'
+    head += '[project]\nname = "my_package"\nversion = "1.0"\n\n'
+    (source / "pyproject.toml").write_text(head + blocks("toml")[0], encoding="utf-8")
+    pip(sys.executable, "install", "--no-deps", "--no-build-isolation", "--target", str(site), str(source))
+    path = os.pathsep.join((str(site), ENVIRONMENT["PYTHONPATH"]))
+    words = [sys.executable, "-m", "mimtheory", "explain", "X.1"]
+    environment = ENVIRONMENT | {"PYTHONPATH": path}
+    run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "Where the bulk sits" in run.stdout
