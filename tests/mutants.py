@@ -1,17 +1,22 @@
 """Wrong versions of the code, each of which a named test must refuse: `python -m tests.mutants` tries them all.
 
 `tests/mutants.toml` names them. Each is applied alone to a copy of the package, its test is run there, and the
-outcome is written to `tests/MUTATIONS.md`. A mutant that survives is a hole in the tests.
+outcome is written to `tests/MUTATIONS.md`. A mutant that survives is a hole in the tests. With words after the command
+only those are tried whose file or test has one of the words in its name; the others keep what the page says of them.
 """
 
+import argparse
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -41,8 +46,25 @@ def read_mutants() -> tuple[Mutant, ...]:
     return tuple(Mutant(**entry) for entry in raw["mutant"])
 
 
-def survivors(mutants: tuple[Mutant, ...], workers: int = 2) -> list[Mutant]:
-    """The mutants whose killer passes all the same.
+def chosen(mutants: tuple[Mutant, ...], words: list[str]) -> tuple[Mutant, ...]:
+    """Those with one of the words in the name of their file or of their test; all if there is no word.
+
+    Raises
+    ------
+    ValueError
+        For a word that no mutant has.
+    """
+    for word in words:
+        if not any(word in mutant.file or word in mutant.killer for mutant in mutants):
+            files = ", ".join(dict.fromkeys(mutant.file for mutant in mutants))
+            raise ValueError(f"no mutant has {word!r} in its file or test; the files are {files}")
+    return tuple(m for m in mutants if not words or any(word in m.file or word in m.killer for word in words))
+
+
+def survivors(
+    mutants: tuple[Mutant, ...], workers: int = 2, progress: Callable[[str], None] = lambda line: None
+) -> list[Mutant]:
+    """The mutants whose killer passes all the same; `progress` gets a line when one has been tried.
 
     Raises
     ------
@@ -55,20 +77,33 @@ def survivors(mutants: tuple[Mutant, ...], workers: int = 2) -> list[Mutant]:
             copies.put(_copy(Path(folder) / str(number)))
         home = copies.get()
         killers = sorted({mutant.killer for mutant in mutants})
+        progress(f"first, without a mutant, the tests that must pass: {len(killers)}")
         if _run_tests(home, killers) != 0:
             raise RuntimeError("the killers fail without a mutant: run them by themselves first")
         copies.put(home)
+        start, tried = time.monotonic(), count(1)
 
         def dies(mutant: Mutant) -> bool:
             home = copies.get()
             try:
-                return _dies(mutant, home)
+                dead = _dies(mutant, home)
             finally:
                 copies.put(home)
+            done = next(tried)
+            left = (time.monotonic() - start) / done * (len(mutants) - done)
+            progress(_line(mutant, dead, done, len(mutants), left))
+            return dead
 
         with ThreadPoolExecutor(workers) as pool:
             verdicts = list(pool.map(dies, mutants))
     return [mutant for mutant, dead in zip(mutants, verdicts, strict=True) if not dead]
+
+
+def _line(mutant: Mutant, dead: bool, done: int, total: int, left: float) -> str:
+    outcome = "dies    " if dead else "SURVIVES"
+    return (
+        f"{done}/{total}  about {left / 60:.1f} min left  {outcome}  {mutant.file}: {' '.join(mutant.old.split())[:50]}"
+    )
 
 
 def _copy(home: Path) -> Path:
@@ -104,35 +139,73 @@ def _run_tests(home: Path, tests: list[str]) -> int:
     return subprocess.run(command, cwd=home, env=environment, capture_output=True, check=False).returncode
 
 
-def table(mutants: tuple[Mutant, ...], alive: list[Mutant]) -> str:
+def table(mutants: tuple[Mutant, ...], alive: list[Mutant], untried: tuple[Mutant, ...] = ()) -> str:
     """The outcome as a Markdown page."""
+    counted = f"{len(mutants)} wrong versions of the code, {len(alive)} survive"
     lines = [
         "# Mutants",
         "",
-        f"Written by `python -m tests.mutants`: {len(mutants)} wrong versions of the code, {len(alive)} survive.",
+        f"Written by `python -m tests.mutants`: {counted}{f', {len(untried)} not tried' if untried else ''}.",
         "Each was applied alone; the test named beside it failed, and passes without it.",
     ]
     for file in dict.fromkeys(mutant.file for mutant in mutants):
         lines += ["", f"## {file}", "", "| in place of | stands | killed by |", "|---|---|---|"]
         for mutant in mutants:
             if mutant.file == file:
-                killer = "**survives**" if mutant in alive else f"`{mutant.killer}`"
-                lines.append(f"| {_code(mutant.old)} | {_code(mutant.new)} | {killer} |")
+                word = _SURVIVES if mutant in alive else _UNTRIED if mutant in untried else f"`{mutant.killer}`"
+                lines.append(_row(mutant, word))
     return "\n".join(lines) + "\n"
+
+
+_SURVIVES, _UNTRIED = "**survives**", "**not tried**"
+
+
+def _row(mutant: Mutant, word: str) -> str:
+    return f"| {_code(mutant.old)} | {_code(mutant.new)} | {word} |"
 
 
 def _code(text: str) -> str:
     return f"`{' '.join(text.split())}`".replace("|", "\\|") if text.strip() else "(nothing)"
 
 
-def main() -> int:
-    """Try every mutant and write the table; exit code 1 if one survives."""
+def remembered(mutants: tuple[Mutant, ...], page: str) -> tuple[list[Mutant], tuple[Mutant, ...]]:
+    """Those that survive, and those that were not tried, as an earlier page says."""
+    rows: dict[str, set[str]] = {}
+    for part in page.split("\n## ")[1:]:
+        file, _, rest = part.partition("\n")
+        rows[file] = set(rest.splitlines())
+    alive = [m for m in mutants if _row(m, _SURVIVES) in rows.get(m.file, ())]
+    dead = [m for m in mutants if _row(m, f"`{m.killer}`") in rows.get(m.file, ())]
+    return alive, tuple(m for m in mutants if m not in alive and m not in dead)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Try the mutants and write the table; exit code 1 if one survives, 2 for a word that no mutant has."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="WORD", help="part of the name of a file (suprema.py) or of a test")
+    parser.add_argument("--list", action="store_true", help="print what would be tried, and try nothing")
+    parser.add_argument("--workers", type=int, default=2, help="how many at a time (default 2)")
+    given = parser.parse_args(arguments)
+    if given.workers < 1:
+        parser.error(f"--workers = {given.workers}; allowed: an integer from 1")
     mutants = read_mutants()
-    alive = survivors(mutants)
-    TABLE.write_text(table(mutants, alive), encoding="utf-8")
+    try:
+        asked = chosen(mutants, given.words)
+    except ValueError as error:
+        parser.error(str(error))
+    if given.list:
+        print(
+            "\n".join(f"{m.file}: {' '.join(m.old.split())} -> {' '.join(m.new.split())}  [{m.killer}]" for m in asked)
+        )
+        return 0
+    print(f"{len(asked)} of {len(mutants)} mutants, {given.workers} at a time", flush=True)
+    alive = survivors(asked, given.workers, lambda line: print(line, flush=True))
+    before, untried = remembered(mutants, TABLE.read_text(encoding="utf-8"))
+    kept = [m for m in mutants if m in alive or (m in before and m not in asked)]
+    TABLE.write_text(table(mutants, kept, tuple(m for m in untried if m not in asked)), encoding="utf-8")
     for mutant in alive:
         print(f"survives: {mutant}")
-    print(f"{len(mutants) - len(alive)} of {len(mutants)} die")
+    print(f"{len(asked) - len(alive)} of {len(asked)} die")
     return int(bool(alive))
 
 

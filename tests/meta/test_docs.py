@@ -168,7 +168,8 @@ def test_every_block_of_code_is_one_that_a_test_runs(page: Path) -> None:
 def test_commands_within_sentences_exist(page: Path) -> None:
     """`make target`, `mimtheory command`, `python -m module`, each with the options that it names."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    commands: dict[str, Any] = typer.main.get_command(app).commands
+    group: Any = typer.main.get_command(app)
+    commands = group.commands
     found = re.findall(r"`((?:make|mimtheory|python -m|pytest) [^`]+)`", page.read_text(encoding="utf-8"))
     for line in found:
         tool, *words = shlex.split(line)

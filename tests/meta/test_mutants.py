@@ -1,8 +1,11 @@
 """The table of mutants is up to date and every mutant dies."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.mutants import ROOT, TABLE, Mutant, read_mutants, survivors, table
+from tests import mutants as program
+from tests.mutants import ROOT, TABLE, Mutant, chosen, main, read_mutants, remembered, survivors, table
 
 MUTANTS = read_mutants()
 
@@ -20,6 +23,53 @@ def test_the_page_lists_exactly_these_mutants_and_no_survivor() -> None:
 def test_a_harmless_change_survives() -> None:
     harmless = Mutant("concentration.py", "import math\n", "import math  # a comment\n", MUTANTS[0].killer)
     assert survivors((harmless,), workers=1) == [harmless]
+
+
+def test_help_is_printed_and_nothing_is_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "survivors", lambda *_: pytest.fail("ran"))
+    for words in (["--help"], ["no_such_file.py"], ["--workers", "0"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == (0 if words == ["--help"] else 2)
+    assert main(["--list", "concentration.py"]) == 0
+    printed = capsys.readouterr()
+    assert "suprema.py" in printed.out
+    assert "no mutant has 'no_such_file.py'" in printed.err
+    assert "[tests/unit/test_concentration.py::test_wishart" in printed.out
+
+
+def test_a_part_is_chosen_by_file_or_by_test() -> None:
+    assert chosen(MUTANTS, []) == MUTANTS
+    part = chosen(MUTANTS, ["search.py"])
+    assert {m.file for m in part} | {m.killer.partition("::")[0] for m in part} >= {"search.py"}
+    assert all("search.py" in m.file or "search.py" in m.killer for m in part)
+    assert 0 < len(part) < len(MUTANTS)
+
+
+def test_what_is_not_tried_keeps_what_the_page_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = tmp_path / "MUTATIONS.md"
+    one, two, new = MUTANTS[0], MUTANTS[1], Mutant("search.py", "never there", "new", "tests/unit/test_search.py")
+    page.write_text(table((one, two), [two]))
+    assert remembered((one, two, new), page.read_text()) == ([two], (new,))
+    monkeypatch.setattr(program, "TABLE", page)
+    monkeypatch.setattr(program, "read_mutants", lambda: (one, two, new))
+    monkeypatch.setattr(program, "survivors", lambda asked, *_: [] if asked == (new,) else pytest.fail("others ran"))
+    assert main(["search.py"]) == 0
+    assert page.read_text() == table((one, two, new), [two])
+    page.write_text(table((one, two), []))
+    monkeypatch.setattr(program, "survivors", lambda asked, *_: [])
+    assert main(["concentration.py"]) == 0
+    assert page.read_text() == table((one, two, new), [], (new,))
+
+
+def test_progress_says_how_many_are_left() -> None:
+    harmless = Mutant("concentration.py", "import math\n", "import math  # a comment\n", MUTANTS[1].killer)
+    lines: list[str] = []
+    survivors((harmless,), 1, lines.append)
+    assert lines[0] == "first, without a mutant, the tests that must pass: 1"
+    assert lines[1].startswith("1/1  about 0.0 min left  SURVIVES  concentration.py: import math")
 
 
 @pytest.mark.long
