@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mimtheory.kernels.compiling import DISABLED, kernel
 from mimtheory.kernels.partition import DEPTH, GROUP, ROWS
-from mimtheory.kernels.philox import fill_row
+from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.products import add, carry
 from mimtheory.kernels.tiles import Code, Tile, lanes, signature_of
 
@@ -115,8 +115,7 @@ def one_vector(
         if step < steps:
             rows, x = min(BOTH_ROWS, stop - row), step % 2 * BOTH_ROWS * stride if made else (row - first) * stride
         if made and step < steps:
-            for i in range(rows):
-                fill_row(X[x // stride + i], np.uint64(row + i), key[0], key[1])
+            fill_rows(X[x // stride : x // stride + rows], row, key[0], key[1])
         ahead = x if made else x + max(BOTH_ROWS * stride, _AHEAD)
         both_tile(X, x, rows, x_old, rows_old, stride, whole, V, S, levels[3], Z, ahead)
         for r in range(BOTH_ROWS):

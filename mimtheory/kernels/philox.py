@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mimtheory.kernels.compiling import inlined, kernel
 from mimtheory.kernels.elementary import bits_of_single, cosine_near_0, float_of, fma, logarithm, sine_near_0, single_of
 
-__all__ = ["fill_double", "fill_row", "fill_rows", "fill_single", "philox"]
+__all__ = ["fill_rows", "philox"]
 
 Floats = NDArray[Any]
 
@@ -30,6 +30,8 @@ _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 _ONE = np.uint64(0x3FF0000000000000)
 _TWELVE, _BIT_62, _BIT_63 = np.uint64(12), np.uint64(1 << 62), np.uint64(1 << 63)
 _FRACTION = np.uint64((1 << 52) - 1)
+# calls whose words are kept, and a multiple of the 64-bit lanes of any vector register
+_PIECE, _LANES = 256, 8
 # the last counter word keeps the two precisions apart
 _DOUBLE, _SINGLE = np.uint64(0), np.uint64(1)
 
@@ -87,42 +89,88 @@ def _single_pair(first: Any, second: Any) -> tuple[Any, Any]:
     return radius * (sine if second & _BIT_30 else cosine), radius * (cosine if second & _BIT_30 else sine)
 
 
+# Rows are made piece by piece: the words of some calls first, kept in the first cache, then the Gaussians. In one
+# loop the chain from a counter to its Gaussians would be longer than what a processor looks ahead.
+
+
 @kernel
-def fill_double(out: Floats, row: Any, k0: Any, k1: Any) -> None:
-    """A row of an even number of columns: call p of the generator gives columns 2 p and 2 p + 1."""
-    i0, i1 = row & _LOW, row >> _HALF
-    for k in range(out.shape[0] // 2):
+def _double_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
+    """The words of calls call ... call + count - 1: for a radius in words[0], for an angle in words[1]."""
+    i0, i1, start, to = row & _LOW, row >> _HALF, np.uint64(call), np.uint64(at)
+    for k in range(count):
         p = np.uint64(k)  # an index without a sign needs no check for one, which would undo vector code
-        w0, w1, w2, w3 = philox(p, _DOUBLE, i0, i1, k0, k1)
-        out[p << _1], out[(p << _1) + _1] = _pair(w0 | (w1 << _HALF), w2 | (w3 << _HALF))
+        w0, w1, w2, w3 = philox((start + p) & _LOW, _DOUBLE, i0, i1, k0, k1)
+        words[0, to + p], words[1, to + p] = w0 | (w1 << _HALF), w2 | (w3 << _HALF)
 
 
 @kernel
-def fill_single(out: Floats, row: Any, k0: Any, k1: Any) -> None:
-    """A row whose number of columns is a multiple of 4: call p gives columns 4 p to 4 p + 3."""
-    i0, i1 = row & _LOW, row >> _HALF
-    for k in range(out.shape[0] // 4):
+def _single_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
+    """The same with two radii and two angles in 64 bits."""
+    i0, i1, start, to = row & _LOW, row >> _HALF, np.uint64(call), np.uint64(at)
+    for k in range(count):
         p = np.uint64(k)
-        w0, w1, w2, w3 = philox(p, _SINGLE, i0, i1, k0, k1)
-        q = p << _2
-        out[q], out[q + _1] = _single_pair(w0, w1)
-        out[q + _2], out[q + _3] = _single_pair(w2, w3)
+        w0, w1, w2, w3 = philox((start + p) & _LOW, _SINGLE, i0, i1, k0, k1)
+        words[0, to + p], words[1, to + p] = w0 | (w2 << _HALF), w1 | (w3 << _HALF)
 
 
-def fill_row(out: Floats, row: Any, k0: Any, k1: Any) -> None:
-    """Standard Gaussians in a row of whole vectors, in the precision of the row."""
-    fill = fill_double if out.itemsize == 8 else fill_single
-    fill(out, row, k0, k1)
+@kernel
+def _doubles(words: Any, count: int, flat: Floats, at: int) -> None:
+    """The Gaussians of `count` calls, from place `at` on."""
+    to = np.uint64(at)
+    for k in range(count):
+        p = np.uint64(k)
+        q = to + (p << _1)
+        flat[q], flat[q + _1] = _pair(words[0, p], words[1, p])
 
 
-@overload(fill_row)
-def _fill_row(out, row, k0, k1):  # type: ignore[no-untyped-def]
-    fill = fill_double if out.dtype == types.float64 else fill_single
-    return lambda out, row, k0, k1: fill(out, row, k0, k1)
+@kernel
+def _singles(words: Any, count: int, flat: Floats, at: int) -> None:
+    halves, to = words.view(np.uint32), np.uint64(at)
+    for k in range(2 * count):
+        p = np.uint64(k)
+        q = to + (p << _1)
+        flat[q], flat[q + _1] = _single_pair(halves[0, p], halves[1, p])
+
+
+def _words_for(flat: Floats, *arguments: Any) -> None:
+    (_double_words if flat.itemsize == 8 else _single_words)(*arguments)
+
+
+@overload(_words_for)
+def _typed_words_for(flat, words, at, call, count, row, k0, k1):  # type: ignore[no-untyped-def]
+    make = _double_words if flat.dtype == types.float64 else _single_words
+    return lambda flat, words, at, call, count, row, k0, k1: make(words, at, call, count, row, k0, k1)
+
+
+def _gaussians_of(words: Any, count: int, flat: Floats, at: int) -> None:
+    (_doubles if flat.itemsize == 8 else _singles)(words, count, flat, at)
+
+
+@overload(_gaussians_of)
+def _typed_gaussians_of(words, count, flat, at):  # type: ignore[no-untyped-def]
+    make = _doubles if flat.dtype == types.float64 else _singles
+    return lambda words, count, flat, at: make(words, count, flat, at)
 
 
 @kernel
 def fill_rows(out: Floats, first: int, k0: Any, k1: Any) -> None:
-    """The rows from `first` on."""
+    """The rows from `first` on, in the precision of `out`, which is C-contiguous.
+
+    Call p for a row gives columns 2 p and 2 p + 1 in double precision, 4 p to 4 p + 3 in single precision; the number
+    of columns is a multiple of that.
+    """
+    columns = 16 // out.itemsize
+    calls, flat = out.shape[1] // columns, out.reshape(-1)
+    words = np.empty((2, 2 * _PIECE + _LANES), np.uint64)
+    count = at = 0
     for i in range(out.shape[0]):
-        fill_row(out[i], np.uint64(first + i), k0, k1)
+        for call in range(0, calls, _PIECE):
+            some = min(_PIECE, calls - call)
+            # whole vectors: the next words take the place of those that are not asked for
+            whole = -(-some // _LANES) * _LANES
+            _words_for(flat, words, count, call, whole, np.uint64(first + i), k0 & _LOW, k1 & _LOW)
+            count += some
+            if count >= _PIECE or (i == out.shape[0] - 1 and call + some == calls):
+                _gaussians_of(words, count, flat, at)
+                at += columns * count
+                count = 0

@@ -14,7 +14,7 @@ from mimtheory.kernels import tiles
 from mimtheory.kernels.compiling import kernel
 from mimtheory.kernels.one_vector import one_vector
 from mimtheory.kernels.partition import GROUP, LEAVES, ROWS, SHORT
-from mimtheory.kernels.philox import fill_row
+from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.pointwise import activate, defects, loss_slope
 from mimtheory.kernels.products import FEW, accumulate, add, carry, copy_edge, few_products, many_products, pack
 
@@ -217,8 +217,7 @@ def sweep(
             rows, x = min(tall, stop - row), 0 if made else (row - first) * long
             ahead = 0 if made or row + tall >= stop else tall * long
             if made:
-                for i in range(rows):
-                    fill_row(X[i], np.uint64(row + i), key[0], key[1])
+                fill_rows(X[:rows], row, key[0], key[1])
             if whole * size < d:
                 copy_edge(X, 0 if made else row - first, rows, whole * size, d, edge)
             if few.shape[0]:

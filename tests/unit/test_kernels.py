@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mimtheory.activations import ACTIVATION_NAMES, Activation, activation
 from mimtheory.kernels import gradient, hessian_power, inner_products, weighted_sums
 from mimtheory.kernels.compiling import DISABLED
-from mimtheory.kernels.elementary import exponential, log1p, logarithm, sin_cos, tanh
+from mimtheory.kernels.elementary import _C, _L, _S, exponential, log1p, logarithm, sin_cos, tanh
 from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, SHORT, leaf_start, product_roundings, roundings
 from mimtheory.kernels.pointwise import activate, loss_slope
 from mimtheory.losses import LOSS_NAMES, Loss, loss
@@ -204,6 +204,47 @@ def test_logarithms_are_right_to_the_last_places(ours, exact) -> None:  # type: 
     with mpmath.workdps(60):
         for point in [*x, *rng.uniform(0.5, 2 if ours is logarithm else 1, 300)]:
             assert ulps(ours(float(point)), exact(mpmath.mpf(float(point)))) <= 4, point
+
+
+def in_powers_about(coefficients: list[Fraction], middle: Fraction) -> list[Fraction]:
+    """Coefficients in powers of v - middle, by repeated synthetic division."""
+    shifted = list(coefficients)
+    for start in range(len(shifted)):
+        for k in range(len(shifted) - 2, start - 1, -1):
+            shifted[k] += middle * shifted[k + 1]
+    return shifted
+
+
+@pytest.mark.parametrize(
+    ("ours", "series", "end", "least"),
+    [
+        # sin r/r and cos r for |r| <= 0.7854 > pi/4, atanh(s)/s for |s| <= 0.17158 > (sqrt 2 - 1)/(sqrt 2 + 1)
+        (
+            [1, *_S],
+            lambda k: Fraction((-1) ** k, math.factorial(2 * k + 1)),
+            Fraction(7854, 10**4) ** 2,
+            Fraction(9, 10),
+        ),
+        ([1, *_C], lambda k: Fraction((-1) ** k, math.factorial(2 * k)), Fraction(7854, 10**4) ** 2, Fraction(7, 10)),
+        (
+            [1, *(Fraction(c) / 2 for c in _L)],
+            lambda k: Fraction(1, 2 * k + 1),
+            Fraction(17158, 10**5) ** 2,
+            Fraction(1),
+        ),
+    ],
+)
+def test_polynomials_are_within_2_to_the_minus_57_of_their_functions(ours, series, end, least) -> None:  # type: ignore[no-untyped-def]
+    # in v = r^2 or s^2: the difference to 24 terms of the power series, exact, on 256 intervals by its powers about
+    # the middle; what the series leaves is below a geometric series, as its coefficients fall
+    terms, pieces = 24, 256
+    difference = [(Fraction(ours[k]) if k < len(ours) else 0) - series(k) for k in range(terms)]
+    left, radius = abs(series(terms)) * end**terms / (1 - end), end / (2 * pieces)
+    largest = left + max(
+        sum(abs(c) * radius**k for k, c in enumerate(in_powers_about(difference, (2 * piece + 1) * radius)))
+        for piece in range(pieces)
+    )
+    assert largest / least <= Fraction(1, 2**57)
 
 
 @pytest.mark.parametrize("name", LOSS_NAMES)
