@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from mimtheory.certificate import Certificate, check_certificate
     from mimtheory.estimator import MultiIndexRegressor
     from mimtheory.experiment import Experiment
-    from mimtheory.hessian import ExpectedHessian, ParametricHessian, expected_hessian
+    from mimtheory.hessian import expected_hessian
+    from mimtheory.hessian_results import ExpectedHessian, ParametricHessian
     from mimtheory.lemmas import load_lemmas
     from mimtheory.link_exponents import Exponents, exponents
     from mimtheory.links import Link, link
@@ -32,14 +33,14 @@ _HOME = {
     "Certificate": "certificate",
     "DataReport": "measuring",
     "Experiment": "experiment",
-    "ExpectedHessian": "hessian",
+    "ExpectedHessian": "hessian_results",
     "Exponents": "link_exponents",
     "Finding": "assumptions",
     "Lemma": "registry",
     "Link": "links",
     "Loss": "losses",
     "MultiIndexRegressor": "estimator",
-    "ParametricHessian": "hessian",
+    "ParametricHessian": "hessian_results",
     "Population": "population",
     "Rounded": "relations",
     "Row": "measuring",

@@ -21,7 +21,8 @@ from mimtheory.losses import Loss, loss
 from mimtheory.spectral_costs import DENSE_LIMIT, forming_is_cheaper
 
 if TYPE_CHECKING:
-    from mimtheory.hessian import ExpectedHessian, Moments
+    from mimtheory.hessian import Moments
+    from mimtheory.hessian_results import ExpectedHessian
 
 __all__ = [
     "Population",

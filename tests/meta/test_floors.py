@@ -48,6 +48,7 @@ FLOORS = [
         "rank_bounds",
         "certificate",
         "parametric_hessian",
+        "hessian_results",
         "hessian",
         "centring",
         "link_exponents",

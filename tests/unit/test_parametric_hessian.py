@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import sympy
 
-from mimtheory.hessian import ExpectedHessian, ParametricHessian, expected_hessian
+from mimtheory.hessian import expected_hessian
+from mimtheory.hessian_results import ExpectedHessian, ParametricHessian
 
 VALUES = {"a": 3, "b": Fraction(-1, 2), "c": 2, "d": 5, "k": 0.75, "alpha": sympy.Rational(3, 2)}
 
