@@ -1,5 +1,6 @@
 """From arrays of any layout to `sweep`: leaves in order on one thread, or spread over several, with the same bits."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def _leaves(mode: int, X: Floats | Gaussians, kind: Kind, low: int, high: int, f
         rest = (*fixed, True, X.key, space)
         sweep(mode, X.block(ROWS), n, d, 0, low, high, *rest)
         return
-    fixed = (*fixed, False, _NO_KEY, space)
+    X, fixed = _writeable(X), (*fixed, False, _NO_KEY, space)
     if X.flags.c_contiguous and X.dtype == kind:
         sweep(mode, X, n, d, 0, low, high, *fixed)
         return
@@ -91,3 +92,10 @@ def _leaves(mode: int, X: Floats | Gaussians, kind: Kind, low: int, high: int, f
         if start < stop:
             rows = np.ascontiguousarray(X[start:stop], dtype=kind)
             sweep(mode, rows, n, d, start, leaf, leaf + 1, *fixed)
+
+
+def _writeable(X: Floats) -> Floats:
+    """The same numbers as an array that Numba types like any other; nothing is written to it."""
+    if X.flags.writeable:
+        return X
+    return np.asarray(SimpleNamespace(__array_interface__=X.__array_interface__ | {"data": (X.ctypes.data, False)}))

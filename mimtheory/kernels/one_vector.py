@@ -86,6 +86,21 @@ both_tile: Tile = plain_both if DISABLED else _vector_both
 
 
 @kernel
+def _add_rows(X: Floats, first: int, rows: int, start: int, d: int, S: Floats, G: Floats) -> None:
+    """G += S[r] X[first + r] in columns start ... d - 1, for as many rows."""
+    for r in range(rows):
+        for k in range(start, d):
+            G[0, k] += S[r] * X[first + r, k]
+
+
+@kernel
+def _close(block: int, blocks: int, levels: Floats) -> None:
+    """A block that is summed up goes into its group."""
+    add(levels[0], levels[3], block % GROUP == 0)
+    carry(levels, block, blocks)
+
+
+@kernel
 def one_vector(
     X: Floats,
     d: int,
@@ -106,26 +121,23 @@ def one_vector(
     """
     stride, whole = X.shape[1], d // size
     steps, blocks = (stop - start + BOTH_ROWS - 1) // BOTH_ROWS, (stop - start + ROWS - 1) // ROWS
-    x, rows = 0 if made else (start - first) * stride, 1
+    x, rows = 0 if made else (start - first) * stride, BOTH_ROWS
     Z, S = np.zeros(BOTH_ROWS, X.dtype), np.zeros(BOTH_ROWS, X.dtype)
-    levels[3, 0, :] = 0.0
-    for step in range(steps + 1):
-        # in the last step these rows come again, and nothing of their products; in the first their factors are 0
+    for step in range(steps):
         row, x_old, rows_old = start + step * BOTH_ROWS, x, rows
-        if step < steps:
-            rows, x = min(BOTH_ROWS, stop - row), step % 2 * BOTH_ROWS * stride if made else (row - first) * stride
-        if made and step < steps:
+        rows, x = min(BOTH_ROWS, stop - row), step % 2 * BOTH_ROWS * stride if made else (row - first) * stride
+        if made:
             fill_rows(X[x // stride : x // stride + rows], row, key[0], key[1])
         ahead = x if made else x + max(BOTH_ROWS * stride, _AHEAD)
-        both_tile(X, x, rows, x_old, rows_old, stride, whole, V, S, levels[3], Z, ahead)
-        for r in range(BOTH_ROWS):
+        both_tile(X, x, rows, x_old, rows_old if step else rows, stride, whole, V, S, levels[3], Z, ahead)
+        _add_rows(X, x_old // stride, BOTH_ROWS if step else 0, whole * size, d, S, levels[3])
+        if step % _STEPS == 0:
+            if step:
+                _close(step // _STEPS - 1, blocks, levels)
+            levels[3, 0, :] = 0.0  # in the first step it holds nothing but 0 times these rows, or what 0 times inf is
+        for r in range(rows):
             for k in range(whole * size, d):
-                Z[r] += X[x // stride + min(r, rows - 1), k] * V[0, k]
-                levels[3, 0, k] += S[r] * X[x_old // stride + min(r, rows_old - 1), k]
-        if step and (step % _STEPS == 0 or step == steps):
-            block = (step - 1) // _STEPS
-            add(levels[0], levels[3], block % GROUP == 0)
-            carry(levels, block, blocks)
-            levels[3, 0, :] = 0.0
-        for r in range(BOTH_ROWS):
-            S[r] = y[row + r] * Z[r] if row + r < stop else 0.0
+                Z[r] += X[x // stride + r, k] * V[0, k]
+            S[r] = y[row + r] * Z[r]
+    _add_rows(X, x // stride, rows, 0, d, S, levels[3])
+    _close(blocks - 1, blocks, levels)
