@@ -28,11 +28,12 @@ from mimtheory.kernels.tiles import (
     rank_8,
 )
 
-__all__ = ["FEW", "accumulate", "add", "carry", "copy_edge", "few_products", "many_products", "pack"]
+__all__ = ["FEW", "accumulate", "add", "asked_later", "carry", "copy_edge", "few_products", "many_products", "pack"]
 
 Floats = NDArray[Any]
 
 FEW = 4  # neurons up to which the lanes of a register run along d and not along the neurons
+_LONG = 4 * DEPTH  # terms that a tile of `products` takes at once: 8 rows of them and of W fill the first cache
 _V8, _V4, _V2, _V1 = (tiles.RANK_SHAPES[j] for j in (8, 4, 2, 1))
 
 
@@ -86,39 +87,49 @@ def _inner(
 
 
 @kernel
-def _share(whole: int) -> int:
+def asked_later(m: int, whole: int, size: int) -> int:
     """Vectors of a row of the next block that the second product asks for; the first asks for the rest, so that
     memory is never idle."""
-    return whole if whole < 2 * DEPTH else (whole // DEPTH + 1) // 2 * DEPTH
+    piece = DEPTH if m <= FEW else _LONG // size
+    return max((whole + piece) // (2 * piece), 1) * piece
 
 
 @kernel
 def few_products(
-    X: Floats, x: int, stride: int, rows: int, whole: int, edge: Floats, V: Floats, Z: Floats, ahead: int
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    whole: int,
+    edge: Floats,
+    V: Floats,
+    Z: Floats,
+    ahead: int,
+    asked: int,
 ) -> None:
     """Z = X V^T for at most four neurons; `whole` vectors of a row are in X, one more in `edge` if V is wider."""
     size, wide = edge.shape[1], Z.shape[1]
     for r in range(0, rows, INNER_ROWS):
         some = min(INNER_ROWS, rows - r)
         for k in range(0, whole, DEPTH):
-            count, far = min(DEPTH, whole - k), ahead if k >= _share(whole) else 0
+            count, far = min(DEPTH, whole - k), ahead if k >= asked else 0
             _inner(X, x + r * stride + k * size, stride, some, V, k * size, count, Z, r * wide, k == 0, far)
         if whole * size < V.shape[1]:
             _inner(edge, r * size, size, some, V, whole * size, 1, Z, r * wide, whole == 0, 0)
 
 
 @kernel
-def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: Floats) -> None:
+def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: Floats, ahead: int, asked: int) -> None:
     """Z = X W^T, W packed in panels (k, d, lanes): a piece of a panel stays in the first cache for all rows."""
     d, size, wide = panels.shape[1], panels.shape[2], Z.shape[1]
-    for k in range(0, d, DEPTH):
-        depth = min(DEPTH, d - k)
+    for k in range(0, d, _LONG):
+        depth = min(_LONG, d - k)
         for p in range(panels.shape[0]):
-            w = (p * d + k) * size
+            w, far = (p * d + k) * size, ahead if p == 0 and k >= asked * size else 0
             for r in range(0, rows, PRODUCT_ROWS):
                 some = min(PRODUCT_ROWS, rows - r)
                 products_tile(
-                    X, x + r * stride + k, stride, some, panels, w, depth, Z, r * wide + p * size, wide, k == 0
+                    X, x + r * stride + k, stride, some, panels, w, depth, Z, r * wide + p * size, wide, k == 0, far
                 )
 
 
@@ -183,6 +194,7 @@ def _rank(
     G: Floats,
     fresh: bool,
     ahead: int,
+    asked: int,
 ) -> None:
     """Neurons first ... end - 1 in tiles of `neurons` rows.
 
@@ -190,8 +202,6 @@ def _rank(
     """
     size, wide = edge.shape[1], G.shape[1]
     vectors = _V8 if neurons == 8 else _V4 if neurons == 4 else _V2 if neurons == 2 else _V1
-    # with eight neurons the first product asks for nothing
-    asked = whole if neurons == 8 else _share(whole)
     for c in range(0, whole - vectors + 1, vectors):
         for j in range(first, end, neurons):
             far = ahead if j == first and c < asked else 0
@@ -218,6 +228,7 @@ def accumulate(
     G: Floats,
     fresh: bool,
     ahead: int,
+    asked: int,
 ) -> None:
     """G (+)= S^T X: neurons by eights, then what is left of them.
 
@@ -227,7 +238,7 @@ def accumulate(
     while neurons:
         end = m - m % neurons
         if j < end:
-            _rank(neurons, X, x, stride, rows, whole, edge, S, s, j, end, G, fresh, ahead)
+            _rank(neurons, X, x, stride, rows, whole, edge, S, s, j, end, G, fresh, ahead, asked)
             j, ahead = end, 0
         neurons //= 2
 

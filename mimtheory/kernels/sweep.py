@@ -16,7 +16,17 @@ from mimtheory.kernels.one_vector import one_vector
 from mimtheory.kernels.partition import GROUP, LEAVES, ROWS, SHORT
 from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.pointwise import activate, defects, loss_slope
-from mimtheory.kernels.products import FEW, accumulate, add, carry, copy_edge, few_products, many_products, pack
+from mimtheory.kernels.products import (
+    FEW,
+    accumulate,
+    add,
+    asked_later,
+    carry,
+    copy_edge,
+    few_products,
+    many_products,
+    pack,
+)
 
 __all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep", "workspace"]
 
@@ -36,7 +46,8 @@ def padded(count: int, itemsize: int) -> int:
     return -(-count // size) * size
 
 
-# Between the products
+# Between the products, in double precision: entry j rows + i of u, value and slope is that of row i and neuron j, so
+# that loops over the rows are vector code.
 
 
 @kernel
@@ -58,26 +69,31 @@ def _slopes(
 
     Neurons j and m-1-j are added first: where they cancel, as they do at a symmetric start, f is exactly 0.
     """
-    wide = S.shape[1]
     for i in range(rows):
-        row, total = i * wide, 0.0
-        for j in range(m // 2):
-            total += a[j] * value[row + j] + a[m - 1 - j] * value[row + m - 1 - j]
-        if m & 1:
-            total += a[m // 2] * value[row + m // 2]
-        f[at + i] = total
-        factor = loss_slope(loss, centre + total - y[at + i], parameter)
-        for j in range(m):
-            S[i, j] = slope[row + j] * (a[j] * factor)
+        f[at + i] = 0.0
+    for j in range(m // 2):
+        mirror = m - 1 - j
+        one, other = a[j], a[mirror]
+        for i in range(rows):
+            f[at + i] += one * value[j * rows + i] + other * value[mirror * rows + i]
+    if m & 1:
+        for i in range(rows):
+            f[at + i] += a[m // 2] * value[m // 2 * rows + i]
+    # the values have done their work: the first of them give their place to l'
+    for i in range(rows):
+        value[i] = loss_slope(loss, centre + f[at + i] - y[at + i], parameter)
+    for j in range(m):
+        one = a[j]
+        for i in range(rows):
+            S[i, j] = slope[j * rows + i] * (one * value[i])
 
 
 @kernel
 def _biased(rows: int, m: int, Z: Floats, b: Floats, u: Floats) -> None:
-    """u = Z + b in double precision, row after row; what stands beyond the neurons stays 0."""
-    wide = Z.shape[1]
-    for i in range(rows):
-        for j in range(m):
-            u[i * wide + j] = Z[i, j] + b[j]
+    """u = Z + b in double precision."""
+    for j in range(m):
+        for i in range(rows):
+            u[j * rows + i] = Z[i, j] + b[j]
 
 
 @kernel
@@ -92,7 +108,6 @@ def _raise(peaks: Floats, kind: int, j: int, size: float) -> None:
 def _peaks(
     rows: int,
     m: int,
-    wide: int,
     u: Floats,
     minus_1: Floats,
     y: Floats,
@@ -109,21 +124,20 @@ def _peaks(
         T = loss_slope(loss, centre - y[at + i], parameter)
         factor = loss_slope(loss, centre + f[at + i] - y[at + i], parameter)
         for j in range(m):
-            _raise(peaks, 0, j, abs(u[i * wide + j]))
-            _raise(peaks, 1, j, abs(factor * minus_1[i * wide + j] + (factor - T)))
+            _raise(peaks, 0, j, abs(u[j * rows + i]))
+            _raise(peaks, 1, j, abs(factor * minus_1[j * rows + i] + (factor - T)))
 
 
 @kernel
 def _features(rows: int, m: int, value: Floats, y: Floats, at: int, block: Floats, Z: Floats) -> None:
     """Phi in place of the products, with y as one more column, and a copy of Phi in Z."""
-    wide = block.shape[1]
     for i in range(rows):
         for j in range(m):
-            block[i, j] = value[i * wide + j]
+            block[i, j] = value[j * rows + i]
         block[i, m] = y[at + i]
         if Z.shape[0]:
             for j in range(m):
-                Z[at + i, j] = value[i * wide + j]
+                Z[at + i, j] = value[j * rows + i]
 
 
 @kernel
@@ -206,6 +220,8 @@ def sweep(
     whole = d // size
     single = mode == POWER and m == 1
     tall = SHORT if m <= FEW and not single else ROWS
+    # one product alone asks for everything
+    asked = whole if mode == GIVEN else 0 if mode in (PRODUCTS, FEATURES) else asked_later(m, whole, size)
     pack(W, few, panels)
     for leaf in range(low, high):
         start, stop = leaf * n // LEAVES, (leaf + 1) * n // LEAVES
@@ -218,20 +234,21 @@ def sweep(
             ahead = 0 if made or row + tall >= stop else tall * long
             if made:
                 fill_rows(X[:rows], row, key[0], key[1])
+            if panels.shape[0]:
+                many_products(X, x, long, rows, panels, block, ahead, asked)
+            # after these products, which have waited for the columns to come from memory
             if whole * size < d:
                 copy_edge(X, 0 if made else row - first, rows, whole * size, d, edge)
             if few.shape[0]:
-                few_products(X, x, long, rows, whole, edge, few, block, ahead)
-            elif panels.shape[0]:
-                many_products(X, x, long, rows, panels, block)
+                few_products(X, x, long, rows, whole, edge, few, block, ahead, asked)
             if mode in (GRADIENT, FEATURES):
                 _biased(rows, m, block, b, u)
-                activate(codes[1], rows * wide, u, value, slope)
+                activate(codes[1], rows * m, u, value, slope)
             if mode == GRADIENT:
                 _slopes(rows, m, value, slope, y, row, a, centre, codes[0], parameter, block, f)
                 if peaks.shape[0]:
-                    defects(rows * wide, u, slope, series, near, value)
-                    _peaks(rows, m, wide, u, value, y, row, f, centre, codes[0], parameter, peaks[leaf])
+                    defects(rows * m, u, slope, series, near, value)
+                    _peaks(rows, m, u, value, y, row, f, centre, codes[0], parameter, peaks[leaf])
             elif mode == FEATURES:
                 _features(rows, m, value, y, row, block, Z)
             elif mode == POWER:
@@ -245,7 +262,7 @@ def sweep(
             elif mode == FEATURES:
                 left, x_left, stride, vectors, ahead = block, 0, wide, wide // size, 0
             fresh = number % GROUP == 0
-            accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead)
+            accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead, asked)
             carry(levels, number, blocks)
         if blocks and mode != PRODUCTS:
             top = 0 if blocks <= GROUP else (1 if blocks <= GROUP * GROUP else 2)

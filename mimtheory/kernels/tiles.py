@@ -14,7 +14,8 @@ tile        result                     registers hold                           
 
 All operands are C-contiguous arrays of any dimension with an offset and a stride in elements. Nothing is masked:
 callers pad to whole vectors. A sum starts at 0, takes its terms in order with one rounding each (where the machine
-fuses; two else), and is then added to what is there, or stored if `fresh`. The width follows the machine that
+fuses; two else), and is then added to what is there, or stored if `fresh`; `products` does so once in DEPTH terms.
+`ahead` is the distance of the data that the processor is asked to fetch meanwhile. The width follows the machine that
 Numba compiles for, and with it the bits of `inner` alone.
 
 `NUMBA_DISABLE_JIT=1` puts the plain twins in place of the tiles.
@@ -33,6 +34,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from mimtheory.kernels.compiling import DISABLED
+from mimtheory.kernels.partition import DEPTH
 
 __all__ = [
     "INNER_COUNTS",
@@ -107,8 +109,10 @@ def plain_products(
     z: int,
     z_stride: int,
     fresh: bool,
+    ahead: int,
 ) -> None:
-    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for `rows` <= 8 rows and one vector of columns l.
+    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for `rows` <= 8 rows and one vector of columns l, in pieces of DEPTH
+    terms.
 
     Rows of Z up to the eighth are overwritten.
     """
@@ -117,8 +121,10 @@ def plain_products(
     panel = weights[w : w + depth * size].reshape(depth, size)
     for r in range(PRODUCT_ROWS):
         start, at = x + min(r, rows - 1) * x_stride, z + r * z_stride
-        total = data[start : start + depth] @ panel
-        out[at : at + size] = total if fresh else out[at : at + size] + total
+        for k in range(0, depth, DEPTH):
+            end = min(k + DEPTH, depth)
+            total = data[start + k : start + end] @ panel[k:end]
+            out[at : at + size] = total if fresh and k == 0 else out[at : at + size] + total
 
 
 def plain_inner(
@@ -308,22 +314,35 @@ def signature_of(arguments: tuple[Any, ...]) -> Any:
 
 
 @intrinsic
-def _vector_products(typing, X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
+def _vector_products(typing, X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        _, x, x_stride, rows, _, w, depth, _, z, z_stride, fresh = arguments
+        _, x, x_stride, rows, _, w, depth, _, z, z_stride, fresh, ahead = arguments
         code = Code(context, builder, signature, arguments)
-        pointers = code.row_pointers(code.at(code.array(0), x), x_stride, rows, PRODUCT_ROWS)
-        panel, sums = code.at(code.array(4), w), code.sums(PRODUCT_ROWS)
-        with cgutils.for_range(builder, depth) as loop:
-            weights = code.load(code.at(panel, code.times(loop.index, code.size)))
-            for slot, pointer in zip(sums, pointers, strict=True):
-                code.add_product(slot, code.splat(code.at(pointer, loop.index)), weights)
-        out = code.at(code.array(7), z)
-        values = [(builder.load(slot), code.at(out, code.times(z_stride, r))) for r, slot in enumerate(sums)]
-        code.put(values, fresh)
+        data, panel, out = code.at(code.array(0), x), code.at(code.array(4), w), code.at(code.array(7), z)
+        pointers = code.row_pointers(data, x_stride, rows, PRODUCT_ROWS)
+        places = [code.at(out, code.times(z_stride, r)) for r in range(PRODUCT_ROWS)]
+        totals = code.sums(PRODUCT_ROWS)
+        with builder.if_then(builder.not_(fresh)):
+            for total, place in zip(totals, places, strict=True):
+                builder.store(code.load(place), total)
+        with code.pieces(depth, DEPTH) as (start, length):
+            sums = code.sums(PRODUCT_ROWS)
+            with cgutils.for_range(builder, length) as loop:
+                k = builder.add(start, loop.index)
+                weights = code.load(code.at(panel, code.times(k, code.size)))
+                for slot, pointer in zip(sums, pointers, strict=True):
+                    code.add_product(slot, code.splat(code.at(pointer, k)), weights)
+                # over eight k the next eight numbers of each of eight rows
+                r = builder.and_(k, code.integer(PRODUCT_ROWS - 1))
+                column = builder.add(builder.sub(k, r), code.integer(PRODUCT_ROWS))
+                code.prefetch(code.at(data, ahead, builder.mul(r, x_stride), column))
+            for total, slot in zip(totals, sums, strict=True):
+                builder.store(builder.fadd(builder.load(total), builder.load(slot)), total)
+        for total, place in zip(totals, places, strict=True):
+            code.store(builder.load(total), place)
         return context.get_dummy_value()
 
-    return signature_of((X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh)), generate
+    return signature_of((X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh, ahead)), generate
 
 
 def _vector_inner(count: int) -> Tile:

@@ -16,7 +16,7 @@ KINDS = [np.float64, np.float32]
 
 @kernel
 def call_products(X, x, stride, rows, W, w, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
-    tiles.products_tile(X, x, stride, rows, W, w, depth, Z, z, z_stride, fresh)
+    tiles.products_tile(X, x, stride, rows, W, w, depth, Z, z, z_stride, fresh, 0)
 
 
 @kernel
@@ -56,16 +56,17 @@ def integers(kind: type, *shape: int) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rows", [1, 5, 8])
+@pytest.mark.parametrize("depth", [29, 128, 150])
 @pytest.mark.parametrize("fresh", [True, False])
-def test_products_are_those_of_the_twin(kind: type, rows: int, fresh: bool) -> None:
+def test_products_are_those_of_the_twin(kind: type, rows: int, depth: int, fresh: bool) -> None:
     size = tiles.lanes(np.dtype(kind).itemsize)
-    X, W = integers(kind, 9, 40), integers(kind, 2, 40, size)
+    X, W = integers(kind, 9, 160), integers(kind, 2, 160, size)
     ours, twin = integers(kind, 10, 3 * size), integers(kind, 10, 3 * size)
-    arguments = (X, 40 + 3, 40, rows, W, (40 + 7) * size, 29)
+    arguments = (X, 160 + 3, 160, rows, W, (160 + 7) * size, depth)
     call_products(*arguments, ours, 3 * size + size, 3 * size, fresh)
-    tiles.plain_products(*arguments, twin, 3 * size + size, 3 * size, fresh)
+    tiles.plain_products(*arguments, twin, 3 * size + size, 3 * size, fresh, 0)
     assert (ours == twin).all()
-    expected = X[1 : 1 + rows, 3:32] @ W[1, 7:36] + (
+    expected = X[1 : 1 + rows, 3 : 3 + depth] @ W[1, 7 : 7 + depth] + (
         0 if fresh else integers(kind, 10, 3 * size)[1 : 1 + rows, size : 2 * size]
     )
     assert (ours[1 : 1 + rows, size : 2 * size] == expected).all()
