@@ -9,13 +9,16 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
 
 import mimtheory
@@ -24,6 +27,7 @@ from mimtheory.frontier import Tightest, known
 from mimtheory.lemmas import REGISTRY
 from mimtheory.registry import LEVELS, Claim, Lemma
 from mimtheory.reporting.mathml import formula, number
+from mimtheory.reporting.prose import mathematics, paragraphs, typeset
 from mimtheory.verdicts import PROVENANCE
 
 _PHONE = 34  # characters of LaTeX beyond which a formula may be wider than a phone
@@ -42,11 +46,18 @@ PROOFS = tuple(f"theory/{path.stem}" for path in sorted((HERE / "theory").glob("
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the site: its path without suffix, title and body in HTML."""
+    """A page of the site: its path without suffix, title in plain text and body in HTML."""
 
     path: str
     title: str
     body: str
+
+    @property
+    def heading(self) -> Markup:
+        """The title as the page prints it, with its mathematics."""
+        found = re.search(r"<h1>(.*?)</h1>", self.body, re.DOTALL)
+        assert found, self.path
+        return Markup(found[1])
 
 
 def pages() -> list[Page]:
@@ -85,7 +96,7 @@ def build(folder: Path) -> None:
 
 def _written(path: str) -> Page:
     text = (HERE / f"{path}.md").read_text(encoding="utf-8")
-    title = text.partition("\n")[0].removeprefix("# ")
+    title = text.partition("\n")[0].removeprefix("# ").partition(" $")[0]
     return Page(path, title, _html(text))
 
 
@@ -117,7 +128,7 @@ def _html(text: str) -> str:
 
     pattern = r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$"
     marked = re.sub(pattern, keep, text, flags=re.DOTALL)
-    html: str = MarkdownIt("commonmark").enable("table").render(marked)
+    html: str = _MARKDOWN.render(marked)
     html = re.sub(r'href="(?!https?:)([^"#]*)\.md(#[^"]*)?"', r'href="\1.html\2"', html)
     html = re.sub(r'href="(?!https?:)([^"#]*)\.ipynb"', r'href="\1.html"', html)
     html = re.sub(r"<h([23])>(.*?)</h\1>", _heading, html)
@@ -128,6 +139,14 @@ def _html(text: str) -> str:
     html = re.sub(r"<p>(FORMULA\d+X)</p>", r'<div class="formula" tabindex="0">\1</div>', html)
     html = re.sub(r"<(p|li|td)>((?:(?!</?(?:p|li|td)>).)*)", lambda found: _scrolling(found, wide), html, flags=re.S)
     return re.sub(r"FORMULA(\d+)X", lambda found: formulas[int(found[1])], html)
+
+
+def _text(self: RendererHTML, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+    return mathematics(tokens[i].content)
+
+
+_MARKDOWN = MarkdownIt("commonmark").enable("table")
+_MARKDOWN.add_render_rule("text", _text)
 
 
 def _scrolling(found: re.Match[str], wide: list[str]) -> str:
@@ -146,14 +165,12 @@ def _heading(found: re.Match[str]) -> str:
 
 
 def _lemma_page(lemma: Lemma) -> Page:
-    paragraphs = "".join(f"<p>{escape(' '.join(block.split()))}</p>" for block in lemma.doc.split("\n\n"))
-    proofs = dict.fromkeys(re.findall(r"docs/(theory/\w+)\.md", lemma.doc))
-    links = ", ".join(f'<a href="../{proof}.html">{proof.partition("/")[2]}</a>' for proof in proofs)
+    words = re.sub(r"docs/(theory/\w+)\.md", r'<a href="../\1.html">\g<0></a>', str(paragraphs(lemma.doc)))
     uses = ", ".join(f'<a href="{label}.html">{label}</a>' for label in lemma.uses) or "nothing else"
+    provenance = f"{lemma.label} is {PROVENANCE[lemma.provenance]}."
     head = (
-        f"<h1>{escape(lemma.label)}. {escape(lemma.title)}</h1>"
-        f'<p class="note">{escape(lemma.label)} is {escape(PROVENANCE[lemma.provenance])}. It rests on {uses}.'
-        f"{f' Proofs: {links}.' if links else ''}</p>{paragraphs}"
+        f"<h1>{escape(lemma.label)} {typeset(lemma.title)}</h1>"
+        f'<p class="note">{escape(provenance)} It rests on {uses}.</p>{words}'
     )
     claims = "".join(_claim(claim) for claim in lemma.claims.values())
     command = f'<h2 id="check">Check it</h2><pre tabindex="0">mimtheory verify {escape(lemma.label)}</pre>'
@@ -186,9 +203,9 @@ def _bar(entry: Tightest, y: float) -> str:
 
 
 def _claim(claim: Claim) -> str:
-    controls = "".join(f"<li>{escape(control.why)}</li>" for control in claim.controls)
+    controls = "".join(f"<li>{typeset(control.why)}</li>" for control in claim.controls)
     return (
-        f'<h2 id="{escape(claim.name)}">{escape(claim.label)}</h2><p class="summary">{escape(claim.summary)}</p>'
+        f'<h2 id="{escape(claim.name)}">{escape(claim.label)}</h2><p class="summary">{typeset(claim.summary)}</p>'
         f'<div class="statement" tabindex="0">{formula(claim.statement)}</div>'
         f"<p><strong>Level {claim.level}.</strong> {escape(LEVELS[claim.level])}</p>{_known(claim)}"
         f"{measured.figure(claim.label, claim.kind == 'equals')}"
@@ -201,8 +218,8 @@ def _known(claim: Claim) -> str:
         return "<p>An identity: both sides are compared up to derived rounding.</p>"
     entry = known()[claim.label]
     how = "by search" if entry.level == "D" else f"the {1 - entry.delta:.0%} quantile of {entry.trials} draws"
-    where = "{link}, {loss}, d = {d}, n = {n}".format(**entry.setting)
-    return f"<p>Tightest known: <strong>{number(entry.ratio)}</strong> of the bound, {how}, at {escape(where)}.</p>"
+    where = "<code>{link}</code>, <code>{loss}</code>, d = {d}, n = {n}".format(**entry.setting)
+    return f"<p>Tightest known: <strong>{number(entry.ratio)}</strong> of the bound, {how}, at {where}.</p>"
 
 
 def _names_page() -> Page:

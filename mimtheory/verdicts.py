@@ -59,8 +59,8 @@ ADVICE: dict[Status, str] = {
 
 PROVENANCE: dict[Provenance, str] = {
     "title": "named in arXiv 2511.15120; the explicit constants and the proof are this project's",
-    "numbered": "arXiv 2511.15120 has a statement of this number, whose text this project does not have; "
-    "this is what the chain of lemmas needs there",
+    "numbered": "numbered in arXiv 2511.15120, whose text of it this project does not have; this is what the chain "
+    "of lemmas needs there",
     "ours": "a statement of this project",
     "own": "a statement from outside this project; it and its proof are its author's",
 }

@@ -19,6 +19,7 @@ from mimtheory.registry import LEVELS
 from mimtheory.reporting.dependencies import GRADES, drawing, grades
 from mimtheory.reporting.mathml import formula, number
 from mimtheory.reporting.plots import SYMBOLS, comparison, marker, not_drawn, overview
+from mimtheory.reporting.prose import paragraphs, typeset
 from mimtheory.reporting.run_plots import run_figures
 from mimtheory.verdicts import ADVICE, PROVENANCE, CellVerdict, ClaimVerdict, ControlVerdict, Report, Status
 
@@ -55,7 +56,7 @@ def render(report: Report) -> str:
     """One self-contained HTML page: no script, nothing loaded from elsewhere; equal reports give equal pages."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "anchor": _anchor, "json": _json, "moment": _moment}
-    environment.filters |= {"prose": _prose, "symbols": _symbols, "options": _options}
+    environment.filters |= {"prose": paragraphs, "symbols": typeset, "options": _options}
     environment.globals |= {
         "levels": LEVELS,
         "meaning": _MEANING,
@@ -213,43 +214,3 @@ def _moment(started: str) -> str:
 def _options(command: str) -> Markup:
     """A command whose options are not broken after their hyphens."""
     return Markup(re.sub(r"--?\w[\w-]*", lambda found: f'<span class="option">{found[0]}</span>', str(escape(command))))
-
-
-def _symbols(text: str) -> Markup:
-    """Escaped text as one would print it: S_hat has its hat, indices and powers stand below and above, rho is a
-    Greek letter."""
-    escaped = str(escape(text)).replace("&lt;=", "≤").replace("&gt;=", "≥").replace("-&gt;", "→")
-    return Markup(_SYMBOL.sub(_symbol, escaped))
-
-
-_NAMES = ("gamma", "delta", "eta", "theta", "lambda", "rho", "sigma", "omega", "kappa", "psi", "eps", "Delta")
-_GREEK = dict(zip(_NAMES, "γδηθλρσωκψεΔ", strict=True))
-_SYMBOL = re.compile(
-    rf"\b(?P<letter>[A-Za-z]|{'|'.join(_GREEK)})(?P<digit>0\b)?(?:_(?P<below>hat\b|\w\b|\{{[^}}]*\}}))?"
-    r"(?:\^(?P<above>\([\w+]+\)|\w\b|\{[^}]*\}))?(?![A-Za-z0-9_])"
-    r"|(?<=[)|;\]])(?:_(?P<after_below>\{[^}]*\}))?\^(?P<after>\w\b|\{[^}]*\})"
-)
-
-
-def _symbol(found: re.Match[str]) -> str:
-    if found["after"]:
-        return _index("sub", found["after_below"]) + _index("sup", found["after"])
-    hat = found["below"] == "hat"
-    letter = _GREEK.get(found["letter"], found["letter"]) + (chr(0x302) if hat else "")
-    below = None if hat else found["below"] or found["digit"]
-    return letter + _index("sub", below) + _index("sup", found["above"])
-
-
-def _index(tag: str, content: str | None) -> str:
-    return f"<{tag}>{content.strip('{}')}</{tag}>" if content else ""
-
-
-def _prose(text: str) -> Markup:
-    """Paragraphs of plain text; a block with a ruled or indented line keeps its lines."""
-    blocks = [block for block in re.split(r"\n\s*\n", text.strip()) if block]
-    return Markup("\n").join(
-        Markup("<pre>{}</pre>").format(block)
-        if re.search(r"^( {2,}|=={2,}|--{2,})", block, re.MULTILINE)
-        else Markup("<p>{}</p>").format(_symbols(" ".join(block.split())))
-        for block in blocks
-    )

@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-from html import escape
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from itertools import pairwise
@@ -21,6 +20,7 @@ import mimtheory
 from docs import build, measured
 from mimtheory.cli import app
 from mimtheory.lemmas import REGISTRY
+from mimtheory.reporting.prose import typeset
 
 ROOT = Path(__file__).parents[2]
 EXECUTED = [path for path in build.GUIDES if path != "howto/own_lemma"]  # which has a test of its own
@@ -82,9 +82,20 @@ def test_every_statement_has_a_page_with_its_claims_and_their_tightness(site: Pa
         page = (site / "lemmas" / f"{lemma.label}.html").read_text(encoding="utf-8")
         for claim in lemma.claims.values():
             assert f'id="{claim.name}"' in page
-            assert escape(claim.controls[0].why) in page
+            assert typeset(claim.controls[0].why) in page
         bounds = sum(claim.kind != "equals" for claim in lemma.claims.values())
         assert page.count("Tightest known: ") == bounds
+
+
+def test_no_page_prints_mathematics_as_it_is_typed(site: Path) -> None:
+    names = r"<(svg|math|code|pre|title)\b.*?</\1>|<h2 id[^>]*>[AB]\.\d/\w+</h2>|<[^>]+>|docs/theory/\w+\.md|https?:\S+"
+    # names of code have more than one letter before a stroke
+    raw = r"\S*(?:(?<![A-Za-z]{2})[^\W_]'*_\w|\b(?:sum|prod|max|min)_|[\^$]|sqrt[ (]|\beps0|\bTbar|\b[cT]\d\b)\S*"
+    for path in site.rglob("*.html"):
+        if path.name == "names.html":
+            continue  # docstrings, as they stand in the code
+        words = re.sub(names, " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        assert re.findall(raw, words) == [], path.name
 
 
 def test_every_claim_has_a_picture_of_what_the_quick_run_measured(site: Path) -> None:

@@ -87,7 +87,7 @@ FLOORS = [
         *("tasks", "judging", "workers", "harness", "frontier", "comparing", "diagnosis", "pytest_plugin", "testing"),
     ],
     [
-        *("reporting.mathml", "reporting.drawing", "reporting.plots", "reporting.run_plots"),
+        *("reporting.mathml", "reporting.prose", "reporting.drawing", "reporting.plots", "reporting.run_plots"),
         *("reporting.dependencies", "reporting.page"),
         *("reporting", "terminal", "benchmarking", "benchmark_page", "cli", "__main__"),
     ],

@@ -19,6 +19,7 @@ from mimtheory.relations import Relation, at_most
 from mimtheory.reporting import mathml, plots, render, write_page
 from mimtheory.reporting import page as page_module
 from mimtheory.reporting.mathml import formula, number
+from mimtheory.reporting.prose import typeset
 from mimtheory.verdicts import (
     ADVICE,
     PROVENANCE,
@@ -472,11 +473,25 @@ def test_colours_contrast_with_their_ground_in_both_schemes(text: str, scheme: i
         ("rho_1/rho_r a step", "ρ<sub>1</sub>/ρ<sub>r</sub> a step"),
         ("|H^T w|^2/eps0^2", "|H<sup>T</sup> w|<sup>2</sup>/ε<sub>0</sub><sup>2</sup>"),
         ("H^{2T} <= |X|_{2->4}^4", "H<sup>2T</sup> ≤ |X|<sub>2→4</sub><sup>4</sup>"),
-        ("beta1, eta_last and T1 of A.2", "beta1, eta_last and T1 of A.2"),
+        ("beta1, eta_last and T1 of A.2", "β<sub>1</sub>, η<sub>last</sub> and T<sub>1</sub> of A.2"),
+        ("|Tbar - c0| and lmax", "|T\u0304 - c<sub>0</sub>| and λ<sub>max</sub>"),
+        ("(1/n) sum_i T_i x_i x_i^T", "(1/n) ∑<sub>i</sub> T<sub>i</sub> x<sub>i</sub> x<sub>i</sub><sup>T</sup>"),
+        ("sum |a_j| |P_perp w_j|", "∑ |a<sub>j</sub>| |P<sub>⊥</sub> w<sub>j</sub>|"),
+        ("<x_i, w>^2 where s < t", "⟨x<sub>i</sub>, w⟩<sup>2</sup> where s &lt; t"),
+        (
+            "|X|_op^2/n, (|f|_4 + |g|_4)^4",
+            "|X|<sub>op</sub><sup>2</sup>/n, (|f|<sub>4</sub> + |g|<sub>4</sub>)<sup>4</sup>",
+        ),
+        ("h^T eps0 and e^theta", "h<sup>T</sup> ε<sub>0</sub> and e<sup>θ</sup>"),
+        ("sin 2Theta, an r x m block, a 2 x 2 matrix", "sin 2Θ, an r × m block, a 2 × 2 matrix"),
+        ("1/sqrt(delta) and O~(d^2)", "1/√(δ) and Õ(d<sup>2</sup>)"),
+        ("`python -m x_i` of my_lemmas and a_scale", "<code>python -m x_i</code> of my_lemmas and a_scale"),
+        ("docs/theory/a2_operator_norm.md, A.2/perp_edge", "docs/theory/a2_operator_norm.md, A.2/perp_edge"),
+        ("<script>a_1</script>", "&lt;script&gt;a<sub>1</sub>&lt;/script&gt;"),
     ],
 )
 def test_plain_text_is_printed_as_mathematics(plain: str, printed: str) -> None:
-    assert str(page_module._symbols(plain)) == printed
+    assert str(typeset(plain)) == printed
 
 
 def test_options_of_a_command_are_not_broken_after_their_hyphens() -> None:
