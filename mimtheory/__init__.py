@@ -106,7 +106,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'mimtheory' has no attribute {name!r}")
+        import difflib
+
+        close = difflib.get_close_matches(name, _HOME, 1)
+        hint = f"; did you mean {close[0]!r}?" if close and not name.startswith("_") else ""
+        raise AttributeError(f"module 'mimtheory' has no attribute {name!r}{hint}")
     value = getattr(import_module(f"mimtheory.{_HOME[name]}"), name)
     globals()[name] = value
     return value

@@ -85,7 +85,13 @@ def findings(setting: Setting, delta: float = 0.01) -> tuple[Finding, ...]:
     setting : Setting
     delta : float
         Failure probability within the condition on eps0, which is A.5's: explicit and sufficient, not sharp.
+
+    Raises
+    ------
+    ValueError
+        For a delta out of range.
     """
+    check_delta(delta)
     population = Population(setting)
     return (*(check(label, population) for label in ASSUMPTIONS), _epsilon0(population, delta))
 
@@ -149,10 +155,11 @@ def required_n(label: str, setting: Setting, delta: float = 0.01) -> int | None:
     Raises
     ------
     ValueError
-        For a claim of another level, which needs a draw.
+        For a claim of another level, which needs a draw, an unknown one, or a delta out of range.
 
     Source: A.2/total_prior; A.7/prior.
     """
+    check_delta(delta)
     claim = find_claim(label)
     if claim.level != "P":
         raise ValueError(f"label = {label!r} has level {claim.level}; allowed: claims of level P, which need no draw")

@@ -48,6 +48,9 @@ def guarded(application: typer.Typer) -> None:
         # the parser's own errors know their message and exit code
         if not hasattr(problem, "format_message"):
             raise
+        if type(problem).__name__ == "NoArgsIsHelpError":
+            print(problem.format_message())  # the help, line by line
+            sys.exit(2)
         _fail(problem.format_message())
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -97,7 +97,7 @@ class Link:
         Parameters
         ----------
         k : int
-            0 to the degree.
+            0 to 20; all entries are 0 beyond the degree.
 
         Raises
         ------

@@ -18,7 +18,7 @@ from mimtheory.experiment import Experiment
 from mimtheory.lemmas import REGISTRY, find_claim, find_lemma
 from mimtheory.losses import Loss, loss
 from mimtheory.operators import EmpiricalHessian, spectral_norm
-from mimtheory.population import Setting, check_integer, check_real, memory
+from mimtheory.population import Setting, check_delta, check_integer, check_real, memory
 from mimtheory.registry import Claim
 from mimtheory.relations import Relation
 from mimtheory.sample import Sample, fitted_centre
@@ -70,8 +70,11 @@ def measure(label: str, setting: Setting, rng: int = 0, delta: float = 0.01) -> 
     Raises
     ------
     ValueError
-        For an unknown label; the known ones are named.
+        For an unknown label, where the known ones are named, for what is no Setting, and for a delta out of range.
     """
+    check_delta(delta)
+    if not isinstance(setting, Setting):
+        raise ValueError(f"setting = {setting!r}; allowed: a Setting")
     claims = [find_claim(label)] if "/" in label else list(find_lemma(label).claims.values())
     e = Experiment(setting, rng)
     return [_row(claim, claim.check(e, delta)) for claim in claims]

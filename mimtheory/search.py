@@ -14,7 +14,7 @@ from hypothesis.errors import NoSuchExample
 
 from mimtheory import strategies
 from mimtheory.experiment import Experiment
-from mimtheory.population import Setting
+from mimtheory.population import Setting, check_integer
 from mimtheory.registry import Claim, Control
 
 __all__ = ["Found", "search"]
@@ -61,10 +61,11 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
     Raises
     ------
     ValueError
-        For a claim of level G or P.
+        For a claim of level G or P, or for examples below 1.
     """
     if claim.probabilistic:
         raise ValueError(f"claim = {claim.label} has level {claim.level}; allowed: I or D (a seed can always be found)")
+    check_integer("examples", examples, 1, "an integer from 1")
     profile = settings(
         max_examples=examples,
         deadline=None,

@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mimtheory import pytest_plugin
+try:
+    from mimtheory import pytest_plugin
+except ModuleNotFoundError as missing:
+    if missing.name != "pytest":
+        raise
+    raise ImportError("mimtheory.testing needs pytest: pip install pytest", name="pytest") from missing
 from mimtheory.experiment import Experiment
 from mimtheory.lemmas import every_lemma, find_claim, find_lemma
 from mimtheory.plan import DELTA, TRIALS, check_trials, control_design, designed_cells

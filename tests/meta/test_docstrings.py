@@ -32,7 +32,6 @@ EVALUATES = (
 CHECKED_BEFORE = {
     "certificate.Certificate.to_json": "the balls were read when the certificate was made",
     "estimator.MultiIndexRegressor.predict": "the activation was read by fit",
-    "advisor.findings": "it names the assumptions itself",
     "frontier.measure": "it searches claims of level D only",
 }
 _BOUND = re.compile(r"\b(?:bound|deviation|quantile)s?\b", re.IGNORECASE)

@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 HEAVY = ("numba", "sympy", "matplotlib", "scipy", "flint")
 
 
@@ -45,3 +47,11 @@ def test_every_public_name_loads() -> None:
     for name in mimtheory.__all__:
         assert getattr(mimtheory, name) is not None
     assert set(mimtheory.__all__) <= set(dir(mimtheory))
+
+
+def test_a_mistyped_name_is_answered_with_the_closest() -> None:
+    import mimtheory
+
+    with pytest.raises(AttributeError, match=r"no attribute 'Settings'; did you mean 'Setting'\?"):
+        _ = mimtheory.Settings
+    assert not hasattr(mimtheory, "__wrapped__")

@@ -143,3 +143,11 @@ def test_an_exploration_has_everything() -> None:
 def test_bad_input_is_named(fields: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         mimtheory.explore("h4+h4", **fields)
+
+
+@pytest.mark.parametrize("delta", [0, 1, -1, 2, math.nan, "0.1"])
+def test_what_is_no_probability_is_refused(delta: object) -> None:
+    s = Setting(link="h2", loss="huber(1)", d=5, n=50)
+    for ask in (lambda: advisor.findings(s, delta), lambda: advisor.required_n("A.7/prior", s, delta)):
+        with pytest.raises(ValueError, match=r"delta = .*; allowed: a number with 0 < delta < 1"):
+            ask()

@@ -280,3 +280,11 @@ def test_frontier_prints_every_bound_and_where() -> None:
         for claim in lemma.claims.values():
             assert (claim.label in printed) == (claim.kind != "equals"), claim.label
     assert "90% quantile of 40 draws" in printed
+
+
+@pytest.mark.parametrize("words", [(), ("report",)])
+def test_a_command_without_words_prints_its_help(words: tuple[str, ...]) -> None:
+    run = mim(*words)
+    assert (run.returncode, run.stderr) == (2, "")
+    assert run.stdout.startswith("Usage: mimtheory")
+    assert "\nCommands:\n" in run.stdout

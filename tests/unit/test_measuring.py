@@ -117,3 +117,11 @@ def test_bad_arrays_are_named(fields: dict[str, object], named: str) -> None:
     given = {"X": np.ones((5, 2)), "y": np.ones(5), "W": np.ones((2, 2)), **fields}
     with pytest.raises(ValueError, match=named):
         mimtheory.check_data(**given)
+
+
+def test_what_is_no_setting_or_no_probability_is_refused() -> None:
+    s = Setting(link="h2", loss="huber(1)", d=5, n=50)
+    with pytest.raises(ValueError, match="setting = 'h2'; allowed: a Setting"):
+        mimtheory.measure("A.2", "h2")
+    with pytest.raises(ValueError, match="delta = 2; allowed: a number with 0 < delta < 1"):
+        mimtheory.measure("A.2", s, delta=2)

@@ -155,3 +155,5 @@ def test_random_sampling_with_the_same_budget_misses_the_equality() -> None:
 def test_claims_of_high_probability_are_never_searched() -> None:
     with pytest.raises(ValueError, match="allowed: I or D"):
         search(find_claim("A.2/total"), 5)
+    with pytest.raises(ValueError, match="examples = 0; allowed: an integer from 1"):
+        search(find_claim("A.3/weyl"), 0)

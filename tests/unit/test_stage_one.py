@@ -274,3 +274,25 @@ def test_runs_have_the_same_bits_for_any_number_of_threads() -> None:
     one, two = (Experiment(setting, 5, threads=threads) for threads in (1, 2))
     assert (one.trajectory == two.trajectory).all()
     assert (one.run.Qw == two.run.Qw).all()
+
+
+# Runs that diverge
+
+DIVERGING = {"loss": "squared", "activation": "quadratic", "d": 5, "n": 9, "m": 2, "T1": 8, "eps0": 9.0, "beta1": 0.0}
+
+
+def test_a_run_stops_at_the_first_gradient_beyond_what_squares_can_bear() -> None:
+    e = make(**DIVERGING, eta1=9.0)
+    with np.errstate(all="ignore"):
+        trajectory = algorithm_1(e)
+        gradients = np.abs(np.diff(trajectory, axis=0)).max(axis=(1, 2)) / 9.0
+    (stops,) = [t for t in range(1, 7) if gradients[t - 1] < 1e50 < gradients[t]]
+    assert gradients[stops] < 1e150  # still far from overflow: products of it are not
+    with pytest.raises(FloatingPointError, match=f"stage one diverges: the gradient of step {stops} leaves"):
+        _ = e.trajectory
+
+
+def test_a_run_stops_where_a_gradient_is_no_number() -> None:
+    # the first step throws the neurons so far that both outputs are infinite and their difference is no number
+    with pytest.raises(FloatingPointError, match="stage one diverges: the gradient of step 1 leaves"):
+        _ = make(**DIVERGING, eta1=1e160).trajectory
