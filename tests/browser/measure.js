@@ -36,6 +36,8 @@ function measure(frame) {
     sticking_out: shown.filter((x) => x.getBoundingClientRect().right > root.clientWidth + 1 && !scrolled(x, view))
       .map(name).slice(0, 5),
     cut_off: shown.filter((x) => scrolls(x, view) && x.scrollWidth > x.clientWidth + 1 && x.tabIndex < 0).map(name),
+    cut_tables: shown.filter((x) => x.matches(".scroll") && x.scrollWidth > x.clientWidth + 1)
+      .map((x) => x.getAttribute("aria-label") ?? "table"),
     formulas: formulas.length,
     flat_formulas: formulas.filter((x) => !(x.getBoundingClientRect().width > 4 && x.getBoundingClientRect().height > 4))
       .map((x) => x.getAttribute("alttext")),

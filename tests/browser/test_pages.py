@@ -92,6 +92,12 @@ def test_nothing_is_wider_than_the_page_and_what_scrolls_is_reached_by_keyboard(
     assert amiss(rows, lambda row: row["cut_off"]) == []
 
 
+def test_the_table_of_all_claims_fits_a_desk(rows: list[Row]) -> None:
+    wide = [row for row in rows if (row["page"], row["media"]) == ("report.html", "screen") and row["width"] == 1280]
+    assert wide
+    assert amiss(wide, lambda row: "All claims" in row["cut_tables"]) == []
+
+
 def test_text_contrasts_with_its_ground_and_is_not_too_small(rows: list[Row]) -> None:
     assert amiss(rows, lambda row: row["faint"]) == []
     assert amiss(rows, lambda row: row["small_text"]) == []

@@ -21,7 +21,7 @@ FUNCTIONS = {name: value for name, value in OBJECTS.items() if not inspect.iscla
 
 # What evaluates a formula of the theory without calling itself a bound.
 EVALUATES = (
-    *("activations.Activation.kappa", "hessian.expected_hessian", "hessian.ExpectedHessian.T2_z4"),
+    *("activations.Activation.kappa", "hessian.expected_hessian", "hessian_results.ExpectedHessian.T2_z4"),
     *("link_exponents.exponents", "links.Link.hermite_coefficients", "links.Link.hermite_tensor"),
     *("links.Link.mean", "links.Link.second_moment", "links.Link.mean_hessian", "links.Link.information_exponent"),
     *("population.Population.S_norm", "population.Population.V", "population.Population.gap", "relations.gamma"),

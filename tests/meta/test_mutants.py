@@ -36,7 +36,7 @@ def test_help_is_printed_and_nothing_is_run(
     assert main(["--list", "concentration.py"]) == 0
     printed = capsys.readouterr()
     assert "suprema.py" in printed.out
-    assert "no mutant has 'no_such_file.py'" in printed.err
+    assert "no mutant has 'no_such_file.py' in the name" in printed.err
     assert "[tests/unit/test_concentration.py::test_wishart" in printed.out
 
 
