@@ -52,7 +52,8 @@ ADVICE: dict[Status, str] = {
     "holds": "Nothing to do: one violation, or the failure rate printed beside it, would have been caught.",
     "refuted": "The statement is false as implemented, or the code is: reproduce the worst row and look at both sides.",
     "vacuous": "The bound says nothing here: raise n/d, or use a loss with bounded derivative where K is infinite.",
-    "undecided": "This design could not have refuted the claim: add trials, or look at the control that survived.",
+    "undecided": "This design could not have refuted the claim: add trials, or a control if there is none, "
+    "or look at the one that survived.",
     "skipped": "The claim does not apply to this design (for example no perp block where d = r).",
     "error": "A number was not finite: look at the row and the sizes of its inputs.",
 }
