@@ -158,8 +158,7 @@ def test_commands_succeed(path: str, tmp_path: Path) -> None:
 
 
 def written_pages() -> list[Path]:
-    tracked = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [ROOT / line for line in tracked.stdout.split()]
+    return sorted(path for pattern in ("*.md", "docs/**/*.md", "tests/**/*.md") for path in ROOT.glob(pattern))
 
 
 @pytest.mark.parametrize("page", written_pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
