@@ -43,6 +43,16 @@ class ProjectedLaw:
         sizes = np.linalg.norm(factor, axis=1)
         self._factor = factor[sizes > 1e-14 * max(sizes.max(initial=0.0), 1e-300)]
 
+    @property
+    def coordinates(self) -> int:
+        """How many independent Gaussians a point is made of."""
+        return self.inside.shape[1] + self._factor.shape[0]
+
+    def place(self, gaussians: Floats) -> tuple[Floats, Floats]:
+        """Z (n, r) and W x (n, m) of the points that these Gaussians (n, coordinates) make."""
+        Z = gaussians[:, : self.inside.shape[1]]
+        return Z, gaussians @ np.concatenate((self.inside.T, self._factor))
+
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Z (n, r) and W x (n, m) of n independent points; allocates n (r + 2 m) doubles."""
         Z = rng.standard_normal((n, self.inside.shape[1]))

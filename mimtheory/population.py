@@ -7,10 +7,11 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property, lru_cache, wraps
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+Arguments = TypeVarTuple("Arguments")
+Value = TypeVar("Value")
 _LARGEST = 10**9
 _ROUNDED_TO_ZERO = 2**-52  # the quotient 1/eta1 and its product with eta1 are off by half of this each
 
@@ -238,8 +241,9 @@ class Population:
         return _centre(s.link, s.loss, s.label_noise) if isinstance(s.centre, str) else float(s.centre)
 
     def prepare(self) -> None:
-        """Compute the expectations now; equal links, losses and centres share them from then on."""
-        _ = self.C, self.moments
+        """Compute C, c0 and the centre now; equal links, losses and centres share them from then on. The other moments
+        cost more and wait until a statement asks for them."""
+        _ = self.C
 
     @cached_property
     def moments(self) -> "Moments":
@@ -345,21 +349,37 @@ class Population:
         return max(0.0, float(np.abs(np.linalg.eigvalsh(self.C)).min()) - self.r * self.radius)
 
 
-@lru_cache(maxsize=256)
+_COMPUTING = threading.RLock()
+
+
+def _once(compute: Callable[[*Arguments], Value]) -> Callable[[*Arguments], Value]:
+    """Remember values; a thread that asks for one waits while another computes it, also because the working precision
+    of ball arithmetic belongs to the process."""
+    remembered = lru_cache(maxsize=256)(compute)
+
+    @wraps(compute)
+    def value(*arguments: *Arguments) -> Value:
+        with _COMPUTING:
+            return remembered(*arguments)
+
+    return value
+
+
+@_once
 def _centre(link: Link, loss: Loss, label_noise: float) -> float:
     from mimtheory.centring import population_centre
 
     return population_centre(link, loss, label_noise)
 
 
-@lru_cache(maxsize=256)
+@_once
 def _hessian(link: Link, loss: Loss, centre: float, label_noise: float) -> "ExpectedHessian":
     from mimtheory.hessian import expected_hessian
 
     return expected_hessian(link, loss, centre, label_noise)
 
 
-@lru_cache(maxsize=256)
+@_once
 def _moments(link: Link, loss: Loss, centre: float, label_noise: float) -> "Moments":
     from mimtheory.hessian import gaussian_moments
 
