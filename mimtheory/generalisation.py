@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.activations import Activation
-from mimtheory.kernels import network_outputs
+from mimtheory.kernels import activated, network_outputs
 from mimtheory.links import Link
 from mimtheory.relations import EPS, Rounded
 
@@ -119,7 +119,7 @@ def _quadrature_moments(
     weights = weights / weights.sum()
     norms = np.linalg.norm(W, axis=1)
     directions = np.divide(W, norms[:, None], out=np.zeros_like(W), where=norms[:, None] > 0)
-    values = activation.sigma(norms[:, None] * t + b[:, None])
+    values = activated(activation, norms[:, None] * t + b[:, None])
     means = values @ weights
     shared = np.zeros_like(b)
     inside = np.divide(inside, norms[:, None], out=np.zeros_like(inside), where=norms[:, None] > 0)
@@ -131,7 +131,7 @@ def _quadrature_moments(
     for j in range(b.size):
         rho = correlations[j, :, None, None]
         v = norms[:, None, None] * (rho * t[:, None] + np.sqrt(1 - rho**2) * t) + b[:, None, None]
-        inner = activation.sigma(v) @ weights
+        inner = activated(activation, v) @ weights
         second[j] = inner @ (weights * values[j])
     covariance = (second + second.T) / 2 - np.outer(means, means)
     return _Moments(means, covariance, shared)

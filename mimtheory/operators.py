@@ -26,6 +26,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+_BLOCK = 1 << 14  # numbers of X at a time
+
 
 class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
     """S_hat = (1/n) sum_i T_i x_i x_i^T as a SciPy LinearOperator of shape (d, d).
@@ -75,9 +77,12 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
 
     @cached_property
     def _formed(self) -> Floats:
-        """Allocates n d + d^2 doubles."""
-        X, T = self._data, self._weights
-        product = X.T @ (X * (T / X.shape[0])[:, None])
+        """Sums over blocks of rows that stay in cache; allocates n + d^2 doubles."""
+        X, weights = self._data, self._weights / self._data.shape[0]
+        product, block = np.zeros((X.shape[1], X.shape[1])), max(X.shape[1], _BLOCK // X.shape[1])
+        for first in range(0, X.shape[0], block):
+            rows = X[first : first + block]
+            product += rows.T @ (rows * weights[first : first + block, None])
         symmetric: Floats = (product + product.T) / 2
         return symmetric
 

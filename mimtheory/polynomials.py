@@ -4,7 +4,9 @@ A polynomial is kept as a sum of sqrt(s) times a rational polynomial over square
 on the parts, and products need only sqrt(s) sqrt(t) = gcd(s, t) sqrt(st/gcd(s, t)^2). Proofs: docs/theory/hermite.md.
 """
 
+import functools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -185,15 +187,13 @@ class Polynomial:
         Z = np.asarray(Z, dtype=np.float64)
         powers = [[np.ones(len(Z))] for _ in range(self.r)]
         for k in range(self.r):
+            column = np.ascontiguousarray(Z[:, k])
             for _ in range(max((index[k] for index in self.terms), default=0)):
-                powers[k].append(powers[k][-1] * Z[:, k])
+                powers[k].append(powers[k][-1] * column)
         total = np.zeros(len(Z))
         for index, coefficient in self._float_terms:
-            term = np.full(len(Z), coefficient)
-            for k, exponent in enumerate(index):
-                if exponent:
-                    term *= powers[k][exponent]
-            total += term
+            factors = [powers[k][exponent] for k, exponent in enumerate(index) if exponent]
+            total += functools.reduce(operator.mul, factors, coefficient)
         return total
 
     @cached_property

@@ -22,6 +22,8 @@ __all__ = ["Labels", "Sample", "Split", "fitted_centre"]
 
 Floats = NDArray[np.float64]
 
+_BLOCK = 1 << 14  # numbers of X at a time
+
 
 @dataclass(frozen=True)
 class Split:
@@ -155,7 +157,7 @@ class Sample:
     def reach(self) -> Floats | None:
         """Bounds on max_i |H^t x_i| for t < T and a of either sign, (T,); None where S_hat is not formed.
 
-        Allocates n d doubles twice. A product with H adds an error of at most gamma_{d+3} (|gamma| + eta |a| |S_hat|_F)
+        A product with H adds an error of at most gamma_{d+3} (|gamma| + eta |a| |S_hat|_F)
         |x|, and of eta |a| |x| for each unit that S_hat is off; later products multiply it by at most |H|.
         """
         A, p = self.S_hat.matrix, self.population
@@ -166,13 +168,22 @@ class Sample:
         fresh = rounding * (abs(kept) + step * float(np.linalg.norm(A))) + step * self.S_hat.roundoff
         bounds = np.zeros(p.T)
         for sign in (1, -1) if kept else (1,):  # without memory both signs give the same norms
-            W, error = self.X, 0.0
-            h = float(np.abs(kept - sign * step * ends.value).max()) + step * ends.error
-            for t in range(p.T):
-                norm = float(np.sqrt(np.einsum("ij,ij->i", W, W).max()))
+            h, error = float(np.abs(kept - sign * step * ends.value).max()) + step * ends.error, 0.0
+            for t, norm in enumerate(self._carried(kept, sign * step * A)):
                 bounds[t] = max(bounds[t], norm * (1 + rounding) + error)
-                W, error = kept * W - sign * step * (W @ A), h * error + fresh * (norm + error)
+                error = h * error + fresh * (norm + error)
         return bounds
+
+    def _carried(self, kept: float, moved: Floats) -> list[float]:
+        """max_i |(kept I - moved)^t x_i| for t < T, by blocks of rows that stay in cache."""
+        squares, block = np.zeros(self.population.T), max(1, _BLOCK // self.X.shape[1])
+        for first in range(0, len(self.X), block):
+            W = self.X[first : first + block]
+            for t in range(squares.size):
+                W = kept * W - W @ moved if t else W
+                squares[t] = np.maximum(squares[t], np.einsum("ij,ij->i", W, W).max())  # not a number stays one
+        norms: list[float] = np.sqrt(squares).tolist()
+        return norms
 
     @cached_property
     def extremes(self) -> Rounded:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mimtheory.activations import Activation
 from mimtheory.kernels import gradient, s_minus_1
 from mimtheory.kernels.partition import product_roundings, roundings
 from mimtheory.operators import EmpiricalHessian, spectral_norm
@@ -22,6 +23,7 @@ Floats = NDArray[np.float64]
 
 # beyond, squares and products of what the lemmas compare would leave the range of doubles
 _LARGEST = 1e50
+_BLOCK = 1 << 14  # numbers u_ij at a time
 
 
 def symmetric_start(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -139,8 +141,16 @@ class Run:
 
     def apply_H(self, t: int, V: Floats, neurons: "slice | list[int]" = slice(None)) -> Floats:
         """H_{j,t} v_j for the rows v_j of V, one for each of these neurons."""
-        products = np.asarray(self.sample.S_hat @ V.T).T
-        return self.gamma[t] * V - self.eta[t] * self.a[neurons, None] * products
+        return self.gamma[t] * V - self.eta[t] * self.a[neurons, None] * self._S_hat_of(V)
+
+    def _S_hat_of(self, V: Floats) -> Floats:
+        """S_hat v for the rows v of V; where rows j and k-1-j are equal up to one sign, half of the products."""
+        half = len(V) // 2
+        for sign in (1, -1) if len(V) % 2 == 0 else ():
+            if np.array_equal(V[:half], sign * V[half:][::-1]):
+                products = np.asarray(self.sample.S_hat @ V[:half].T).T
+                return np.concatenate((products, sign * products[::-1]))
+        return np.asarray(self.sample.S_hat @ V.T).T
 
     @cached_property
     def Delta(self) -> Rounded:
@@ -165,8 +175,8 @@ class Run:
 
     def q(self, t: int, u: Floats) -> Floats:
         """q_ij = l'(c + f_i, y_i) s(u_ij) - T_i for u of shape (n, k), without cancellation."""
-        slope, T = self._slope(t), self.sample.T
-        return slope[:, None] * s_minus_1(self.setting.activation, u) + (slope - T)[:, None]
+        slope = self._slope(t)
+        return _q(self.setting.activation, slope, slope - self.sample.T, u)
 
     def _slope(self, t: int) -> Floats:
         return self.setting.loss.dl(self.sample.centre + self.f[t], self.sample.y)
@@ -182,17 +192,26 @@ class Run:
         return self._nonlinear[1]
 
     @cached_property
-    def _nonlinear(self) -> tuple[Floats, Floats, Floats]:
-        """Qw, q_ceiling, and max_j (1/n) sum_i (|l'_i| + |T_i|) |u_ij| |x_i|, which the rounding of sums follows."""
-        X, n = self.sample.X, self.setting.n
-        Qw, ceiling, sizes = np.empty((self.T1, *self.start.shape)), np.empty(self.T1), np.empty(self.T1)
-        for t in range(self.T1):
-            u = self.products(t)
-            q = self.q(t, u)
-            ceiling[t] = np.abs(q).max()
-            sizes[t] = ((self._slopes(t) * np.sqrt(self.sample.square_norms)) @ np.abs(u)).max() / n
-            Qw[t] = -self.eta[t] * self.a[:, None] * ((q * u).T @ X) / n
-        return Qw, ceiling, sizes
+    def _nonlinear(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Qw, q_ceiling, max_j (1/n) sum_i (|l'_i| + |T_i|) |u_ij| |x_i|, which the rounding of sums follows, and q of
+        the probes; by blocks of rows, so that what is n m numbers stays in cache."""
+        X, (n, m) = self.sample.X, (self.setting.n, self.setting.m)
+        Qw, ceiling, sizes = np.empty((self.T1, *self.start.shape)), np.zeros(self.T1), np.empty(self.T1)
+        of_probes = np.empty((self.T1, len(self.probes), n))
+        for t, W in enumerate(self.trajectory[:-1]):
+            slope, weights = self._slope(t), self._slopes(t) * np.sqrt(self.sample.square_norms)
+            moved, size, total = slope - self.sample.T, np.zeros(m), np.zeros(W.shape)
+            for first in range(0, n, max(1, _BLOCK // m)):
+                rows = slice(first, first + max(1, _BLOCK // m))
+                u = X[rows] @ W.T
+                q = _q(self.setting.activation, slope[rows], moved[rows], u)
+                ceiling[t] = np.maximum(ceiling[t], np.abs(q).max())  # not a number stays one
+                size += weights[rows] @ np.abs(u)
+                of_probes[t, :, rows] = q[:, self.probes].T
+                total += (q * u).T @ X[rows]
+            sizes[t] = size.max() / n
+            Qw[t] = -self.eta[t] * self.a[:, None] * total / n
+        return Qw, ceiling, sizes, of_probes
 
     def _slopes(self, t: int) -> Floats:
         """|l'_i| + |T_i|, which bounds the factors of a step of w and of one of the linear trajectory."""
@@ -208,25 +227,32 @@ class Run:
     @cached_property
     def q_max(self) -> Floats:
         """max_i |q_ij| at every step for the probes, (T1, number of probes)."""
-        return np.array([np.abs(q).max(axis=0) for q in self.q_of_probes])
+        sizes: Floats = np.abs(self.q_of_probes).max(axis=2)
+        return sizes
 
-    @cached_property
-    def q_of_probes(self) -> list[Floats]:
-        X = self.sample.X
-        return [self.q(t, X @ self.trajectory[t, self.probes].T) for t in range(self.T1)]
+    @property
+    def q_of_probes(self) -> Floats:
+        """q_ij for the probes, (T1, number of probes, n)."""
+        return self._nonlinear[3]
 
     @cached_property
     def Q_norms(self) -> Rounded:
-        """|Q_j^(t)|_op for the probes, (T1, number of probes)."""
+        """|Q_j^(t)|_op for the probes, (T1, number of probes); equal q, those of mirrored neurons, share one norm."""
         values, errors = np.empty((2, self.T1, len(self.probes)))
         for t, q in enumerate(self.q_of_probes):
+            norms: list[tuple[Rounded, float]] = []
             for k, j in enumerate(self.probes):
-                scale = abs(self.eta[t] * self.a[j])
-                operator = EmpiricalHessian(self.sample.X, np.ascontiguousarray(q[:, k]))
-                norm = spectral_norm(operator.for_ends)
+                same = next((i for i in range(k) if np.array_equal(q[i], q[k])), k)
+                norms.append(self._norm_of(q[k]) if same == k else norms[same])
+                (norm, roundoff), scale = norms[k], abs(self.eta[t] * self.a[j])
                 values[t, k] = scale * float(norm.value)
-                errors[t, k] = scale * (norm.error + operator.roundoff + self._q_error(t))
+                errors[t, k] = scale * (norm.error + roundoff + self._q_error(t))
         return Rounded(values, errors)
+
+    def _norm_of(self, q: Floats) -> tuple[Rounded, float]:
+        """|(1/n) X^T diag(q) X|_op and the rounding of the operator."""
+        operator = EmpiricalHessian(self.sample.X, q)
+        return spectral_norm(operator.for_ends), operator.roundoff
 
     def _q_error(self, t: int) -> float:
         """What eight roundings in each q_ij, relative to |l'| and |T|, can do to (1/n) X^T diag(q) X."""
@@ -298,6 +324,11 @@ class Run:
     @cached_property
     def _final_error(self) -> float:
         return float(self.errors[self.T]) * self._rescaling
+
+
+def _q(activation: Activation, slope: Floats, moved: Floats, u: Floats) -> Floats:
+    """l' s(u) - T from l' (n,), l' - T (n,) and u (n, k)."""
+    return slope[:, None] * s_minus_1(activation, u) + moved[:, None]
 
 
 def _eta_of_unit_norm(G: Floats) -> float:

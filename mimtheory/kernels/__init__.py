@@ -4,7 +4,7 @@ Sums run over a fixed partition of the rows into leaves and are added in leaf or
 identical for any number of threads.
 """
 
-from mimtheory.kernels.elementwise import network_outputs, s_minus_1
+from mimtheory.kernels.elementwise import activated, network_outputs, s_minus_1
 from mimtheory.kernels.first_layer import Gradient, gradient, inner_products, weighted_sums
 from mimtheory.kernels.gaussians import Gaussians
 from mimtheory.kernels.hessian_power import hessian_power
@@ -15,6 +15,7 @@ __all__ = [
     "Gaussians",
     "Gradient",
     "NormalEquations",
+    "activated",
     "gradient",
     "hessian_power",
     "inner_products",

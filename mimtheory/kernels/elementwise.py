@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from mimtheory.activations import Activation
 from mimtheory.kernels.pointwise import activate, defects
 
-__all__ = ["network_outputs", "s_minus_1"]
+__all__ = ["activated", "network_outputs", "s_minus_1"]
 
 Floats = NDArray[np.float64]
 
@@ -24,13 +24,26 @@ def s_minus_1(activation: Activation, u: ArrayLike) -> Floats:
     if activation.code < 0 or activation.reason is not None:
         return activation.s_minus_1(u)
     out, series = np.empty(u.size), np.array(activation._series)
-    part, value, slope, found = np.empty((4, _BLOCK))
+    part, value, slope = np.empty((3, min(_BLOCK, u.size)))
     for start in range(0, u.size, _BLOCK):
         some = min(_BLOCK, u.size - start)
         part[:some] = u.reshape(-1)[start : start + some]
         activate(activation.code, some, part, value, slope)
-        defects(some, part, slope, series, activation._near, found)
-        out[start : start + some] = found[:some]
+        defects(some, part, slope, series, activation._near, out[start : start + some])
+    return out.reshape(u.shape)
+
+
+def activated(activation: Activation, u: ArrayLike) -> Floats:
+    """`activation.sigma(u)` by compiled code, where the activation is one of the zoo."""
+    u = np.ascontiguousarray(u, dtype=np.float64)
+    if activation.code < 0:
+        return activation.sigma(u)
+    out = np.empty(u.size)
+    part, slope = np.empty((2, min(_BLOCK, u.size)))
+    for start in range(0, u.size, _BLOCK):
+        some = min(_BLOCK, u.size - start)
+        part[:some] = u.reshape(-1)[start : start + some]
+        activate(activation.code, some, part, out[start : start + some], slope)
     return out.reshape(u.shape)
 
 
@@ -60,7 +73,7 @@ def network_outputs(activation: Activation, products: Floats, a: Floats, b: Floa
         return by_call
     n, m = products.shape
     rows, out = max(1, _BLOCK // max(m, 1)), np.empty(n)
-    u, value, slope = np.empty((3, rows * m))
+    u, value, slope = np.empty((3, min(rows, n) * m))
     for start in range(0, n, rows):
         some = min(rows, n - start)
         np.add(products[start : start + some], b, out=u[: some * m].reshape(some, m))

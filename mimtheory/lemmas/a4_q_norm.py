@@ -123,7 +123,7 @@ def _fresh_errors(e: Experiment) -> Floats:
 @lemma.claim("D", r"\|Q_j^{(t)}\| \le \eta_t |a_j| s_X^2 \max_i |q_{ij}|", measured=each_q_norm)
 def max_q(e: Experiment) -> Rounded:
     """Every q_i is replaced by the largest; s_X^2 is the norm of (1/n) X^T X."""
-    return _with_q(e, lambda q: np.abs(q).max(axis=0))
+    return _with_q(e, lambda q: np.abs(q).max(axis=1))
 
 
 @lemma.control(
@@ -137,7 +137,7 @@ def max_q(e: Experiment) -> Rounded:
     trials=3,
 )
 def mean_q(e: Experiment) -> Rounded:
-    return _with_q(e, lambda q: np.abs(q).mean(axis=0))
+    return _with_q(e, lambda q: np.abs(q).mean(axis=1))
 
 
 def _with_q(e: Experiment, size: Callable[[Floats], Floats]) -> Rounded:
