@@ -40,6 +40,7 @@ _REPLICATES = 16
 _DIRECTIONS = 16384  # of each replicate
 _MISS = 1e-6  # probability that the randomised radius fails, all entries together
 _PLANES_AT_ONCE = 64
+_MARKS_AT_ONCE = 64
 _SHIFTS = (0.1, 0.7)  # of the two evaluations whose difference is looked at
 _LONGITUDE_PANELS = 60  # of 15 planes each, for r = 3
 
@@ -211,11 +212,8 @@ class _Planes:
             marks = self._marks(grid.ravel(), every.ravel(), level).reshape(2, *grid.shape)
             # each kind of mark by itself: noise in one must not lead the search for the other astray
             kind, plane, k = np.nonzero(marks[:, :, 1:] != marks[:, :, :-1])
-            low, high, mark = grid[plane, k], grid[plane, k + 1], marks[kind, plane, k]
-            for _ in range(self.halvings if len(low) else 0):
-                middle = (low + high) / 2
-                same = self._marks(middle, plane, level)[kind, np.arange(kind.size)] == mark
-                low, high = np.where(same, middle, low), np.where(same, high, middle)
+            ends = grid[plane, k], grid[plane, k + 1]
+            high = self._narrowed(*ends, kind, plane, marks[kind, plane, k], level) if k.size else ends[1]
             angles.append(high)
             planes.append(plane)
             if not math.isfinite(self.lines.loss.L2):
@@ -224,6 +222,22 @@ class _Planes:
         angle, plane = np.concatenate(angles), np.concatenate(planes)
         order = np.lexsort((angle, plane))
         return angle[order], plane[order]
+
+    def _narrowed(
+        self, low: Floats, high: Floats, kind: Integers, plane: Integers, mark: Integers, level: float
+    ) -> Floats:
+        """Angles in (low, high] before which the mark of this kind is `mark` and at which it is not, by bisection; of
+        few angles several halvings at once, because a call costs more than its points."""
+        every, halvings = np.arange(len(low)), self.halvings
+        while halvings > 0 and (np.nextafter(low, high) < high).any():
+            at_once = min(halvings, max(1, int(math.log2(1 + _MARKS_AT_ONCE / len(low)))))
+            inner = low[:, None] + (high - low)[:, None] * (np.arange(1, 1 << at_once) / (1 << at_once))
+            marks = self._marks(inner.ravel(), np.repeat(plane, inner.shape[1]), level).reshape(2, *inner.shape)
+            changed = marks[kind, every] != mark[:, None]
+            first = np.where(changed.any(axis=1), np.argmax(changed, axis=1), inner.shape[1])
+            points = np.concatenate([low[:, None], inner, high[:, None]], axis=1)
+            low, high, halvings = points[every, first], points[every, first + 1], halvings - at_once
+        return high
 
     def _doubt(self, angle: Floats, plane: Integers, level: float) -> Floats:
         """How far from a change of sign the sign is still noise, looking no farther than 1e-5.
