@@ -8,6 +8,7 @@ import pytest
 
 from mimtheory.experiment import Experiment
 from mimtheory.lemmas import REGISTRY, find_claim
+from mimtheory.lemmas import b4_uniform_deviation as b4
 from mimtheory.lemmas.b4_uniform_deviation import A2
 from mimtheory.population import Population, Setting
 from mimtheory.relations import Relation
@@ -185,3 +186,34 @@ def test_the_corollary_promises_nothing_for_many_more_samples_than_needed() -> N
 def test_every_claim_on_stage_two_was_computed_a_second_time() -> None:
     stage_two = [lemma for lemma in REGISTRY if not lemma.label.startswith("A.")]
     assert {claim.label for lemma in stage_two for claim in lemma.claims.values()} == COVERED
+
+
+def test_the_fresh_points_of_b4_are_no_other_draws() -> None:
+    """Of another seed, setting, block or purpose: no number may come twice. Two of k numbers of 53 bits coincide with
+    probability below k^2 2^-53, 3e-5 for all of these."""
+    made = [
+        b4._fresh_points(Experiment(dataclasses.replace(SETTING, **change), seed).outer)  # type: ignore[arg-type]
+        for change, seed in (({}, 6), ({}, 7), ({"loss": "l1"}, 6), ({"label_noise": 0.5}, 6))
+    ]
+    e = Experiment(SETTING, 6)
+    draws = [points.rows(k, k + 1, threads=1)[0, :50_000] for points in made for k in (0, 1, 383)]
+    draws += [e.X.ravel(), e.outer.Z.ravel(), e.outer.fresh("B.2").standard_normal(4096), e.run.start[:5].ravel()]
+    # the seed of a Setting is that of a trial, which `tasks.seed_of` makes of its content: here it is the same
+    del draws[6:9]
+    values = np.concatenate(draws)
+    assert np.unique(values).size == values.size
+    assert (b4._fresh_points(Experiment(SETTING, 6).outer).rows(5, 6) == made[0].rows(5, 6)).all()
+
+
+def test_the_noise_of_b4s_fresh_labels_is_its_own() -> None:
+    """With an expectation from explicit inputs and noise; within 8 standard deviations, 1e-15, and those of B.4."""
+    e = Experiment(dataclasses.replace(SETTING, link="h2", loss="squared", label_noise=2.0), 6)
+    a = np.linspace(-1, 1, 10)
+    found, outer, rng = b4._deviation(e, a), e.outer, np.random.default_rng(3)
+    X = rng.standard_normal((400_000, 8))
+    y = e.setting.link(X @ e.U.T) + 2 * rng.standard_normal(400_000)
+    fresh = (outer.network(a)(X) - y) ** 2 / 2 - (outer.centre - y) ** 2 / 2
+    seen = ((outer.centre + outer.Phi @ a - outer.y) ** 2 / 2 - (outer.centre - outer.y) ** 2 / 2).mean()
+    error = 8 * fresh.std() / math.sqrt(400_000) + float(found.errors)
+    assert abs(float(found.value) - (fresh.mean() - seen)) <= error
+    assert float(found.errors) == pytest.approx(5 * fresh.std() / math.sqrt(12 << 16), rel=0.02)

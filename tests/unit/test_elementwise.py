@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mimtheory.activations import ACTIVATION_NAMES, Activation, activation
-from mimtheory.kernels import network_outputs, s_minus_1
+from mimtheory.kernels import activated, network_outputs, s_minus_1
 
 EPS = 2.0**-52
 # no multiple of a block; every size, both signs, both sides of the end of the series
@@ -61,3 +61,25 @@ def test_activations_of_your_own_are_called() -> None:
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"shapes products \(2, 3\), a \(2,\), b \(3,\)"):
         network_outputs(activation("1-cos"), np.ones((2, 3)), np.ones(2), np.ones(3))
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+def test_activated_is_the_activation(name: str) -> None:
+    """sigma is within 8 units, relative to itself or to u where it cancels; any shape and layout, no input changed."""
+    sigma, points = activation(name), POINTS.copy()
+    points.flags.writeable = False
+    found, expected = activated(sigma, points), sigma.sigma(points)
+    assert (np.abs(found - expected) <= 16 * EPS * (np.abs(expected) + np.abs(points)) + 1e-300).all()
+    table = np.resize(points, (2, 3, 5000))  # more than one block
+    assert (activated(sigma, table) == np.resize(found, table.shape)).all()
+    assert (activated(sigma, np.asfortranarray(table)) == activated(sigma, table)).all()
+    assert activated(sigma, points[:0]).size == 0
+
+
+def test_blocks_of_outputs_and_of_s_minus_1_meet() -> None:
+    sigma, rng = activation("logcosh"), np.random.default_rng(0)
+    products, a, b = rng.standard_normal((7000, 5)), rng.standard_normal(5), rng.standard_normal(5)
+    whole, s = network_outputs(sigma, products, a, b), s_minus_1(sigma, products)
+    for row in (0, 3275, 3276, 3277, 6552, 6999):
+        assert network_outputs(sigma, products[row : row + 1], a, b)[0] == pytest.approx(whole[row], rel=1e-14)
+        assert (s_minus_1(sigma, products[row]) == s[row]).all()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
+from mimtheory import gaussian_integrals
 from mimtheory.gaussian_integrals import (
     Averages,
     checked_centre,
@@ -241,3 +242,37 @@ def test_the_radius_in_the_plane_covers_what_is_proved_on_the_line(text: str, na
     assert plane.radius < 1e-12
     assert np.abs(plane.C - line.C[0, 0] * np.outer(v, v)).max() <= plane.radius + line.radius
     assert abs(plane.c0 - line.c0) <= plane.radius + line.radius
+
+
+@pytest.mark.parametrize("halvings_at_once", [1, 5, 50])
+def test_critical_angles_are_those_of_bisection(halvings_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """g = z1 z2 is at least 1/2 somewhere on a ray within reach R where sin(2 a) >= 1/R^2: the angle at which roots
+    appear is known, to the rounding of an angle of order one."""
+    monkeypatch.setattr(
+        gaussian_integrals, "_MARKS_AT_ONCE", (1 << halvings_at_once) - 1 if halvings_at_once < 9 else 500
+    )
+    lines = LineIntegrals(link("z1*z2"), loss("l1"), 0.5, moments=False)
+    planes = gaussian_integrals._Planes(lines, 2, np.array([1.0, 0.0]), np.array([[0.0, 1.0]]), 0.1, 192, 50)
+    angles, _ = planes._edges()
+    onset = math.asin(1 / lines.reach**2) / 2
+    for critical in (math.pi / 2 - onset, math.pi + onset):
+        assert np.abs(angles - critical).min() <= 1e-14
+
+
+def test_a_bisection_of_several_steps_at_once_finds_the_first_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks that change at a place of each angle's own, for both kinds."""
+    lines = LineIntegrals(link("z1*z2"), loss("l1"), 0.5, moments=False)
+    planes = gaussian_integrals._Planes(lines, 2, np.array([1.0, 0.0]), np.array([[0.0, 1.0]]), 0.1, 192, 50)
+    places = np.array([0.125, 0.4, 0.7 - 2**-30, 0.99])
+
+    def marks(angle: np.ndarray, plane: np.ndarray, level: float) -> np.ndarray:
+        beyond = angle >= places[plane]
+        return np.stack([np.where(beyond, 4, 2), np.where(beyond, -1, 1)])
+
+    monkeypatch.setattr(planes, "_marks", marks)
+    kind = np.array([0, 1, 0, 1])
+    for most in (1, 12, 64, 1000):
+        monkeypatch.setattr(gaussian_integrals, "_MARKS_AT_ONCE", most)
+        high = planes._narrowed(np.zeros(4), np.ones(4), kind, np.arange(4), np.array([2, 1, 2, 1]), 0.5)
+        assert (np.abs(high - places) <= 2**-50).all()
+        assert (high >= places).all()

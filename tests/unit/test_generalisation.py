@@ -107,3 +107,17 @@ def test_the_fourth_moment_is_exact() -> None:
     z1, z2 = np.meshgrid(nodes, nodes)
     g = z1**2 - 1 + 0.7 * (z2**2 - 1)
     assert float(link("h2h2").fourth_moment) == pytest.approx(float(weights @ g**4 @ weights), rel=1e-12)
+
+
+def test_points_are_placed_as_they_are_drawn() -> None:
+    """`draw` takes all of Z first, then the Gaussians across U; `place` is given both for each point."""
+    rng = np.random.default_rng(4)
+    U, W = np.linalg.qr(rng.standard_normal((7, 2)))[0].T, rng.standard_normal((3, 7))
+    law = ProjectedLaw(U, np.concatenate((W, -W[::-1])))
+    assert law.coordinates == 5
+    Z, products = law.draw(11, np.random.default_rng(6))
+    again = np.random.default_rng(6)
+    each = np.concatenate((again.standard_normal((11, 2)), again.standard_normal((11, 3))), axis=1)
+    placed = law.place(each)
+    assert (placed[0] == Z).all()
+    assert placed[1] == pytest.approx(products, rel=1e-13, abs=1e-13)

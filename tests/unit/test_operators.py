@@ -102,3 +102,14 @@ def test_the_restriction_has_the_spectrum_of_the_perp_block(one_signed: bool, as
     assert np.abs(found[[0, -1]] - expected[[0, -1]]).max() <= 1e-12
     if one_signed:
         assert expected[0] > 0.1
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (50, 3), (47, 7), (5, 9)])
+def test_the_matrix_is_the_sum_over_all_blocks_of_rows(n: int, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 8 rows or fewer, the last one short; within the roundoff that the operator states."""
+    monkeypatch.setattr(operators, "_BLOCK", 24)
+    rng = np.random.default_rng(d)
+    X, T = rng.standard_normal((n, d)), rng.standard_normal(n)
+    S_hat = EmpiricalHessian(X, T)
+    assert np.linalg.norm(S_hat.matrix - (X * T[:, None]).T @ X / n, 2) <= S_hat.roundoff
+    assert (S_hat.matrix == S_hat.matrix.T).all()

@@ -3,10 +3,17 @@
 import dataclasses
 import math
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from mimtheory import hessian as hessian_module
+from mimtheory.centring import population_centre
+from mimtheory.hessian import expected_hessian, gaussian_moments
+from mimtheory.links import Link
+from mimtheory.losses import Loss
 from mimtheory.population import Population, Setting
 
 GOOD = {"link": "h2h2", "loss": "huber(1)", "d": 20, "n": 100}
@@ -119,3 +126,39 @@ def test_predicted_memory_covers_the_arrays_of_a_draw() -> None:
     s = Setting(**(GOOD | {"d": 300, "n": 5000}), m=32, T1=5)
     assert s.bytes >= 8 * (2 * 5000 * 300 + 6 * 32 * 300 * 3)
     assert s.bytes <= 8 * (4 * 5000 * 300 + 10 * 300**2 + 50 * 32 * 300 + 200 * 5000)
+
+
+def test_remembered_expectations_are_those_of_their_own_problem() -> None:
+    """Settings that differ in one field each from the first; what is shared must not be shared between them."""
+    base = Setting(link="h2", loss="huber(1)", d=9, n=100, centre=0.25, label_noise=0.5)
+    changes: list[dict[str, object]] = [{}, {"link": "h4"}, {"loss": "l1"}, {"centre": 0.5}, {"label_noise": 0.25}]
+    settings = [dataclasses.replace(base, **change) for change in changes]  # type: ignore[arg-type]
+    for s in settings + settings[::-1]:
+        population = Population(s)
+        expected = gaussian_moments(s.link, s.loss, float(s.centre), s.label_noise)
+        assert population.moments.mean_T2 == expected.mean_T2
+        assert population.moments.mean_T == expected.mean_T
+        assert (population.C == expected_hessian(s.link, s.loss, float(s.centre), s.label_noise).C).all()
+    assert len({Population(s).moments.mean_T2 for s in settings}) == len(settings)
+    centred = [dataclasses.replace(s, centre="population") for s in settings]
+    for s in centred:
+        assert Population(s).centre == population_centre(s.link, s.loss, s.label_noise)
+
+
+def test_moments_wait_until_they_are_asked_for_and_threads_compute_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[str] = []
+
+    def slowly(link: Link, loss: Loss, centre: float, label_noise: float) -> object:
+        computed.append(link.text)
+        time.sleep(0.05)
+        return object()
+
+    monkeypatch.setattr(hessian_module, "gaussian_moments", slowly)
+    # a link that no other test asks for
+    setting = Setting(link="h2(z1) + 7/11*z1*z2", loss="huber(1)", d=9, n=100)
+    Population(setting).prepare()
+    assert not computed
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: Population(setting).moments, range(4)))
+    assert len(computed) == 1
+    assert all(value is found[0] for value in found)

@@ -6,6 +6,7 @@ from scipy.linalg import null_space
 
 from mimtheory import operators
 from mimtheory import population as population_module
+from mimtheory import sample as sample_module
 from mimtheory.losses import loss
 from mimtheory.population import Population, Setting
 from mimtheory.sample import Sample, fitted_centre
@@ -148,3 +149,17 @@ def test_the_reach_bounds_every_carried_input_closely_and_exists_only_where_the_
     assert (s.reach <= expected * (1 + 1e-8)).all()
     monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
     assert make(d=20).reach is None
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.4])
+def test_carried_inputs_are_those_of_all_rows(kept: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For blocks of 2 rows, and the largest norm in the first block, one between and the last."""
+    monkeypatch.setattr(sample_module, "_BLOCK", 20)
+    sample = Sample(Population(Setting(link="h2", loss="huber(1)", d=10, n=31, T1=4)), np.random.default_rng(0))
+    A = np.diag(np.linspace(-2, 2, 10))
+    for row in (0, 13, 30):
+        sample.X = np.random.default_rng(row).standard_normal((31, 10))
+        sample.X[row] *= 3
+        H = kept * np.eye(10) - A
+        expected = [np.linalg.norm(sample.X @ np.linalg.matrix_power(H, t), axis=1).max() for t in range(4)]
+        assert sample._carried(kept, A) == pytest.approx(expected, rel=1e-13)

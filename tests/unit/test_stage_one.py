@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import sympy
 
+from mimtheory import stage_one
 from mimtheory.activations import ACTIVATION_NAMES
 from mimtheory.experiment import Experiment
 from mimtheory.kernels import gradient
@@ -296,3 +297,59 @@ def test_a_run_stops_where_a_gradient_is_no_number() -> None:
     # the first step throws the neurons so far that both outputs are infinite and their difference is no number
     with pytest.raises(FloatingPointError, match="stage one diverges: the gradient of step 1 leaves"):
         _ = make(**DIVERGING, eta1=1e160).trajectory
+
+
+@pytest.mark.parametrize("fields", [{}, {"beta1": 0.3}, {"activation": "asymmetric"}])
+def test_q_by_blocks_of_rows_is_that_of_all_rows(fields: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """150 samples in blocks of 4 rows, the last of 2: sums are off by at most 150 roundings of their terms."""
+    monkeypatch.setattr(stage_one, "_BLOCK", 24)
+    e = make(**fields)
+    run, n = e.run, e.setting.n
+    for t in range(run.T1):
+        u = run.products(t)
+        q = run.q(t, u)
+        size = 200 * 2.0**-52 * (np.abs(q * u).T @ np.abs(e.X)) / n
+        expected = -run.eta[t] * e.a[:, None] * (q * u).T @ e.X / n
+        assert (np.abs(run.Qw[t] - expected) <= abs(run.eta[t]) * size).all()
+        assert run.q_ceiling[t] == pytest.approx(np.abs(q).max(), rel=1e-13)
+        assert run.q_of_probes[t] == pytest.approx(q[:, run.probes].T, rel=1e-13, abs=1e-300)
+        weights = (np.abs(e.setting.loss.dl(e.sample.centre + run.f[t], e.y)) + np.abs(e.T)) * np.linalg.norm(
+            e.X, axis=1
+        )
+        assert run._nonlinear[2][t] == pytest.approx((weights @ np.abs(u)).max() / n, rel=1e-12)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_mirrored_rows_share_products_up_to_their_sign_and_others_do_not(sign: int) -> None:
+    run = make().run
+    half = np.random.default_rng(5).standard_normal((3, 12))
+    nearly = np.concatenate((half, sign * half[::-1]))
+    nearly[4, 7] *= 1 + 2**-40
+    for V in (np.concatenate((half, sign * half[::-1])), nearly, np.concatenate((half, sign * half)), half, half[:0]):
+        assert run._S_hat_of(V) == pytest.approx(V @ run.sample.S_hat.matrix, rel=1e-12, abs=1e-14)
+    changed = run._S_hat_of(nearly)[4] - run._S_hat_of(np.concatenate((half, sign * half[::-1])))[4]
+    moved = (nearly[4, 7] - sign * half[1, 7]) * run.sample.S_hat.matrix[7]
+    assert changed == pytest.approx(moved, rel=1e-2, abs=1e-15)
+
+
+def test_only_probes_of_equal_q_share_a_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory and with an even activation neurons j and m-1-j have the same q; with memory they have not."""
+    formed: list[np.ndarray] = []
+    plain = stage_one.Run._norm_of
+
+    def counted(run: stage_one.Run, q: np.ndarray) -> object:
+        formed.append(q.copy())
+        return plain(run, q)
+
+    monkeypatch.setattr(stage_one.Run, "_norm_of", counted)
+    for beta1, each in ((None, 2), (0.3, 4)):
+        formed.clear()
+        run = make(beta1=beta1).run
+        assert run.probes == [0, 1, 4, 5]
+        norms = run.Q_norms.value
+        # at the start mirrored neurons are equal in any case
+        assert len(formed) == 2 + 4 * each
+        for t in range(run.T1):
+            for k, j in enumerate(run.probes):
+                Q = (run.sample.X * run.q_of_probes[t, k][:, None]).T @ run.sample.X / run.setting.n
+                assert norms[t, k] == pytest.approx(abs(run.eta[t] * run.a[j]) * np.linalg.norm(Q, 2), rel=1e-9)
