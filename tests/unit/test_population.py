@@ -130,8 +130,8 @@ def test_predicted_memory_covers_the_arrays_of_a_draw() -> None:
 
 def test_remembered_expectations_are_those_of_their_own_problem() -> None:
     """Settings that differ in one field each from the first; what is shared must not be shared between them."""
-    base = Setting(link="h2", loss="huber(1)", d=9, n=100, centre=0.25, label_noise=0.5)
-    changes: list[dict[str, object]] = [{}, {"link": "h4"}, {"loss": "l1"}, {"centre": 0.5}, {"label_noise": 0.25}]
+    base = Setting(link="h2", loss="huber(1)", d=9, n=100, centre=0.25)
+    changes: list[dict[str, object]] = [{}, {"link": "h4"}, {"loss": "l1"}, {"centre": 0.5}, {"label_noise": 0.5}]
     settings = [dataclasses.replace(base, **change) for change in changes]  # type: ignore[arg-type]
     for s in settings + settings[::-1]:
         population = Population(s)
