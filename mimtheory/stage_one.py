@@ -144,13 +144,12 @@ class Run:
         return self.gamma[t] * V - self.eta[t] * self.a[neurons, None] * self._S_hat_of(V)
 
     def _S_hat_of(self, V: Floats) -> Floats:
-        """S_hat v for the rows v of V; where rows j and k-1-j are equal up to one sign, half of the products."""
-        half = len(V) // 2
-        for sign in (1, -1) if len(V) % 2 == 0 else ():
-            if np.array_equal(V[:half], sign * V[half:][::-1]):
-                products = np.asarray(self.sample.S_hat @ V[:half].T).T
-                return np.concatenate((products, sign * products[::-1]))
-        return np.asarray(self.sample.S_hat @ V.T).T
+        """S_hat v for the rows v of V; mirrored rows share their products."""
+        half, sign = len(V) // 2, _mirrored(V)
+        if not sign:
+            return np.asarray(self.sample.S_hat @ V.T).T
+        products = np.asarray(self.sample.S_hat @ V[:half].T).T
+        return np.concatenate((products, sign * products[::-1]))
 
     @cached_property
     def Delta(self) -> Rounded:
@@ -194,24 +193,36 @@ class Run:
     @cached_property
     def _nonlinear(self) -> tuple[Floats, Floats, Floats, Floats]:
         """Qw, q_ceiling, max_j (1/n) sum_i (|l'_i| + |T_i|) |u_ij| |x_i|, which the rounding of sums follows, and q of
-        the probes; by blocks of rows, so that what is n m numbers stays in cache."""
-        X, (n, m) = self.sample.X, (self.setting.n, self.setting.m)
-        Qw, ceiling, sizes = np.empty((self.T1, *self.start.shape)), np.zeros(self.T1), np.empty(self.T1)
+        the probes. Mirrored neurons share u up to its sign, and q where s is even."""
+        n, m, half = self.setting.n, self.setting.m, self.setting.m // 2
+        Qw, ceiling, sizes = np.empty((self.T1, *self.start.shape)), np.empty(self.T1), np.empty(self.T1)
         of_probes = np.empty((self.T1, len(self.probes), n))
         for t, W in enumerate(self.trajectory[:-1]):
-            slope, weights = self._slope(t), self._slopes(t) * np.sqrt(self.sample.square_norms)
-            moved, size, total = slope - self.sample.T, np.zeros(m), np.zeros(W.shape)
-            for first in range(0, n, max(1, _BLOCK // m)):
-                rows = slice(first, first + max(1, _BLOCK // m))
-                u = X[rows] @ W.T
-                q = _q(self.setting.activation, slope[rows], moved[rows], u)
-                ceiling[t] = np.maximum(ceiling[t], np.abs(q).max())  # not a number stays one
-                size += weights[rows] @ np.abs(u)
-                of_probes[t, :, rows] = q[:, self.probes].T
-                total += (q * u).T @ X[rows]
-            sizes[t] = size.max() / n
+            sign = _mirrored(W)
+            if sign == 1 or (sign == -1 and self.setting.activation.even):
+                probes = [min(j, m - 1 - j) for j in self.probes]
+                total, ceiling[t], sizes[t] = self._sums(t, W[:half], probes, of_probes[t])
+                total = np.concatenate((total, sign * total[::-1]))
+            else:
+                total, ceiling[t], sizes[t] = self._sums(t, W, self.probes, of_probes[t])
             Qw[t] = -self.eta[t] * self.a[:, None] * total / n
-        return Qw, ceiling, sizes, of_probes
+        return Qw, ceiling, sizes / n, of_probes
+
+    def _sums(self, t: int, W: Floats, probes: list[int], of_probes: Floats) -> tuple[Floats, float, float]:
+        """sum_i q_ij u_ij x_i, max |q_ij| and max_j of the sum of sizes for the neurons W, by blocks of rows, so that
+        what is n numbers a neuron stays in cache; writes q of the probes (number of probes, n)."""
+        X, slope, weights = self.sample.X, self._slope(t), self._slopes(t) * np.sqrt(self.sample.square_norms)
+        moved, block = slope - self.sample.T, max(1, _BLOCK // len(W))
+        total, ceiling, size = np.zeros(W.shape), np.zeros(()), np.zeros(len(W))
+        for first in range(0, len(X), block):
+            rows = slice(first, first + block)
+            u = X[rows] @ W.T
+            q = _q(self.setting.activation, slope[rows], moved[rows], u)
+            ceiling = np.maximum(ceiling, np.abs(q).max())  # not a number stays one
+            size += weights[rows] @ np.abs(u)
+            of_probes[:, rows] = q[:, probes].T
+            total += (q * u).T @ X[rows]
+        return total, float(ceiling), float(size.max())
 
     def _slopes(self, t: int) -> Floats:
         """|l'_i| + |T_i|, which bounds the factors of a step of w and of one of the linear trajectory."""
@@ -324,6 +335,13 @@ class Run:
     @cached_property
     def _final_error(self) -> float:
         return float(self.errors[self.T]) * self._rescaling
+
+
+def _mirrored(V: Floats) -> int:
+    """The sign with which rows j and k-1-j of V (k, d) are equal, to the last bit; 0 where there is none."""
+    half = len(V) // 2
+    signs = (1, -1) if V.size and len(V) % 2 == 0 else ()
+    return next((sign for sign in signs if np.array_equal(V[:half], sign * V[half:][::-1])), 0)
 
 
 def _q(activation: Activation, slope: Floats, moved: Floats, u: Floats) -> Floats:
