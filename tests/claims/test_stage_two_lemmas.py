@@ -210,6 +210,7 @@ def test_the_noise_of_b4s_fresh_labels_is_its_own() -> None:
     e = Experiment(dataclasses.replace(SETTING, link="h2", loss="squared", label_noise=2.0), 6)
     a = np.linspace(-1, 1, 10)
     found, outer, rng = b4._deviation(e, a), e.outer, np.random.default_rng(3)
+    assert b4._fresh_points(outer).shape[1] == b4._POINTS * (outer.law.coordinates + 1)
     X = rng.standard_normal((400_000, 8))
     y = e.setting.link(X @ e.U.T) + 2 * rng.standard_normal(400_000)
     fresh = (outer.network(a)(X) - y) ** 2 / 2 - (outer.centre - y) ** 2 / 2

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -150,7 +151,7 @@ def test_moments_wait_until_they_are_asked_for_and_threads_compute_them_once(mon
 
     def slowly(link: Link, loss: Loss, centre: float, label_noise: float) -> object:
         computed.append(link.text)
-        time.sleep(0.05)
+        time.sleep(0.2)
         return object()
 
     monkeypatch.setattr(hessian_module, "gaussian_moments", slowly)
@@ -158,7 +159,13 @@ def test_moments_wait_until_they_are_asked_for_and_threads_compute_them_once(mon
     setting = Setting(link="h2(z1) + 7/11*z1*z2", loss="huber(1)", d=9, n=100)
     Population(setting).prepare()
     assert not computed
+    together = threading.Barrier(4)
+
+    def asked(_: int) -> object:
+        together.wait(60)
+        return Population(setting).moments
+
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: Population(setting).moments, range(4)))
+        found = list(pool.map(asked, range(4)))
     assert len(computed) == 1
     assert all(value is found[0] for value in found)
