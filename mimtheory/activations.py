@@ -6,19 +6,22 @@ power series there.
 
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mimtheory.expressions import canonical_text, read_expression, supremum, vectorised
+from mimtheory.expressions import canonical_text, read_expression, supremum
 from mimtheory.losses import logcosh
 
 if TYPE_CHECKING:
     import sympy
+
+    from mimtheory.formula_pieces import FormulaPiece
 
 __all__ = ["ACTIVATION_NAMES", "Activation", "activation"]
 
@@ -28,6 +31,7 @@ Function = Callable[[Floats], Floats]
 # Below 0.2 s(u) - 1 is its power series to order 20 (0.2^20 = 1e-14), beyond at most two digits cancel.
 _SERIES_UP_TO = 0.2
 _SERIES_ORDER = 20
+_LEAST_RADIUS = 1e-15
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Activation:
     d3_0 : float
         sigma'''(0), in units of 1/w.
     M3 : float
-        Supremum of |sigma'''|, in units of 1/w; infinite where there is none.
+        Supremum of |sigma'''|, in units of 1/w; infinite where there is none, as where sigma'' jumps.
     M4 : float
         The same of |sigma''''|, in units of 1/w^2.
     Lip : float
@@ -52,7 +56,8 @@ class Activation:
     reason : str or None
         Why assumption_activation fails; None where it holds.
     constants : {"exact", "certified", "numerical"}
-        Whether the suprema are known, proven upper bounds within 1e-6, or were searched for.
+        Whether the suprema are known, proven upper bounds (see `suprema`), or were searched for on a grid and proved
+        by nothing.
     """
 
     text: str
@@ -179,6 +184,8 @@ class Activation:
     @classmethod
     def from_sympy(cls, expression: "sympy.Expr | str") -> "Activation":
         """An activation from an expression of one variable.
+
+        M3, M4 and Lip are certified where the formula is proved analytic, between kinks if it has any.
 
         Parameters
         ----------
@@ -377,46 +384,61 @@ def activation(name: "str | Activation | sympy.Expr") -> Activation:
 
 @lru_cache(maxsize=64)
 def _from_text(text: str) -> Activation:
-    import sympy
+    from mimtheory.ball_functions import U
+    from mimtheory.formula_constants import by_pieces, mirrored, suprema_of_derivatives
+    from mimtheory.formula_pieces import pieces_of_formula
 
-    u = sympy.Symbol("u", real=True)
-    expression = read_expression(text, "u")
-    derivatives = [expression.diff(u, k) for k in range(5)]
-    functions = tuple(vectorised(derivative, "activation", text) for derivative in derivatives)
-    d1_0, d2_0, d3_0 = (float(derivative.subs(u, 0)) for derivative in derivatives[1:4])
-    polynomial = bool(expression.is_polynomial(u))
-    from mimtheory.suprema import certified_supremum
-
-    proved = [certified_supremum(derivatives[k]) for k in (1, 3, 4)]
-    certified = all(found.proved for found in proved)
-    Lip, M3, M4 = (
-        found.upper if certified else supremum(functions[k]) for k, found in zip((1, 3, 4), proved, strict=True)
-    )
-    reason = _outside(expression, d1_0, d2_0, M3)
-    series = () if reason else _maclaurin(derivatives[1], u)
-    near = 0.0 if reason else _agreement(functions[1], series)
+    try:
+        pieces = pieces_of_formula(read_expression(text, "u"))
+        broken = _first_jump(pieces)
+    except ValueError as wrong:
+        raise ValueError(f"activation = {text!r}: {wrong}") from None
+    functions = [by_pieces(pieces, k, "activation", text) for k in range(5)]
+    proved = suprema_of_derivatives(pieces, [(1, 0), (3, 0), (4, 0)])
+    found = [supremum(functions[k]) for k in (1, 3, 4)] if proved is None else [part.upper for part in proved]
+    # the Lipschitz constant of the derivative one below, which a jump makes infinite
+    jumps = math.inf if broken is None else broken[0]
+    Lip, M3, M4 = (math.inf if jumps < k else bound for k, bound in zip((1, 3, 4), found, strict=True))
+    middle = next(piece for piece in pieces if piece.stop is None or piece.stop > 0)  # 0 is in it or its start
+    d1_0, d2_0, d3_0 = (_at_0(middle.expression.diff(U, k)) for k in (1, 2, 3))
+    reason = _outside(broken, middle.start == 0, d1_0, d2_0, M3)
+    series = () if reason else _maclaurin(middle.expression.diff(), U)
+    ends = [float(abs(end)) for end in (middle.start, middle.stop) if end is not None]
+    near = 0.0 if reason else _agreement(functions[1], series, min(_SERIES_UP_TO, *ends, _SERIES_UP_TO))
     return Activation(
         text=text,
         code=-1,
-        even=bool(sympy.simplify(expression - expression.subs(u, -u)) == 0),
-        polynomial=polynomial,
+        even=mirrored(pieces, 0, 1),
+        polynomial=len(pieces) == 1 and bool(pieces[0].expression.is_polynomial()),
         d3_0=d3_0,
         M3=M3,
         M4=M4,
         Lip=Lip,
         reason=reason,
-        constants="certified" if certified else "numerical",
-        _functions=functions[:3],
+        constants="numerical" if proved is None else "certified",
+        _functions=tuple(functions[:3]),
         _series=series,
         _near=near,
     )
 
 
-def _agreement(d1: Function, series: tuple[float, ...]) -> float:
+def _first_jump(pieces: "Sequence[FormulaPiece]") -> tuple[int, Fraction] | None:
+    """(order, u) of the first derivative up to the fourth that jumps, and where."""
+    from mimtheory.formula_constants import kinks_of
+
+    return next(((order, u) for order in range(5) for u, sign in kinks_of(pieces, order) if sign), None)
+
+
+def _at_0(expression: "sympy.Expr") -> float:
+    """Its value at 0, not a number where it has none."""
+    value = expression.subs(expression.free_symbols.pop(), 0) if expression.free_symbols else expression
+    return float(value) if value.is_finite else math.nan
+
+
+def _agreement(d1: Function, series: tuple[float, ...], near: float) -> float:
     """Up to which |u| the series may stand for s(u) - 1: halved until it agrees with the quotient to its rounding,
     which also keeps within the radius of convergence."""
-    near = _SERIES_UP_TO
-    while near > 1e-3:
+    while near > _LEAST_RADIUS:
         u = np.array([-near, near])
         quotient = d1(u) / u - 1
         if (np.abs(np.polynomial.polynomial.polyval(u, series) - quotient) <= 1e-13 * (1 + np.abs(quotient))).all():
@@ -425,15 +447,17 @@ def _agreement(d1: Function, series: tuple[float, ...]) -> float:
     return near
 
 
-def _outside(expression: "sympy.Expr", d1_0: float, d2_0: float, M3: float) -> str | None:
-    from sympy import Abs, Max
-
-    if expression.has(Abs, Max):
-        return "not in C^3 (a kink)"
-    if d1_0 != 0:
-        return f"sigma'(0) = {d1_0:g}, not 0"
-    if d2_0 != 1:
-        return f"sigma''(0) = {d2_0:g}, not 1"
+def _outside(broken: tuple[int, Fraction] | None, kink: bool, d1_0: float, d2_0: float, M3: float) -> str | None:
+    if broken is not None and broken[0] <= 3:
+        primes = "'" * broken[0]
+        return f"not in C^3 (a kink: sigma{primes} jumps at u = {broken[1]})"
+    if kink:
+        return "its formula changes at u = 0"
+    for name, value, wanted in (("sigma'(0)", d1_0, 0), ("sigma''(0)", d2_0, 1)):
+        if math.isnan(value):
+            return f"{name} is not defined"
+        if value != wanted:
+            return f"{name} = {value:g}, not {wanted}"
     return None if math.isfinite(M3) else "the third derivative is unbounded"
 
 

@@ -23,6 +23,9 @@ __all__ = ["ASSUMPTIONS", "Finding", "check", "fails"]
 
 _SECONDS = 2.0  # for a certificate of the rank of C, once for each problem in a process
 
+# how the constants of a loss or an activation are known, as a finding says it
+_KNOWN = {"exact": "", "certified": " (certified)", "numerical": " (searched for on a grid, not proved)"}
+
 Answer = Literal["holds", "fails", "undecided"]
 
 
@@ -64,9 +67,8 @@ def activation(population: Population) -> Finding:
     numbers = {"M3": sigma.M3, "M4": sigma.M4}
     if sigma.reason is not None:
         return Finding("assumption_activation", "fails", f"{sigma.text}: {sigma.reason}.", numbers)
-    return Finding(
-        "assumption_activation", "holds", f"{sigma.text} is in C^3 with |sigma'''| <= {sigma.M3:.4g}.", numbers
-    )
+    bound = f"|sigma'''| <= {sigma.M3:.4g}{_KNOWN[sigma.constants]}"
+    return Finding("assumption_activation", "holds", f"{sigma.text} is in C^3 with {bound}.", numbers)
 
 
 def loss(population: Population) -> Finding:
@@ -78,7 +80,7 @@ def loss(population: Population) -> Finding:
     if not math.isfinite(l.L2) and not population.f_stays_zero:
         reason = f"l' of {l.text} jumps: bounds without a draw need f = 0 throughout (beta1 = 1/eta1, sigma even)."
         return Finding("assumption_loss", "fails", reason, numbers)
-    return Finding("assumption_loss", "holds", f"|l'| <= {l.K:g} for {l.text}.", numbers)
+    return Finding("assumption_loss", "holds", f"|l'| <= {l.K:g} for {l.text}{_KNOWN[l.constants]}.", numbers)
 
 
 def loss_relaxed(population: Population) -> Finding:

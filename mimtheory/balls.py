@@ -62,22 +62,25 @@ def midpoint_and_radius(ball: flint.arb) -> tuple[Fraction, Fraction]:
 
 
 def bounds(ball: flint.arb) -> tuple[float, float]:
-    """Doubles below and above every number of the ball (infinite for a ball that is not finite)."""
+    """Doubles below and above every number of the ball, those nearest to its ends (infinite where it is not finite)."""
     if not ball.is_finite():
         return -math.inf, math.inf
-    middle, radius = midpoint_and_radius(ball)
-    low, high = float(middle - radius), float(middle + radius)
-    return math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
+    return 0.0 - _double_above(-ball.lower()), _double_above(ball.upper())
 
 
 def double_of(ball: flint.arb) -> tuple[float, float]:
     """A double near the midpoint and a bound on its distance from every number of the ball."""
-    if not ball.is_finite():
+    value = float(ball.mid())
+    if not ball.is_finite() or not math.isfinite(value):
         return math.nan, math.inf
-    middle, radius = midpoint_and_radius(ball)
-    value = float(middle)
-    distance = radius + abs(middle - Fraction(value))
-    return value, math.nextafter(float(distance), math.inf) if distance else 0.0
+    # the difference is rounded to the working precision, which adds to its radius
+    return value, _double_above((ball - flint.arb(value)).abs_upper())
+
+
+def _double_above(x: flint.arb) -> float:
+    """The least double that is not below this exact number: the nearest one, or its neighbour."""
+    value = float(x)
+    return value if flint.arb(value) >= x else math.nextafter(value, math.inf)
 
 
 def ball_to_text(ball: flint.arb) -> str:

@@ -139,16 +139,17 @@ def certify(
     ----------
     problem : Problem
     time_limit : float
-        Seconds; a proof that takes longer is not reported.
+        Seconds after which nothing new is begun. A proof that was under way then is kept if it ends within twice the
+        time; what takes longer is not reported.
     digits : int, optional
         Decimal digits to which C is enclosed even where fewer prove the rank.
     known : Enclosure, optional
         Balls that were found before.
     """
     start = time.monotonic()
-    deadline = start + time_limit
+    deadline, latest = start + time_limit, start + 2 * time_limit
     reason = why_degenerate(problem)
-    if reason is not None and time.monotonic() <= deadline:
+    if reason is not None and time.monotonic() <= latest:
         rank, argument = reason
         return _certificate(problem, "degenerate", start, argument=argument, rank=rank)
     least = math.inf if digits is None else 10.0**-digits
@@ -163,7 +164,7 @@ def certify(
         proved = spectrum_bounds(found.C).inertia is not None and found.radius <= least
         if proved or time.monotonic() > deadline:
             break
-    if not proved or time.monotonic() > deadline:
+    if not proved or time.monotonic() > latest:
         reached = math.inf if found is None else found.radius
         text = f"After {time.monotonic() - start:.2g} s of {time_limit:g} s the radius is {reached:.1e}."
         return _certificate(problem, "undecided", start, found, text)

@@ -34,6 +34,7 @@ from mimtheory.symmetries import Pattern, pattern
 __all__ = ["Enclosure", "Problem", "enclose", "enclose_fourth"]
 
 _BITS = 128
+_COARSE = Fraction(1, 2)
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Enclosure:
 
 _Additive = Callable[[Polynomial, PiecewiseLine, int, float, float], Weighted]
 _Route = tuple[str, Callable[[float, float], Weighted]]
+_Near = Callable[[float, float], PiecewiseLine]
 
 
 def enclose(
@@ -192,9 +194,9 @@ def _bits(target: float | Fraction) -> int:
 
 def _routes(problem: Problem, route: int) -> list[_Route]:
     r = problem.link.r
-    if problem.loss.code < 0:
-        return _routes_of_formula(problem, route)
     line, smooth = piecewise_line(problem.loss), smooth_derivative(problem.loss, problem.noise)
+    if problem.loss.code < 0 and line is None:
+        return _routes_of_formula(problem, route)
     routes: list[_Route] = []
     if line is not None and route == 1 and is_quadratic(problem.u):
         routes.append(("Fourier integral of a quadratic", _fourier(problem, line)))
@@ -205,9 +207,9 @@ def _routes(problem: Problem, route: int) -> list[_Route]:
         elif r == 1:
             routes.append(("dyadic intervals", _boxes(problem.u, line, 1)))
         elif r == 2:
-            routes += [("polar coordinates", _polar(problem.u, line)), _turned(problem, lambda _: line)]
+            routes += [("polar coordinates", _polar(problem.u, line)), _turned(problem, lambda *_: line)]
         else:
-            routes.append(_turned(problem, lambda _: line))
+            routes.append(_turned(problem, lambda *_: line))
     elif route == 1:
         if smooth is not None and r <= 3:
             routes.append(("Gauss-Legendre products with Bernstein ellipses", _products(problem.u, smooth, r)))
@@ -223,7 +225,7 @@ def _routes(problem: Problem, route: int) -> list[_Route]:
 
 
 def _routes_of_formula(problem: Problem, route: int) -> list[_Route]:
-    """For a smooth bounded l' given by a formula; the noise is one more variable."""
+    """For a bounded l' that is smooth between the kinks of a formula; the noise is one more variable."""
     near = _near_line(problem.loss) if problem.noisy_u.r <= 4 else None
     if near is None:
         return []
@@ -244,7 +246,7 @@ def _additive_routes(problem: Problem, route: int) -> list[_Route]:
         def found(target: float, deadline: float) -> Weighted:
             # a quarter of the target for the distance of the line
             part = target if exactly else target / 2
-            return method(u, near(part), r, part, deadline)
+            return method(u, near(part, deadline), r, part, deadline)
 
         return found
 
@@ -282,27 +284,34 @@ def _products(u: Polynomial, T: SmoothDerivative, kept: int) -> Callable[[float,
     return lambda target, deadline: smooth_integrals(u, T, kept, target, deadline)
 
 
-def _near_line(loss: Loss) -> Callable[[float], PiecewiseLine] | None:
+def _near_line(loss: Loss) -> _Near | None:
+    """The piecewise line for a target radius, with a distance of half of it if that is found by the deadline."""
     line = piecewise_line(loss)
     if line is not None:
-        return lambda _: line
-    if interpolant(loss, Fraction(1, 2)) is None:
+        return lambda *_: line
+    coarse = interpolant(loss, _COARSE)
+    if coarse is None:
         return None
 
-    def near(target: float) -> PiecewiseLine:
+    def near(target: float, deadline: float) -> PiecewiseLine:
         distance = Fraction(target) / 2
-        while (found := interpolant(loss, distance)) is None:  # known for 1/2
+        while distance < _COARSE:
+            found = interpolant(loss, distance, deadline)
+            if found is not None:
+                return found
             distance *= 4
-        return found
+        return coarse
 
     return near
 
 
-def _near_boxes(problem: Problem, near: Callable[[float], PiecewiseLine]) -> Callable[[float, float], Weighted]:
-    return lambda target, deadline: box_integrals(problem.noisy_u, near(target), problem.link.r, target, deadline)
+def _near_boxes(problem: Problem, near: _Near) -> Callable[[float, float], Weighted]:
+    return lambda target, deadline: box_integrals(
+        problem.noisy_u, near(target, deadline), problem.link.r, target, deadline
+    )
 
 
-def _turned(problem: Problem, near: Callable[[float], PiecewiseLine]) -> _Route:
+def _turned(problem: Problem, near: _Near) -> _Route:
     """Boxes for g(Q^T z), where Q turns the first two coordinates by the angle of the triangle 3, 4, 5, turned back.
 
     A link of one variable is taken as one of two.
@@ -314,7 +323,7 @@ def _turned(problem: Problem, near: Callable[[float], PiecewiseLine]) -> _Route:
     u = Problem(link, problem.loss, problem.centre, problem.noise).noisy_u
 
     def method(target: float, deadline: float) -> Weighted:
-        turned = box_integrals(u, near(target), r, target, deadline)
+        turned = box_integrals(u, near(target, deadline), r, target, deadline)
         with precision(_BITS):
             q = arb_mat([[ball_of(x) for x in row] for row in Q])
             back = turned_back(q.transpose(), turned.balls, r)

@@ -5,7 +5,7 @@ import math
 import threading
 from collections.abc import Callable
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ Floats = NDArray[np.float64]
 _PARSING = threading.Lock()
 
 _LENGTH, _NODES, _EXPONENT = 500, 200, 20
-_FUNCTIONS = ("sin", "cos", "tan", "exp", "log", "sqrt", "sinh", "cosh", "tanh", "atan", "asinh", "erf", "Abs", "Max")
+_PLAIN = ("sin", "cos", "tan", "exp", "log", "sqrt", "sinh", "cosh", "tanh", "atan", "asinh", "erf", "Abs", "sign")
+_FUNCTIONS = (*_PLAIN, "Max", "Min", "Piecewise")
+_RELATIONS = {ast.Lt: "StrictLessThan", ast.LtE: "LessThan", ast.Gt: "StrictGreaterThan", ast.GtE: "GreaterThan"}
 
 
 def read_expression(text: str, variable: str) -> "sympy.Expr":
@@ -29,8 +31,9 @@ def read_expression(text: str, variable: str) -> "sympy.Expr":
     Parameters
     ----------
     text : str
-        Numbers (0.7 is exactly 7/10), the variable, ``+ - * / **`` with integer exponents up to 20, parentheses and
-        sin, cos, tan, exp, log, sqrt, sinh, cosh, tanh, atan, asinh, erf, Abs, Max.
+        Numbers (0.7 is exactly 7/10), the variable, ``+ - * / **`` with whole or half exponents up to 20, parentheses,
+        sin, cos, tan, exp, log, sqrt, sinh, cosh, tanh, atan, asinh, erf, Abs, sign, Max, Min, and Piecewise with
+        conditions of ``<``, ``<=``, ``>``, ``>=``, ``&``, ``|`` and True.
     variable : str
 
     Raises
@@ -83,7 +86,7 @@ def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":
             return -_read(operand, text, variable)
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             exponent = _read(right, text, variable)
-            if not exponent.is_Integer or abs(int(exponent)) > _EXPONENT:
+            if not (2 * exponent).is_Integer or abs(exponent) > _EXPONENT:
                 raise refuse()
             return _read(left, text, variable) ** exponent
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() as operation, right=right):
@@ -93,10 +96,34 @@ def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":
                     raise refuse()
                 return a / b
             return a * b if isinstance(operation, ast.Mult) else a + b if isinstance(operation, ast.Add) else a - b
+        case ast.Call(func=ast.Name(id="Piecewise"), args=branches, keywords=[]) if branches:
+            return sympy.Piecewise(*(_read_branch(branch, text, variable, refuse) for branch in branches))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:
-            if len(arguments) != (2 if name == "Max" else 1):
+            if len(arguments) != 1 if name in _PLAIN else len(arguments) < 2:
                 raise refuse()
             return getattr(sympy, name)(*(_read(argument, text, variable) for argument in arguments))
+    raise refuse()
+
+
+def _read_branch(node: ast.expr, text: str, variable: str, refuse: Callable[[], ValueError]) -> tuple[Any, Any]:
+    """(formula, condition) of a Piecewise."""
+    if not isinstance(node, ast.Tuple) or len(node.elts) != 2:
+        raise refuse()
+    return _read(node.elts[0], text, variable), _read_condition(node.elts[1], text, variable, refuse)
+
+
+def _read_condition(node: ast.expr, text: str, variable: str, refuse: Callable[[], ValueError]) -> Any:
+    import sympy
+
+    match node:
+        case ast.Constant(value=True):
+            return sympy.true
+        case ast.BinOp(left=left, op=ast.BitAnd() | ast.BitOr() as operation, right=right):
+            combined = sympy.And if isinstance(operation, ast.BitAnd) else sympy.Or
+            return combined(*(_read_condition(part, text, variable, refuse) for part in (left, right)))
+        case ast.Compare(left=left, ops=[operation], comparators=[right]) if type(operation) in _RELATIONS:
+            relation = getattr(sympy, _RELATIONS[type(operation)])
+            return relation(_read(left, text, variable), _read(right, text, variable))
     raise refuse()
 
 
@@ -120,24 +147,51 @@ def canonical_text(expression: "sympy.Expr | str", argument: str) -> str:
     return str(read_expression(str(expression.subs(old, sympy.Symbol("u"))), "u"))
 
 
-def vectorised(expression: "sympy.Expr", argument: str, text: str) -> Callable[[Floats], Floats]:
-    """The expression in u as a function of arrays, checked to be real and finite around 0."""
+def vectorised(
+    expression: "sympy.Expr", argument: str, text: str, start: float = -math.inf, stop: float = math.inf
+) -> Callable[[Floats], Floats]:
+    """The expression in u as a function of arrays, checked to be real and finite around 0 or within its ends.
+
+    Where doubles overflow, as in log(cosh(1000*u)), mpmath computes the value.
+    """
     import sympy
 
-    raw = sympy.lambdify(sympy.Symbol("u", real=True), expression, modules=["scipy", "numpy"])
+    u = sympy.Symbol("u", real=True)
+    raw, slow = sympy.lambdify(u, expression, modules=["scipy", "numpy"]), sympy.lambdify(u, expression, "mpmath")
 
     def function(points: Floats) -> Floats:
         with np.errstate(all="ignore"):
             values: Floats = np.asarray(raw(points), dtype=np.float64)
-        return values if values.shape == points.shape else np.broadcast_to(values, points.shape).copy()
+        values = values if values.shape == points.shape else np.broadcast_to(values, points.shape)
+        lost = ~np.isfinite(values) & np.isfinite(points)
+        if not lost.any():
+            return values.copy() if values.base is not None else values
+        values = np.array(values)
+        values[lost] = [_without_overflow(slow, x) for x in points[lost]]
+        return values
 
+    left, right = max(start, min(-3.0, stop - 6)), min(stop, max(3.0, start + 6))
     try:
-        finite = bool(np.isfinite(function(np.linspace(-3, 3, 60))).all())
+        inside = left + (right - left) * (np.arange(60) + 0.5) / 60
+        finite = bool(np.isfinite(function(inside)).all())
     except (TypeError, ValueError, NameError, AttributeError):
         finite = False
     if not finite:
-        raise ValueError(f"{argument} = {text!r} is not real and smooth on [-3, 3]; allowed: smooth functions of u")
+        where = f"[{left:g}, {right:g}]"
+        raise ValueError(f"{argument} = {text!r} is not real and smooth on {where}; allowed: smooth functions of u")
     return function
+
+
+def _without_overflow(function: Callable[[Any], Any], x: float) -> float:
+    """The value at x of a function of mpmath numbers, whose exponents have no bound; not a number where it has none."""
+    import mpmath
+
+    try:
+        with mpmath.workprec(80):
+            value = function(mpmath.mpf(x))
+            return float(value) if mpmath.isfinite(value) else math.nan
+    except (ValueError, TypeError, ArithmeticError, MemoryError):
+        return math.nan
 
 
 def supremum(function: Callable[[Floats], Floats]) -> float:

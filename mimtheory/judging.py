@@ -114,6 +114,7 @@ def _cell(
         stated=tuple(float(r["stated"][r["worst"]]) for _, r in compared),
         worst_trial=worst,
         command=command_of(task),
+        constants=row.setting.constants,
     )
 
 

@@ -5,6 +5,7 @@ g(rho u) = c - kink, so that what is left between the cuts is smooth; cuts at co
 nodes where the integrand bends. Segments that are not resolved yet are bisected.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -189,16 +190,17 @@ class LineIntegrals:
         self.reach, self.truncation = float(reach), np.array([lost for lost, _ in tails])
 
     def _growth_of_polynomial(self) -> Floats:
-        """Coefficients of a bound on |l'(c - g)| along every ray for a polynomial l'."""
+        """Coefficients of a bound on |l'(c - g)| along every ray for a piecewise polynomial l'."""
         if self.loss.pieces is None:
             raise ValueError(f"loss = {self.loss.text!r}; allowed: l' bounded, Lipschitz or a polynomial")
         u = np.zeros(self.link.degree + 1)
         np.add.at(u, self.degrees, np.abs(self.coefficients))
         u[0] += abs(self.centre)
         bound: Floats = np.zeros(1)
-        for c in reversed(self.loss.pieces[0].coefficients):
+        powers = itertools.zip_longest(*(piece.coefficients for piece in self.loss.pieces), fillvalue=Fraction(0))
+        for coefficients in reversed(list(powers)):
             bound = np.convolve(bound, u)
-            bound[0] += abs(float(c))
+            bound[0] += max(abs(float(c)) for c in coefficients)
         return bound
 
     def rays(self, directions: Floats) -> Floats:
@@ -257,7 +259,7 @@ class LineIntegrals:
 
     def _rounding(self, rays: Floats) -> Floats:
         """Average change of the columns along these rays when g moves by the rounding errors of its terms."""
-        jumps = not math.isfinite(self.loss.L2) and bool(self.loss.kinks)
+        jumps = not math.isfinite(self.loss.L2) and bool(self.loss.kinks) and math.isfinite(self.loss.K)
         x, change, t = self._shift_of_jumps(rays) if jumps else self._shift_of_values(rays)
         weight = change * np.abs(x) ** (self.link.r - 1) * np.exp(-(x**2) / 2)
         columns = [weight, weight * x**2, *([weight * np.abs(x)] if self.first else [])]

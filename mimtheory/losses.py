@@ -6,7 +6,7 @@ Every loss here is a function of the error u = t - y, so one derivative in u des
 import difflib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mimtheory.expressions import canonical_text, read_expression, supremum, vectorised
+from mimtheory.expressions import canonical_text, read_expression, supremum
 
 if TYPE_CHECKING:
     import sympy
+
+    from mimtheory.formula_pieces import FormulaPiece
 
 __all__ = ["LOSS_NAMES", "Loss", "Piece", "logcosh", "loss"]
 
@@ -52,8 +54,8 @@ class Loss:
     pieces : tuple of Piece or None
         l' as a piecewise polynomial of u, in order; None where it is not one.
     constants : {"exact", "certified", "numerical"}
-        Whether K and L2 are known, proven upper bounds (within 1e-6, or at most a little above where the supremum is
-        approached at infinity), or were searched for.
+        Whether K and L2 are known, proven upper bounds (see `suprema`), or were searched for on a grid and proved by
+        nothing.
     """
 
     name: str
@@ -79,6 +81,8 @@ class Loss:
     @property
     def odd(self) -> bool:
         """Whether l' is known to be an odd function of the error."""
+        if self.code < 0:
+            return _odd(self.text)
         return self.name in ("squared", "l1", "huber", "pseudo_huber", "logcosh") or self.text == "quantile(0.5)"
 
     @property
@@ -122,12 +126,16 @@ class Loss:
 
     @classmethod
     def from_sympy(cls, expression: "sympy.Expr | str") -> "Loss":
-        """A smooth convex loss from an expression of one variable, the error u = t - y.
+        """A convex loss from an expression of one variable, the error u = t - y.
+
+        It may have kinks at rational u: Abs, sign, Max, Min, Piecewise. K and L2 are exact where l' is piecewise linear
+        with rational coefficients, certified where the formula is proved analytic between its kinks, else searched for.
 
         Raises
         ------
         ValueError
-            If it has more or less than one variable, is not finite on the line, has a kink, or is not convex.
+            If it has more or less than one variable, is not finite on the line, has a kink that is not located at a
+            rational u, or is not convex.
         """
         return _from_text(canonical_text(expression, "loss"))
 
@@ -188,7 +196,7 @@ def loss(name: "str | Loss", **parameter: "float | int | str | Fraction") -> Los
     ----------
     name : str or Loss
         One of squared, l1, huber, pseudo_huber, logcosh, quantile, with or without its parameter in
-        parentheses, or a smooth convex formula in the error u; a Loss is returned as it is.
+        parentheses, or a convex formula in the error u; a Loss is returned as it is.
     **parameter
         ``delta`` > 0, in units of y, for huber (default 1) and pseudo_huber (default 1); 0 < ``tau`` < 1 for quantile
         (default 1/2). A float is read by its shortest decimal text, so 0.1 means exactly 1/10.
@@ -275,36 +283,68 @@ def _number(value: Fraction) -> str:
 
 @lru_cache(maxsize=64)
 def _from_text(text: str) -> Loss:
-    import sympy
+    from mimtheory.formula_constants import by_pieces, kinks_of, rational_coefficients
+    from mimtheory.formula_pieces import pieces_of_formula
 
-    u = sympy.Symbol("u", real=True)
-    expression = read_expression(text, "u")
-    if expression.has(sympy.Abs, sympy.Max):
-        raise ValueError(
-            f"loss = {text!r} has a kink; allowed: smooth formulas in u, or one of {', '.join(LOSS_NAMES)}"
-        )
-    value, slope, curvature = (vectorised(expression.diff(u, k), "loss", text) for k in range(3))
-    line = np.linspace(-30, 30, 6001)
-    bends = curvature(line)
-    if not bends.min() >= -1e-12 * np.abs(bends).max():
-        where = float(line[int(np.argmin(bends))])
-        raise ValueError(f"loss = {text!r} is not convex at u = {where:g}; allowed: l''(u) >= 0")
-    from mimtheory.suprema import analytic, certified_supremum
-
-    asked = (
-        [(expression.diff(u), 1), (expression.diff(u), -1), (expression.diff(u, 2), 0)] if analytic(expression) else []
+    try:
+        parts = pieces_of_formula(read_expression(text, "u"))
+        gaps = [k for k, sign in kinks_of(parts, 0) if sign]
+        turns = kinks_of(parts, 1)
+    except ValueError as wrong:
+        raise ValueError(f"loss = {text!r}: {wrong}") from None
+    value, slope, curvature = (by_pieces(parts, k, "loss", text) for k in range(3))
+    bad = [*gaps, *(k for k, sign in turns if sign < 0), *_concave_at(curvature)]
+    if bad:
+        raise ValueError(f"loss = {text!r} is not convex at u = {float(bad[0]):g}; allowed: l''(u) >= 0")
+    coefficients = [rational_coefficients(part.expression.diff()) for part in parts]
+    pieces = tuple(
+        Piece(part.start, part.stop, known)
+        for part, known in zip(parts, coefficients, strict=True)
+        if known is not None
     )
-    proved = [certified_supremum(derivative, sign) for derivative, sign in asked]
-    certified = bool(proved) and all(found.proved for found in proved)
-    K_plus, K_minus, L2 = (found.upper for found in proved) if certified else _searched(slope, curvature)
+    exactly = pieces if len(pieces) == len(parts) else None
+    (K_plus, K_minus, L2), constants = _constants_of(parts, exactly, slope, curvature)
+    if any(sign for _, sign in turns):
+        L2 = math.inf
     if math.isfinite(K_plus) and math.isfinite(K_minus):
         slope = _saturated(slope)
-    pieces = None
-    if expression.is_polynomial(u):
-        coefficients = sympy.Poly(expression.diff(u), u).all_coeffs()[::-1]
-        pieces = (Piece(None, None, tuple(Fraction(int(c.p), int(c.q)) for c in coefficients)),)
-    constants = "certified" if certified else "numerical"
-    return Loss(text, None, K_plus, K_minus, L2, (), pieces, (value, slope), constants)
+    kinks = tuple(k for k, _ in turns)
+    return Loss(text, None, K_plus, K_minus, L2, kinks, exactly, (value, slope), constants)
+
+
+def _concave_at(curvature: Function) -> list[Fraction]:
+    """A point where l'' < 0 on a grid, if there is one."""
+    line = np.linspace(-30, 30, 6001)
+    bends = np.nan_to_num(curvature(line), nan=0.0)
+    return [] if bends.min() >= -1e-12 * np.abs(bends).max() else [Fraction(line[int(np.argmin(bends))])]
+
+
+def _constants_of(
+    parts: "Sequence[FormulaPiece]", pieces: tuple[Piece, ...] | None, slope: Function, curvature: Function
+) -> tuple[tuple[float, float, float], str]:
+    """K_plus, K_minus and L2 without the jumps of l', and whether they are exact, certified or numerical."""
+    from mimtheory.formula_constants import double_from, suprema_of_derivatives
+
+    if pieces is not None and all(len(piece.coefficients) <= 2 for piece in pieces):
+        # l' is monotone: its ends are those of its first and last piece
+        first, last = ((*piece.coefficients, Fraction(0))[:2] for piece in (pieces[0], pieces[-1]))
+        K_plus = math.inf if last[1] else max(0.0, double_from(last[0]))
+        K_minus = math.inf if first[1] else max(0.0, double_from(-first[0]))
+        return (K_plus, K_minus, double_from(max((*p.coefficients, Fraction(0))[1] for p in pieces))), "exact"
+    proved = suprema_of_derivatives(parts, [(1, 1), (1, -1), (2, 0)])
+    if proved is None:
+        return _searched(slope, curvature), "numerical"
+    K_plus, K_minus, L2 = (found.upper for found in proved)
+    return (K_plus, K_minus, L2), "certified"
+
+
+@lru_cache(maxsize=64)
+def _odd(text: str) -> bool:
+    """Whether the derivative of a formula is proved to be odd."""
+    from mimtheory.formula_constants import mirrored
+    from mimtheory.formula_pieces import pieces_of_formula
+
+    return mirrored(pieces_of_formula(read_expression(text, "u")), 1, -1)
 
 
 def _saturated(slope: Function) -> Function:

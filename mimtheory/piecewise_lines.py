@@ -1,22 +1,30 @@
 """T = l' as a function of the error u that is linear between kinks: exactly, or within a proven distance.
 
-A smooth bounded l' becomes its interpolant; its distance from l' is at most h^2/8 sup|l'''| between two knots h apart.
+A bounded l' that is smooth between kinks becomes its interpolant; its distance from l' is at most h^2/8 sup|T''|
+between two knots h apart, and what the rounding of its heights adds.
 """
 
 import itertools
 import math
+import time
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import flint
 
+from mimtheory.ball_functions import U
 from mimtheory.balls import ball_of, midpoint_and_radius, precision
 from mimtheory.expressions import read_expression
+from mimtheory.formula_pieces import pieces_of_formula
 from mimtheory.losses import Loss
-from mimtheory.suprema import REACH, enclosed, never_negative_beyond
+from mimtheory.suprema import beyond, enclosed
+
+if TYPE_CHECKING:
+    import sympy
 
 __all__ = ["PiecewiseLine", "interpolant", "piecewise_line"]
 
@@ -62,15 +70,16 @@ def piecewise_line(loss: Loss) -> PiecewiseLine | None:
     return PiecewiseLine(loss.kinks, tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
 
 
-def interpolant(loss: Loss, distance: Fraction) -> PiecewiseLine | None:
-    """A piecewise line within `distance` of the l' of logcosh, pseudo_huber or a smooth bounded formula, or None.
+def interpolant(loss: Loss, distance: Fraction, deadline: float = math.inf) -> PiecewiseLine | None:
+    """An increasing piecewise line within `distance` of the l' of logcosh, pseudo_huber or a bounded formula, or None.
 
-    The steps are dyadic multiples of the loss's scale, as long as h^2/8 sup|l'''| allows, outwards from 0 to where l'
-    is within the distance of its limit; the other half by oddness. For a formula the steps go both ways, up to where l'
-    surely rises from there on and is within the distance of its proven supremum; None where that is not proved.
+    The steps are dyadic multiples of the loss's scale, as long as h^2/8 sup|T''| allows, outwards from 0 to where l'
+    is within the distance of its limit; the other half by oddness. For a formula the steps start from every kink and go
+    to the next one, or to where all values from there on are proved to be within the distance of each other. None where
+    that is not proved, or not by the deadline, a value of time.monotonic().
     """
     if loss.code < 0:
-        return _interpolant_of_formula(loss, distance)
+        return _interpolant_of_formula(loss, distance, deadline)
     if loss.name not in ("logcosh", "pseudo_huber"):
         return None
     scale = loss.parameter or Fraction(1)
@@ -82,62 +91,116 @@ def interpolant(loss: Loss, distance: Fraction) -> PiecewiseLine | None:
             while not _bend(loss, knots[-1], knots[-1] + step) * ball_of(step**2) / 8 < tolerance:
                 step /= 2
             knots.append(knots[-1] + step)
-        values = [_nearby(_shape(loss, ball_of(v))) for v in knots]
-    return _through([scale * v for v in knots], [scale * y for y in values], float(distance))
+            if len(knots) > _MOST_KNOTS_OF_ZOO or time.monotonic() > deadline:
+                return None
+        balls = [_shape(loss, ball_of(v)) for v in knots]
+    heights = _increasing_heights(balls, distance / scale / 4)
+    return None if heights is None else _through([scale * v for v in knots], [scale * y for y in heights], distance)
 
 
-def _interpolant_of_formula(loss: Loss, distance: Fraction) -> PiecewiseLine | None:
-    formula = _formula(loss.text) if loss.constants == "certified" and math.isfinite(loss.K) else None
-    if formula is None:
+def _interpolant_of_formula(loss: Loss, distance: Fraction, deadline: float) -> PiecewiseLine | None:
+    if loss.constants == "numerical" or not math.isfinite(loss.K):
         return None
-    T, bend = formula
-    sides = []
+    parts, balls = [], []
     with precision(_BITS):
-        tolerance = ball_of(distance) / 4
-        for side, limit in ((-1, loss.K_minus), (1, loss.K_plus)):
-            knots, step = [Fraction(0)], Fraction(1, 2)
-            # T rises beyond REACH, so that there it lies between its value and the supremum
-            while knots[-1] < REACH or not flint.arb(limit) - side * T(ball_of(side * knots[-1])) < tolerance:
-                step *= 2
-                while not _off(bend, side, knots[-1], step) < tolerance:
-                    step /= 2
-                    if step < _LEAST_STEP:
-                        return None
-                knots.append(knots[-1] + step)
-                if len(knots) > _MOST_KNOTS or knots[-1] > _FARTHEST:
-                    return None
-            sides.append([side * v for v in knots])
-        points = [*sides[0][:0:-1], *sides[1]]
-        balls = [T(ball_of(v)) for v in points]
-        if not all(ball.rad() < tolerance for ball in balls):
-            return None
-        heights = [_nearby(ball) for ball in balls]
-    if any(later < earlier - Fraction(4, _GRID) for earlier, later in itertools.pairwise(heights)):
-        return None  # not convex
-    return _line(points, list(itertools.accumulate(heights, max)), float(distance))
+        for piece in _formula(loss.text):
+            knots = _knots(piece, distance, deadline)
+            if knots is None:
+                return None
+            parts.append(knots)
+            balls += [piece.T(ball_of(v)) for v in knots]
+    heights = _increasing_heights(balls, distance / 4)
+    if heights is None:
+        return None
+    remaining = iter(heights)
+    return _line([[(v, next(remaining)) for v in knots] for knots in parts], distance)
+
+
+def _increasing_heights(balls: list[flint.arb], allowed: Fraction) -> list[Fraction] | None:
+    """Numbers that increase, each within `allowed` of all of its ball; None where that is impossible."""
+    if not all(ball.is_finite() for ball in balls):
+        return None
+    known = [midpoint_and_radius(ball) for ball in balls]
+    heights = list(itertools.accumulate((Fraction(round(m * _GRID), _GRID) for m, _ in known), max))
+    if any(abs(height - m) + r > allowed for height, (m, r) in zip(heights, known, strict=True)):
+        return None
+    return heights
+
+
+@dataclass(frozen=True)
+class _FormulaPiece:
+    """T = l' and T'' of a formula between two kinks, as functions of balls, and the formula of T."""
+
+    start: Fraction | None
+    stop: Fraction | None
+    slope: "sympy.Expr"
+    T: Callable[[flint.arb], flint.arb]
+    bend: Callable[[flint.arb], flint.arb]
 
 
 @lru_cache(maxsize=64)
-def _formula(text: str) -> tuple[Callable[[flint.arb], flint.arb], Callable[[flint.arb], flint.arb]] | None:
-    """T = l' and T'' of a loss given by a formula, as functions of balls; None where T is not seen to rise far out."""
-    import sympy
-
-    u = sympy.Symbol("u", real=True)
-    slope = read_expression(text, "u").diff(u)
-    return (enclosed(slope), enclosed(slope, 2)) if never_negative_beyond(slope.diff(u)) else None
-
-
-def _off(bend: Callable[[flint.arb], flint.arb], side: int, start: Fraction, step: Fraction) -> flint.arb:
-    """Bound on the distance of a function with this second derivative from its chord over the step."""
-    v = ball_of(side * start).union(ball_of(side * (start + step)))
-    return bend(v).abs_upper() * ball_of(step**2) / 8
+def _formula(text: str) -> tuple[_FormulaPiece, ...]:
+    pieces = pieces_of_formula(read_expression(text, "u"))
+    slopes = [piece.expression.diff(U) for piece in pieces]
+    return tuple(
+        _FormulaPiece(piece.start, piece.stop, slope, enclosed(slope), enclosed(slope, 2))
+        for piece, slope in zip(pieces, slopes, strict=True)
+    )
 
 
-_LEAST_STEP = Fraction(1, 2**14)
+def _knots(piece: _FormulaPiece, distance: Fraction, deadline: float) -> list[Fraction] | None:
+    """From the start to the stop of the piece, or to where it is nearly constant."""
+    if piece.start is not None:
+        return _steps(piece, piece.start, 1, piece.stop, distance, deadline)
+    middle = Fraction(0) if piece.stop is None else piece.stop
+    left = _steps(piece, middle, -1, None, distance, deadline)
+    right = [middle] if piece.stop is not None else _steps(piece, middle, 1, None, distance, deadline)
+    return None if left is None or right is None else [*left[:0:-1], *right]
+
+
+def _steps(
+    piece: _FormulaPiece, start: Fraction, side: int, stop: Fraction | None, distance: Fraction, deadline: float
+) -> list[Fraction] | None:
+    knots, step, asked = [start], Fraction(1, 2), Fraction(1)
+    tolerance = ball_of(distance) / 2
+    while knots[-1] != stop:
+        near = side * knots[-1]
+        if stop is None and near >= asked:
+            if _nearly_constant(piece, side, near, tolerance):
+                break
+            asked = near * Fraction(5, 4)
+        step *= 2
+        if stop is not None:
+            step = min(step, stop - knots[-1])
+        while not _off(piece.bend, knots[-1], knots[-1] + side * step) < tolerance:
+            step /= 2
+            if step < _LEAST_STEP * (1 + abs(near)):
+                return None
+        knots.append(knots[-1] + side * step)
+        if len(knots) > _MOST_KNOTS or near > _FARTHEST or time.monotonic() > deadline:
+            return None
+    return knots
+
+
+def _nearly_constant(piece: _FormulaPiece, side: int, near: Fraction, tolerance: flint.arb) -> bool:
+    """Whether T(side u) for all u >= near is within the tolerance of T(side near)."""
+    values = beyond(piece.slope, side, near)
+    here = piece.T(ball_of(side * near))
+    return values is not None and bool(values.high - here < tolerance) and bool(here - values.low < tolerance)
+
+
+def _off(bend: Callable[[flint.arb], flint.arb], start: Fraction, stop: Fraction) -> flint.arb:
+    """Bound on the distance of a function with this second derivative from its chord."""
+    v = ball_of(start).union(ball_of(stop))
+    return bend(v).abs_upper() * ball_of((stop - start) ** 2) / 8
+
+
+_LEAST_STEP = Fraction(1, 2**40)  # relative to |u|, and absolute near 0
 _MOST_KNOTS = 4000
-_FARTHEST = 2**20  # a supremum that is not met by then is not sharp
+_MOST_KNOTS_OF_ZOO = 50_000
+_FARTHEST = 2**60
 _BITS = 96
-_GRID = 2**70  # values are rounded to this grid, which moves them by far less than the rest of the distance
+_GRID = 2**70  # heights are rounded to this grid
 
 
 def _shape(loss: Loss, v: flint.arb) -> flint.arb:
@@ -153,21 +216,23 @@ def _bend(loss: Loss, start: Fraction, stop: Fraction) -> flint.arb:
     return (3 * v * (1 + v * v).rsqrt() ** 5).abs_upper()
 
 
-def _nearby(ball: flint.arb) -> Fraction:
-    return Fraction(round(midpoint_and_radius(ball)[0] * _GRID), _GRID)
-
-
-def _through(knots: list[Fraction], values: list[Fraction], distance: float) -> PiecewiseLine:
+def _through(knots: list[Fraction], values: list[Fraction], distance: Fraction) -> PiecewiseLine:
     """The odd interpolant of these points, constant beyond the last."""
-    return _line([-u for u in knots[:0:-1]] + knots, [-y for y in values[:0:-1]] + values, distance)
+    mirrored = [(-u, -y) for u, y in zip(knots[:0:-1], values[:0:-1], strict=True)]
+    return _line([mirrored + list(zip(knots, values, strict=True))], distance)
 
 
-def _line(points: list[Fraction], heights: list[Fraction], distance: float) -> PiecewiseLine:
-    """The interpolant of these points, constant before the first and beyond the last."""
-    steps = list(itertools.pairwise(zip(points, heights, strict=True)))
-    slopes = [(y - x) / (b - a) for (a, x), (b, y) in steps]
-    constants = [x - slope * a for slope, ((a, x), _) in zip(slopes, steps, strict=True)]
-    flat = Fraction(0)
+def _line(parts: list[list[tuple[Fraction, Fraction]]], distance: Fraction) -> PiecewiseLine:
+    """The interpolant of the points of each part, constant before the first and beyond the last.
+
+    A part ends at the u at which the next one starts, where the heights may differ.
+    """
+    kinks = [parts[0][0][0]]
+    constants, slopes = [parts[0][0][1]], [Fraction(0)]
+    for (a, x), (b, y) in itertools.chain.from_iterable(map(itertools.pairwise, parts)):
+        slopes.append((y - x) / (b - a))
+        constants.append(x - slopes[-1] * a)
+        kinks.append(b)
     return PiecewiseLine(
-        tuple(points), (heights[0], *constants, heights[-1]), (flat, *slopes, flat), math.nextafter(distance, math.inf)
+        tuple(kinks), (*constants, parts[-1][-1][1]), (*slopes, Fraction(0)), math.nextafter(float(distance), math.inf)
     )

@@ -123,6 +123,11 @@ class Setting:
         return max(2, math.ceil(2 * math.sqrt(math.log(self.d)))) if self.T1 is None else self.T1
 
     @property
+    def constants(self) -> dict[str, str]:
+        """How the suprema that bounds use are known: exact, certified, or numerical, which is no proof."""
+        return {"loss": self.loss.constants, "activation": self.activation.constants}
+
+    @property
     def bytes(self) -> int:
         """Predicted peak memory of one draw and its run: X, one product of its size, the dense d x d work matrices,
         the accumulators of the kernels and three trajectories."""

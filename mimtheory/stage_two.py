@@ -272,11 +272,26 @@ def _lbfgs(problem: OuterProblem, basis: Floats, features: Floats, start: Floats
 
 
 def _envelope(loss: Loss, t: Floats, y: Floats, mu: float) -> tuple[Floats, Floats]:
-    """Value and derivative in t of the loss, or for mu > 0 of the Moreau envelope of a loss of two slopes."""
+    """Value and derivative in t of the loss or, for mu > 0, of its envelope min_x l(x) + (t - y - x)^2/(2 mu)."""
     if mu == 0:
         return loss.value(t, y), loss.dl(t, y)
+    if loss.code < 0:
+        return _envelope_by_bisection(loss, t - y, mu)
     slope = np.clip((t - y) / mu, -loss.K_minus, loss.K_plus)
     return slope * (t - y) - mu / 2 * slope**2, slope
+
+
+def _envelope_by_bisection(loss: Loss, u: Floats, mu: float) -> tuple[Floats, Floats]:
+    """The envelope at u: x + mu l'(x) increases, and passes u where the minimum is; its derivative is (u - x)/mu."""
+    # l' increases, so x lies between u - mu l'(u) and u
+    shift = mu * loss.dl(u, 0.0)
+    low, high = np.minimum(u, u - shift), np.maximum(u, u - shift)
+    for _ in range(60):
+        x = (low + high) / 2
+        above = x + mu * loss.dl(x, 0.0) > u
+        low, high = np.where(above, low, x), np.where(above, x, high)
+    slope: Floats = (u - high) / mu
+    return loss.value(high, 0.0) + mu / 2 * slope**2, slope
 
 
 def choose_ridge(Phi: Floats, y: Floats, loss: Loss, centre: float) -> float:

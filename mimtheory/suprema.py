@@ -1,30 +1,32 @@
-"""Rigorous suprema of |f| over the line, f a SymPy expression of u: branch and bound in ball arithmetic, proven tails.
+"""Rigorous suprema of |f| over the line or a part of it, f a SymPy expression of u: branch and bound, proven tails.
 
-On [-R, R] boxes are bounded by f(m) + f'(X)(X - m) and the most promising one is halved. Beyond R every subexpression
-is kept as u^a e^(b u) times a ball that holds for all u >= R, so that growth and decay stay visible.
-Proof: docs/theory/suprema.md.
+Boxes are bounded by f(m) + f'(X)(X - m) in ball arithmetic, boxes without end by the growth of f (`tails`), and the
+most promising one is cut. Proof: docs/theory/suprema.md.
 """
 
 import heapq
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from fractions import Fraction
 
-import flint
 import sympy
 from flint import arb
 
-from mimtheory.balls import bounds, precision
+from mimtheory.ball_functions import U, compiled, factored, tidied
+from mimtheory.balls import ball_of, bounds, precision
+from mimtheory.tails import Interval, NotKnown, Tail, tail_of
 
-__all__ = ["REACH", "Supremum", "analytic", "certified_supremum", "enclosed", "never_negative_beyond"]
+__all__ = ["Supremum", "analytic", "beyond", "certified_supremum", "enclosed", "positive"]
 
 _BITS = 80
-REACH = 32
 _RELATIVE = 2e-7
-_MOST = 4_000
-_U = sympy.Symbol("u", real=True)
+_MOST = 1_500
+_QUICK = 400  # steps after which less accuracy is wanted
+_FARTHEST = 2.0**60
+
+End = Fraction | None
 
 
 @dataclass(frozen=True)
@@ -43,26 +45,23 @@ class Supremum:
     proved: bool
 
 
-def certified_supremum(expression: sympy.Expr, sign: int = 0) -> Supremum:
-    """sup |f| (sign 0), sup f (sign 1) or sup -f (sign -1) over the line, f an expression of the real symbol u.
+def certified_supremum(expression: sympy.Expr, sign: int = 0, start: End = None, stop: End = None) -> Supremum:
+    """sup |f| (sign 0), sup max(f, 0) (sign 1) or sup max(-f, 0) (sign -1), f an expression of the real symbol u.
+
+    Over start < u < stop, None being an infinite end. f has to be differentiable there, which `analytic` may prove.
 
     Examples
     --------
-    >>> found = certified_supremum(sympy.diff(sympy.tanh(_U), _U, 2))
+    >>> found = certified_supremum(sympy.diff(sympy.tanh(U), U, 2))
     >>> found.lower <= 4 / (3 * math.sqrt(3)) <= found.upper
     True
     """
-    expression = _tidied(expression)
+    if sign and _signs(factored(expression), start, stop)[0 if sign < 0 else 1]:
+        return Supremum(0.0, 0.0, True)
+    if start is None and stop is None and (period := _period(expression)):
+        start, stop = -period, period
     with precision(_BITS):
-        # one period of what is periodic lies within [-R, R]
-        tails = [0.0] if _periodic(expression) else [_tail(expression.subs(_U, side * _U), sign) for side in (1, -1)]
-        if math.inf in tails:
-            return Supremum(math.inf, math.inf, True)
-        known = [tail for tail in tails if tail is not None]
-        if len(known) < len(tails):
-            return Supremum(0.0, math.inf, False)
-        lower, upper = _on_interval(expression, sign, max(known))
-    return Supremum(lower, max(upper, *known), math.isfinite(upper))
+        return _Search(expression, sign, start, stop).run()
 
 
 def enclosed(expression: sympy.Expr, order: int = 0) -> Callable[[arb], arb]:
@@ -70,9 +69,7 @@ def enclosed(expression: sympy.Expr, order: int = 0) -> Callable[[arb], arb]:
 
     Of two forms the one with the smaller ball counts, ball by ball; not finite where it is not known.
     """
-    forms = [
-        _compiled(_tidied(sympy.diff(form, _U, order))) for form in dict.fromkeys((expression, _tidied(expression)))
-    ]
+    forms = [compiled(tidied(sympy.diff(form, U, order))) for form in dict.fromkeys((expression, tidied(expression)))]
 
     def function(x: arb) -> arb:
         balls = [ball for ball in (form(x) for form in forms) if ball.is_finite()]
@@ -81,311 +78,249 @@ def enclosed(expression: sympy.Expr, order: int = 0) -> Callable[[arb], arb]:
     return function
 
 
-def never_negative_beyond(expression: sympy.Expr) -> bool:
-    """Whether f(u) >= 0 is proved for all |u| >= REACH."""
-    factored = sympy.factor(expression)
-    without = sympy.Mul(*(part for part in sympy.Mul.make_args(factored) if part.func != sympy.exp))
-    with precision(_BITS):
-        return any(
-            all(_not_negative(_tidied(form).subs(_U, side * _U)) for side in (1, -1)) for form in (factored, without)
-        )
+def beyond(expression: sympy.Expr, side: int, start: Fraction) -> Interval | None:
+    """An interval of f(side u) for all u >= start > 1, at the working precision; None where none is known."""
+    found = []
+    for form in _forms(expression, side):
+        try:
+            found.append(tail_of(form, start).values())
+        except NotKnown:
+            continue
+    return min(found, key=lambda interval: float(interval.high - interval.low), default=None)
 
 
-def analytic(expression: sympy.Expr) -> bool:
-    """Whether it is proved analytic on the whole line: no root, logarithm or quotient of what may vanish.
+def analytic(expression: sympy.Expr, start: End = None, stop: End = None) -> bool:
+    """Whether it is proved analytic for start <= u <= stop: no kink, no root, logarithm or quotient of what may vanish.
 
     To be asked of a formula as it was written: a second derivative does not show a kink such as that of
     sqrt((u - 1/3)**2) once it has been simplified.
     """
-    if expression.has(sympy.tan, sympy.Abs, sympy.Max):
-        return False
-    for part in expression.atoms(sympy.Pow):
-        whole = part.exp.is_Integer
-        harmless = not part.base.has(_U) or (whole and part.exp > 0)
-        if not (harmless or _positive(part.base) or (whole and _positive(-part.base))):
-            return False
-    return all(_positive(part.args[0]) for part in expression.atoms(sympy.log) if part.has(_U))
-
-
-def _positive(expression: sympy.Expr) -> bool:
-    """Whether f(u) > 0 is proved for all u."""
-    f = _compiled(expression)
-    with precision(_BITS):
-        for side in (1, -1):
-            tail = _scaled(_tidied(expression.subs(_U, side * _U)))
-            if tail is None or not tail.ball > 0:
+    known = (sympy.exp, sympy.sin, sympy.cos, sympy.sinh, sympy.cosh, sympy.tanh, sympy.atan, sympy.asinh, sympy.erf)
+    for part in sympy.preorder_traversal(expression):
+        if not part.has(U) or part == U or part.is_Add or part.is_Mul or part.func in known:
+            continue
+        if part.is_Pow:
+            whole = part.exp.is_Integer
+            safe = whole and (part.exp > 0 or positive(-part.base, start, stop))
+            if not (safe or (part.exp.is_Rational and positive(part.base, start, stop))):
                 return False
-        boxes = [(float(k), float(k + 1)) for k in range(-REACH, REACH)]
+        elif part.func != sympy.log or not positive(part.args[0], start, stop):
+            return False
+    return True
+
+
+def positive(expression: sympy.Expr, start: End = None, stop: End = None) -> bool:
+    """Whether f(u) > 0 is proved for start <= u <= stop."""
+    if _strictly_positive(expression, start, stop):
+        return True
+    f = compiled(expression)
+    with precision(_BITS):
+        boxes = list(_boxes(*_outward(start, stop)))
         for _ in range(_MOST):
             if not boxes:
                 return True
             left, right = boxes.pop()
-            if not f(arb(left).union(arb(right))) > 0:
-                middle = (left + right) / 2
-                boxes += [(left, middle), (middle, right)]
+            if math.isinf(left) or math.isinf(right):
+                side, near = (1, left) if math.isinf(right) else (-1, -right)
+                interval = beyond_sign(expression, side, Fraction(near))
+                known = interval is not None and bool(interval.low > 0)
+            else:
+                known = bool(f(arb(left).union(arb(right))) > 0)
+            if not known:
+                cut = _cut(left, right)
+                if cut is None:
+                    return False
+                boxes += [(left, cut), (cut, right)]
     return False
 
 
-def _not_negative(expression: sympy.Expr) -> bool:
-    """Whether it is not negative for u >= REACH: u^a e^(b u) is positive, so its sign is that of the ball."""
-    tail = _scaled(expression)
-    return tail is not None and tail.ball.is_finite() and bool(tail.ball >= 0)
-
-
-def _periodic(expression: sympy.Expr) -> bool:
-    """Whether it depends on u through sin and cos of u/2 times integers only: of period 4 pi < R."""
-    parts = expression.atoms(sympy.sin, sympy.cos)
-    plain = expression.subs({part: sympy.Dummy() for part in parts})
-    return not plain.has(_U) and all((2 * part.args[0] / _U).is_Integer for part in parts)
-
-
-def _on_interval(expression: sympy.Expr, sign: int, beyond: float) -> tuple[float, float]:
-    """Lower and upper bound of the supremum over [-R, R]; what is below `beyond` need not be resolved."""
-    f, slope = _compiled(expression), _compiled(_tidied(sympy.diff(expression, _U)))
-
-    def value(x: arb) -> tuple[float, float]:
-        ball = f(x)
-        return bounds({0: abs(ball), 1: ball, -1: -ball}[sign])
-
-    def bound(left: float, right: float) -> float:
-        x, m = arb(left).union(arb(right)), arb((left + right) / 2)
-        centred = f(m) + slope(x) * (x - m)
-        plain = f(x)
-        both = [ball for ball in (centred, plain) if ball.is_finite()]
-        if not both:
-            return math.inf
-        return min(bounds({0: abs(ball), 1: ball, -1: -ball}[sign])[1] for ball in both)
-
-    best = max(0.0, *(value(arb(k) / 4)[0] for k in range(-4 * REACH, 4 * REACH + 1)))
-    heap = [(-bound(k, k + 1), float(k), float(k + 1)) for k in range(-REACH, REACH)]
-    heapq.heapify(heap)
-    for _ in range(_MOST):
-        top, left, right = heap[0]
-        if -top <= max(best, beyond) * (1 + _RELATIVE) + 1e-30:
-            break
-        middle = (left + right) / 2
-        best = max(best, value(arb(middle))[0])
-        heapq.heapreplace(heap, (-bound(left, middle), left, middle))
-        heapq.heappush(heap, (-bound(middle, right), middle, right))
-    return best, max(best, -heap[0][0])
-
-
-_FUNCTIONS: dict[Any, Callable[[arb], arb]] = {
-    sympy.sin: lambda x: x.sin(),
-    sympy.cos: lambda x: x.cos(),
-    sympy.tan: lambda x: x.tan(),
-    sympy.exp: lambda x: x.exp(),
-    sympy.log: lambda x: x.log(),
-    sympy.sinh: lambda x: x.sinh(),
-    sympy.cosh: lambda x: x.cosh(),
-    sympy.tanh: lambda x: x.tanh(),
-    sympy.sech: lambda x: x.sech(),
-    sympy.atan: lambda x: x.atan(),
-    sympy.asinh: lambda x: x.asinh(),
-    sympy.erf: lambda x: x.erf(),
-}
-
-
-def _compiled(expression: sympy.Expr) -> Callable[[arb], arb]:
-    """The expression as a function of balls; a ball that is not finite where it is not defined or not known."""
-    if expression == _U:
-        return lambda x: x
-    if expression.is_Rational:
-        p, q = int(expression.p), int(expression.q)
-        return lambda _: arb(flint.fmpq(p, q))
-    if expression in (sympy.pi, sympy.E):
-        return (lambda _: arb.pi()) if expression == sympy.pi else (lambda _: arb(1).exp())
-    parts = [_compiled(part) for part in expression.args]
-    if expression.is_Add:
-        return lambda x: sum((part(x) for part in parts), arb(0))
-    if expression.is_Mul:
-        return lambda x: math.prod((part(x) for part in parts), start=arb(1))
-    if expression.is_Pow and expression.exp.is_Integer:
-        k = int(expression.exp)
-        return lambda x: parts[0](x) ** k
-    if expression.is_Pow and (2 * expression.exp).is_Integer:
-        half = int(2 * expression.exp)
-        return lambda x: parts[0](x).sqrt() ** half
-    if expression.func in _FUNCTIONS:
-        function = _FUNCTIONS[expression.func]
-        return lambda x: function(parts[0](x))
-    return lambda _: arb(0, math.inf)
-
-
-# Tails
-
-
-@dataclass(frozen=True)
-class _Scaled:
-    """u^power e^(rate u) times a number within the ball, for all u >= R."""
-
-    power: sympy.Rational
-    rate: float
-    ball: arb
-
-
-_ZERO = sympy.Rational(0)
-
-
-def _tail(expression: sympy.Expr, sign: int) -> float | None:
-    """Bound on the supremum beyond R; infinite where it is proved to be, None where nothing is proved."""
-    found = _scaled(expression)
-    if found is None or not found.ball.is_finite():
-        return None
-    growing = found.rate > 0 or (found.rate == 0 and found.power > 0)
-    if growing:
-        definite = found.ball > 0 if sign > 0 else found.ball < 0 if sign < 0 else not found.ball.contains(0)
-        return math.inf if definite else None
-    scale = _largest(found.power, found.rate)
-    ball = found.ball * scale.union(arb(0))
-    return None if not scale.is_finite() else max(0.0, bounds({0: abs(ball), 1: ball, -1: -ball}[sign])[1])
-
-
-def _largest(power: sympy.Rational, rate: float) -> arb:
-    """Bound on u^power e^(rate u) for u >= R, not growing."""
-    R = arb(REACH)
-    p = arb(flint.fmpq(int(power.p), int(power.q)))
-    if power > 0 and not p < -arb(rate) * R:
-        return arb(0, math.inf)  # it still grows at R
-    return (p * R.log() + arb(rate) * R).exp()
-
-
-def _scaled(expression: sympy.Expr) -> _Scaled | None:
-    if expression == _U:
-        return _Scaled(sympy.Rational(1), 0.0, arb(1))
-    if not expression.has(_U):
-        return _Scaled(_ZERO, 0.0, _compiled(expression)(arb(0)))
-    if expression.is_Add:
-        return _sum(expression.args)
-    if expression.is_Mul:
-        total = _Scaled(_ZERO, 0.0, arb(1))
-        for part in map(_scaled, expression.args):
-            if part is None:
-                return None
-            total = _Scaled(total.power + part.power, total.rate + part.rate, total.ball * part.ball)
-        return total
-    if expression.is_Pow:
-        return _power(_scaled(expression.base), expression.exp)
-    inner = _scaled(expression.args[0]) if len(expression.args) == 1 else None
-    return None if inner is None else _function(expression.func, inner)
-
-
-def _sum(parts: "tuple[sympy.Expr, ...]") -> _Scaled | None:
-    """The sum in units of its fastest growing part; what grows less is at most its value at R in those units."""
-    scaled = [_scaled(part) for part in parts]
-    known = [part for part in scaled if part is not None]
-    if len(known) != len(scaled):
-        return None
-    top = max(known, key=lambda part: (part.rate, part.power))
-    ball = arb(0)
-    for part in known:
-        ratio = (part.power - top.power, part.rate - top.rate)
-        if ratio == (0, 0):
-            ball += part.ball
-        else:
-            largest = _largest(*ratio)
-            if not largest.is_finite():
-                return None
-            ball += part.ball * largest.union(arb(0))
-    return _Scaled(top.power, top.rate, ball)
-
-
-def _power(base: _Scaled | None, exponent: sympy.Expr) -> _Scaled | None:
-    if base is None or not (2 * exponent).is_Integer:
-        return None
-    if exponent.is_Integer:
-        ball = base.ball ** int(exponent)
-    else:
-        if not base.ball > 0:
-            return None
-        ball = base.ball.sqrt() ** int(2 * exponent)
-    return _Scaled(base.power * exponent, base.rate * float(exponent), ball) if ball.is_finite() else None
-
-
-def _function(name: Any, x: _Scaled) -> _Scaled | None:
-    constant = x.power == 0 and x.rate == 0
-    if name in (sympy.sin, sympy.cos):
-        return _Scaled(_ZERO, 0.0, arb(0, 1))
-    if name in (sympy.tanh, sympy.erf) or (constant and name in _FUNCTIONS):
-        decaying = x.rate < 0 or (x.rate == 0 and x.power <= 0)
-        ends = x.ball * _largest(x.power, x.rate).union(arb(0)) if decaying and not constant else x.ball
-        if decaying:
-            return _Scaled(_ZERO, 0.0, _FUNCTIONS[name](ends))
-        return _Scaled(_ZERO, 0.0, _beyond(name, x))
-    if name == sympy.atan:
-        return _Scaled(_ZERO, 0.0, (arb.pi() / 2) * arb(0, 1))
-    if x.rate != 0 or x.power < 1:
-        return None
-    return _exponential(name, x)
-
-
-def _beyond(name: Any, x: _Scaled) -> arb:
-    """tanh or erf of what grows."""
-    if x.ball.contains(0) or x.rate < 0:
-        return arb(0, 1)
-    least = abs(x.ball).lower() * arb(REACH) ** arb(flint.fmpq(int(x.power.p), int(x.power.q)))
-    value = _FUNCTIONS[name](least.lower()).union(arb(1))
-    return value if x.ball > 0 else -value
-
-
-def _exponential(name: Any, x: _Scaled) -> _Scaled | None:
-    """exp, sinh, cosh, sech of c u^a with a >= 1."""
-    linear = x.power == 1 and x.ball.is_exact()
-    if name == sympy.exp:
-        if linear:
-            return _Scaled(_ZERO, float(x.ball), arb(1))
-        if x.ball < 0:  # u^a c <= u (R^(a - 1) c)
-            rate = x.ball * arb(REACH) ** arb(flint.fmpq(int(x.power.p - x.power.q), int(x.power.q)))
-            return _Scaled(_ZERO, bounds(rate)[1], arb(0).union(arb(1)))
-        return None
-    if name in (sympy.cosh, sympy.sinh, sympy.sech) and linear:
-        c = abs(float(x.ball))
-        small = (-2 * arb(c) * REACH).exp().union(arb(0))
-        if name == sympy.sech:
-            return _Scaled(_ZERO, -c, 2 / (1 + small))
-        half = (1 + small) / 2 if name == sympy.cosh else (1 - small) / 2 * (1 if x.ball > 0 else -1)
-        return _Scaled(_ZERO, c, half)
+def beyond_sign(expression: sympy.Expr, side: int, start: Fraction) -> Interval | None:
+    """An interval with the signs of f(side u) for all u >= start, as u^a e^(b u) > 0."""
+    for form in _forms(expression, side):
+        try:
+            return tail_of(form, start).interval
+        except NotKnown:
+            continue
     return None
 
 
-@lru_cache(maxsize=256)
-def _tidied(expression: sympy.Expr) -> sympy.Expr:
-    """The same number for every u, in a form whose boundedness and decay balls can see.
+def _forms(expression: sympy.Expr, side: int) -> list[sympy.Expr]:
+    return [form.subs(U, side * U) for form in dict.fromkeys((tidied(expression), expression))]
 
-    exp(c u) of a rational function becomes (1 + t)/(1 - t), t = tanh(c u/2); sinh = tanh cosh and cosh = 1/sech; and
-    tanh^2 becomes 1 - sech^2, so that no higher power of tanh hides a decay.
-    """
-    expression = _without_exponentials(expression)
-    for part in expression.atoms(sympy.sinh):
-        expression = expression.subs(part, sympy.tanh(part.args[0]) * sympy.cosh(part.args[0]))
-    for part in expression.atoms(sympy.cosh):
-        expression = expression.subs(part, 1 / sympy.sech(part.args[0]))
-    for argument in {part.args[0] for part in expression.atoms(sympy.tanh)}:
-        t, s = sympy.Symbol("t"), sympy.Symbol("s")
-        inside = expression.subs(sympy.tanh(argument), t)
-        if inside.is_polynomial(t):
+
+def _period(expression: sympy.Expr) -> Fraction | None:
+    """Half a period, or a little more, where it depends on u through sin and cos of rational multiples of u only."""
+    parts = expression.atoms(sympy.sin, sympy.cos)
+    plain = expression.subs({part: sympy.Dummy() for part in parts})
+    rates = [part.args[0] / U for part in parts if part.has(U)]
+    if plain.has(U) or not rates or not all(rate.is_Rational for rate in rates):
+        return None
+    unit = sympy.gcd_list(rates)
+    return Fraction(22, 7) / Fraction(int(unit.p), int(unit.q))  # 22/7 > pi
+
+
+# Boxes: ends are doubles, an infinite one stands for a box without end
+
+
+def _outward(start: End, stop: End) -> tuple[float, float]:
+    left = -math.inf if start is None else bounds(ball_of(start))[0]
+    return left, math.inf if stop is None else bounds(ball_of(stop))[1]
+
+
+def _boxes(left: float, right: float) -> Iterator[tuple[float, float]]:
+    """The first cuts: at 0 and, before an end at infinity, at 1 or twice as far as the other end."""
+    cuts = [0.0] if left < 0 < right else []
+    if math.isinf(left):
+        cuts.insert(0, min(-1.0, 2 * right))
+    if math.isinf(right):
+        cuts.append(max(1.0, 2 * left))
+    ends = [left, *cuts, right]
+    return itertools.pairwise(ends)
+
+
+def _cut(left: float, right: float) -> float | None:
+    """Where to cut a box in two; None where it cannot be cut any more."""
+    if math.isinf(left):
+        return 2 * right if right > -_FARTHEST else None
+    if math.isinf(right):
+        return 2 * left if left < _FARTHEST else None
+    near, far = sorted((abs(left), abs(right)))
+    middle = (left + right) / 2
+    if left * right > 0 and far > 4 * near:
+        middle = math.copysign(math.sqrt(near) * math.sqrt(far), middle)
+    return middle if left < middle < right else None
+
+
+class _Search:
+    """Branch and bound for one supremum."""
+
+    def __init__(self, expression: sympy.Expr, sign: int, start: End, stop: End) -> None:
+        self.sign, self.ends = sign, _outward(start, stop)
+        self.inner = start, stop
+        form = tidied(expression)
+        self.f, self.slope = compiled(form), compiled(tidied(sympy.diff(form, U)))
+        self.tails = {side: _forms(expression, side) for side in (1, -1)}
+        self.best = 0.0
+        self.infinite = False
+
+    def run(self) -> Supremum:
+        for x in self._first_points():
+            self._try(x)
+        heap = [(-self._bound(*box), *box) for box in _boxes(*self.ends)]
+        heapq.heapify(heap)
+        for step in range(_MOST):
+            top, left, right = heap[0]
+            wanted = _RELATIVE * (1 + (step / _QUICK) ** 4)
+            cut = None if -top <= self.best * (1 + wanted) + 1e-30 else _cut(left, right)
+            if cut is None or self.infinite:
+                break
+            self._try(cut)
+            heapq.heapreplace(heap, (-self._bound(left, cut), left, cut))
+            heapq.heappush(heap, (-self._bound(cut, right), cut, right))
+        if self.infinite:
+            return Supremum(math.inf, math.inf, True)
+        upper = max(self.best, -heap[0][0])
+        return Supremum(self.best, upper, math.isfinite(upper))
+
+    def _first_points(self) -> list[float]:
+        points = [side * 2.0**k for side in (1, -1) for k in range(-40, 41)] + [k / 2 for k in range(-32, 33)]
+        left, right = self.ends
+        if math.isfinite(left) and math.isfinite(right):
+            points += [left + (right - left) * k / 64 for k in range(1, 64)]
+        return points
+
+    def _try(self, x: float) -> None:
+        """A value is a lower bound."""
+        start, stop = self.inner
+        if (start is None or x > start) and (stop is None or x < stop):
+            self.best = max(self.best, self._least(self.f(arb(x))))
+
+    def _least(self, ball: arb) -> float:
+        return bounds(self._signed(ball))[0]
+
+    def _signed(self, ball: arb) -> arb:
+        return abs(ball) if self.sign == 0 else ball if self.sign > 0 else -ball
+
+    def _bound(self, left: float, right: float) -> float:
+        if math.isinf(left) or math.isinf(right):
+            return self._bound_without_end(1, left) if math.isinf(right) else self._bound_without_end(-1, -right)
+        x, m = arb(left).union(arb(right)), arb((left + right) / 2)
+        balls = [ball for ball in (self.f(m) + self.slope(x) * (x - m), self.f(x)) if ball.is_finite()]
+        found = min((bounds(self._signed(ball))[1] for ball in balls), default=math.inf)
+        near = min(abs(left), abs(right))
+        if near > 0 and found > self.best * (1 + _RELATIVE):
+            side = 1 if left > 0 else -1
+            found = min([found, *(self._most(tail) for tail in itertools.islice(self._tails(side, near), 1))])
+        return max(found, 0.0)
+
+    def _bound_without_end(self, side: int, near: float) -> float:
+        found = math.inf
+        for tail in self._tails(side, near):
+            low, high = (
+                (-tail.interval.high, -tail.interval.low) if self.sign < 0 else (tail.interval.low, tail.interval.high)
+            )
+            if tail.growth > 0:
+                self.infinite |= bool(low > 0) or (self.sign == 0 and bool(high < 0))
+                found = 0.0 if self.sign and high <= 0 else found
+            else:
+                found = min(found, self._most(tail))
+                if tail.growth == 0:
+                    values = low.union(high)
+                    self.best = max(self.best, bounds(abs(values) if self.sign == 0 else values)[0])
+        return found
+
+    def _tails(self, side: int, near: float) -> Iterator[Tail]:
+        for form in self.tails[side]:
             try:
-                remainder = sympy.rem(sympy.Poly(inside, t), sympy.Poly(t**2 - 1 + s, t)).as_expr()
-            except sympy.polys.polyerrors.BasePolynomialError:
-                continue  # coefficients of which it is not known whether they vanish
-            expression = sympy.expand(remainder).subs({t: sympy.tanh(argument), s: sympy.sech(argument) ** 2})
-    return expression
+                yield tail_of(form, Fraction(near))
+            except NotKnown:
+                continue
+
+    def _most(self, tail: Tail) -> float:
+        try:
+            values = tail.values()
+        except NotKnown:
+            return math.inf
+        ends = {0: (-values.low, values.high), 1: (values.high,), -1: (-values.low,)}[self.sign]
+        return max(0.0, *(bounds(end)[1] for end in ends))
 
 
-def _without_exponentials(expression: sympy.Expr) -> sympy.Expr:
-    rates = {part.args[0] / _U for part in expression.atoms(sympy.exp)}
-    if not rates or not all(rate.is_Rational for rate in rates):
-        return expression
-    unit = sympy.gcd_list([sympy.Rational(abs(rate)) for rate in rates])
-    t, u = sympy.Symbol("t"), sympy.Dummy()
-    inside = expression.subs(
-        {part: ((1 + t) / (1 - t)) ** (part.args[0] / _U / unit) for part in expression.atoms(sympy.exp)}
-    )
-    inside = inside.subs(_U, u)
-    if not inside.is_rational_function(t):
-        return expression
-    numerator, denominator = sympy.fraction(sympy.cancel(inside))
-    # a denominator in t may vanish at infinity, which exp says better
-    if denominator.has(t):
-        return expression
-    return (numerator / denominator).subs({t: sympy.tanh(unit * _U / 2), u: _U})
+def _signs(expression: sympy.Expr, start: End, stop: End) -> tuple[bool, bool]:
+    """(f >= 0, f <= 0): what is seen from the form of the expression, for start <= u <= stop."""
+    if expression == U:
+        return start is not None and start >= 0, stop is not None and stop <= 0
+    if expression.is_Rational:
+        return bool(expression >= 0), bool(expression <= 0)
+    parts = [_signs(part, start, stop) for part in expression.args]
+    if expression.is_Add:
+        return all(part[0] for part in parts), all(part[1] for part in parts)
+    if expression.is_Mul:
+        if not all(any(part) for part in parts):
+            return False, False
+        odd = sum(not part[0] for part in parts) % 2 == 1
+        return not odd, odd
+    if expression.is_Pow and expression.exp.is_Rational:
+        if expression.exp.is_Integer and expression.exp % 2 == 0:
+            return True, False
+        above = parts[0][0] or not expression.exp.is_Integer
+        return above, parts[0][1] and not above
+    if expression.func in (sympy.exp, sympy.cosh, sympy.sech) or expression in (sympy.pi, sympy.E):
+        return True, False
+    odd_increasing = (sympy.sinh, sympy.tanh, sympy.atan, sympy.asinh, sympy.erf)
+    return parts[0] if expression.func in odd_increasing else (False, False)
+
+
+def _strictly_positive(expression: sympy.Expr, start: End, stop: End) -> bool:
+    """Whether f > 0 is seen from the form of the expression."""
+    parts = expression.args
+    if expression.is_Add:
+        return all(_signs(part, start, stop)[0] for part in parts) and any(
+            _strictly_positive(part, start, stop) for part in parts
+        )
+    if expression.is_Mul:
+        return all(_strictly_positive(part, start, stop) for part in parts)
+    if expression.is_Pow and expression.exp.is_Rational:
+        return _strictly_positive(expression.base, start, stop)
+    if expression == U:
+        return start is not None and start > 0
+    return expression.func in (sympy.exp, sympy.cosh) or bool(expression.is_Rational and expression > 0)

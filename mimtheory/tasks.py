@@ -192,6 +192,7 @@ def _row(task: Task, experiment: Experiment | None) -> Row:
         ) from problem
     return task.identity | {
         "schema": SCHEMA,
+        "constants": task.setting.constants if task.setting else {},
         "results": results,
         "seconds": time.perf_counter() - started,
         "version": __version__,

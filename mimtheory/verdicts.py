@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -102,7 +102,8 @@ class CellVerdict:
     """One claim on one row of the plan.
 
     `ratios`, `measured` and `stated` hold the trials that could be compared, in order, with the worst entry of a vector
-    claim; `worst_trial` is the index of the trial (among all) with the largest ratio.
+    claim; `worst_trial` is the index of the trial (among all) with the largest ratio. `constants` says how K, L2 of the
+    loss and M3, M4, Lip of the activation are known: exact, certified, or numerical, which is no proof.
     """
 
     row: int
@@ -118,6 +119,7 @@ class CellVerdict:
     stated: tuple[float, ...]
     worst_trial: int | None
     command: str
+    constants: dict[str, str] = field(default_factory=dict)
 
     @property
     def as_expected(self) -> bool:

@@ -71,6 +71,7 @@ def render(report: Report) -> str:
         "frontier": known(),
         "p_value": _p_value,
         "other_parameters": _other_parameters,
+        "unproved": _unproved,
         "median_of": _median,
         "worst_of": lambda cell: max((x for x in cell.ratios if not math.isnan(x)), default=math.nan),
         "worst_cell": _worst_cell,
@@ -145,6 +146,12 @@ def _other_parameters(setting: dict[str, Any]) -> str:
         for name, value in setting.items()
         if name not in named and value != _DEFAULTS.get(name, MISSING)
     )
+
+
+def _unproved(cell: CellVerdict) -> str:
+    """Which constants of its own formulas a cell's bounds take from a search."""
+    names = [f"of the {name}" for name, known in cell.constants.items() if known == "numerical"]
+    return f"constants {' and '.join(names)} searched for, not proved" if names else ""
 
 
 def _median(cell: CellVerdict) -> float:

@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
     [
-        *("relations", "polynomials", "balls", "expressions", "suprema", "losses", "activations", "concentration"),
-        "delta_budget",
+        *("relations", "polynomials", "balls", "expressions", "ball_functions", "tails", "suprema"),
+        *("formula_pieces", "formula_constants", "losses", "activations", "concentration", "delta_budget"),
     ],
     [
         *("kernels.partition", "kernels.threads", "kernels.compiling", "kernels.tiles", "kernels.elementary"),

@@ -150,3 +150,48 @@ def test_a_formula_outside_the_assumptions_says_why(formula: str, reason: str) -
 
 def test_names_are_in_the_order_of_their_codes() -> None:
     assert [activation(name).code for name in ACTIVATION_NAMES] == list(range(11))
+
+
+@pytest.mark.parametrize(
+    ("formula", "reason", "Lip", "M3", "M4"),
+    [
+        ("Max(u, 0)", "sigma' jumps at u = 0", 1, np.inf, np.inf),
+        ("Abs(u)*u", "sigma'' jumps at u = 0", np.inf, np.inf, np.inf),
+        ("1 - cos(u) + Abs(u - 1/3)**3", "sigma''' jumps at u = 1/3", np.inf, 7, np.inf),
+        ("1 - cos(u) + sqrt(u**2 - 2*u/3 + 1/9)", "sigma' jumps at u = 1/3", 2, np.inf, np.inf),
+        ("u**2/2 + u**2/2*sign(u - 2)", "sigma jumps at u = 2", np.inf, np.inf, np.inf),
+        ("sign(u)", "sigma jumps at u = 0", np.inf, np.inf, np.inf),
+        ("1 - cos(u) + Abs(u)**5/(1 + u**2)**3", "changes at u = 0", 1.1442427, 2.5427991, 14.114689),
+        ("1 - cos(u) + Max(u - 1, 0)**4/(1 + u**2)**2", None, 1.0545969, 1.0969997, 5.4596977),
+    ],
+)
+def test_kinks_of_a_formula_are_named_and_its_constants_certified(
+    formula: str, reason: str | None, Lip: float, M3: float, M4: float
+) -> None:
+    a = activation(formula)
+    assert a.constants == "certified"
+    assert (a.reason is None) if reason is None else (reason in str(a.reason))
+    for found, known in ((a.Lip, Lip), (a.M3, M3), (a.M4, M4)):
+        assert found == known or known * (1 - 1e-6) <= found <= known * (1 + 1e-5)
+    # difference quotients never exceed the Lipschitz constants
+    u = np.random.default_rng(3).normal(0, 3, 4001)
+    v = u + 10.0 ** np.random.default_rng(4).uniform(-4, 0, u.size)
+    for function, bound in ((a.sigma, a.Lip), (a.d2, a.M3)):
+        quotients = np.abs(function(u) - function(v)) / (v - u)
+        assert (quotients <= bound * (1 + 1e-8) + 1e-9).all()
+
+
+@pytest.mark.parametrize("formula", ["(1 - cos(u))/u", "sin(u)/u", "sin(u**2)/u"])
+def test_a_singularity_even_if_removable_is_not_certified_and_does_not_crash(formula: str) -> None:
+    a = activation(formula)
+    assert a.constants == "numerical"
+    assert "not defined" in str(a.reason)
+
+
+def test_a_series_is_used_within_its_scale() -> None:
+    small = activation("1e-18*(sqrt(1 + 1e18*u**2) - 1)")
+    for u in (1e-12, 1e-10, 3e-10, 1e-9, 1e-8):
+        exact = 1 / mpmath.sqrt(1 + mpmath.mpf(10) ** 18 * mpmath.mpf(u) ** 2) - 1
+        assert abs(mpmath.mpf(float(small.s_minus_1(u))) - exact) <= 1e-12
+    assert small.constants == "certified"
+    assert 1e-9 * (1 - 1e-12) <= small.Lip <= 1e-9 * (1 + 1e-6)

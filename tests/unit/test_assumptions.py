@@ -1,11 +1,15 @@
 """The assumptions: each known case is recognised and explained by the right finding."""
 
+from dataclasses import replace
+
 import pytest
 
 from mimtheory import certificate
+from mimtheory.activations import activation
 from mimtheory.assumptions import ASSUMPTIONS, check, fails
 from mimtheory.certificate import Certificate
 from mimtheory.enclosures import Problem
+from mimtheory.losses import loss
 from mimtheory.population import Population, Setting
 
 
@@ -22,6 +26,16 @@ def population(**fields: object) -> Population:
         ("assumption_activation", {"activation": "gelu"}, "fails", "sigma'(0) = 1/2"),
         ("assumption_activation", {"activation": "silu"}, "fails", "sigma'(0) = 1/2"),
         ("assumption_activation", {"activation": "relu"}, "fails", "not in C^3"),
+        ("assumption_activation", {"activation": "1 - 1/(1 + u**2/2)"}, "holds", "<= 1.651 (certified)"),
+        (
+            "assumption_activation",
+            {"activation": replace(activation("1-cos"), constants="numerical")},
+            "holds",
+            "not proved",
+        ),
+        ("assumption_loss", {"loss": "log(1 + exp(u))"}, "holds", "<= 1 for log(exp(u) + 1) (certified)"),
+        ("assumption_loss", {"loss": "Max(u, 0)"}, "holds", "<= 1 for Max(0, u)."),
+        ("assumption_loss", {"loss": replace(loss("log(cosh(u))"), constants="numerical")}, "holds", "not proved"),
         ("assumption_loss", {}, "holds", "<= 1"),
         ("assumption_loss", {"loss": "squared"}, "fails", "unbounded"),
         ("assumption_loss", {"loss": "l1"}, "holds", "<= 1"),

@@ -82,3 +82,27 @@ def test_the_precision_of_before_returns_even_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), precision(777):
         1 / (flint.ctx.prec - 777)
     assert flint.ctx.prec == before
+
+
+def test_doubles_and_bounds_enclose_tightly_at_every_size() -> None:
+    rng = random.Random(1)
+    for _ in range(2000):
+        with precision(rng.choice([24, 53, 160, 300])):
+            ball = flint.arb(flint.fmpq(rng.getrandbits(200) - 2**199, rng.getrandbits(60) + 1))
+            ball *= flint.arb(2) ** rng.randint(-1350, 600)
+            ball = flint.arb(ball.mid(), (ball.mid() * rng.choice([0, 1e-20, 1e-9, 3])).abs_upper())
+        with precision(rng.choice([53, 160])):
+            (value, distance), (low, high) = double_of(ball), bounds(ball)
+        middle, radius = midpoint_and_radius(ball)
+        assert Fraction(low) <= middle - radius
+        assert middle + radius <= Fraction(high)
+        # the nearest doubles on the right side, up to rounding of the ends to the working precision
+        assert math.nextafter(math.nextafter(low, math.inf), math.inf) >= middle - radius
+        assert math.nextafter(math.nextafter(high, -math.inf), -math.inf) <= middle + radius
+        assert abs(Fraction(value) - middle) + radius <= Fraction(distance)
+        assert Fraction(value) == Fraction(float(middle))
+    assert bounds(flint.arb(0)) == (0.0, 0.0)
+    assert bounds(flint.arb(10) ** 400) == (math.nextafter(math.inf, 0), math.inf)
+    assert bounds(-(flint.arb(10) ** -400)) == (-5e-324, 0.0)
+    assert double_of(flint.arb(0.5)) == (0.5, 0.0)
+    assert double_of(flint.arb(10) ** 400)[1] == math.inf

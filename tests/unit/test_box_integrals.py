@@ -1,6 +1,7 @@
 import itertools
 import math
 import time
+import types
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
+from mimtheory import piecewise_lines
 from mimtheory.balls import midpoint_and_radius, precision
 from mimtheory.box_integrals import box_integrals, weights_of
 from mimtheory.closed_forms import closed_form
@@ -18,7 +20,7 @@ from mimtheory.gaussian_integrals import gaussian_averages
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import link
 from mimtheory.losses import loss
-from mimtheory.piecewise_lines import PiecewiseLine, interpolant, piecewise_line
+from mimtheory.piecewise_lines import PiecewiseLine, _increasing_heights, interpolant, piecewise_line
 from mimtheory.polynomials import Polynomial
 
 
@@ -194,6 +196,12 @@ FORMULAS: dict[str, Callable[[Any], Any]] = {
     "2*log(1 + exp(u)) - u": lambda u: np.tanh(u / 2),
     "u*atan(u) - log(1 + u**2)/2": np.arctan,
     "log(1 + exp(u)) + log(1 + exp(-2*u))": lambda u: special.expit(u) - 2 * special.expit(-2 * u),
+    "log(1 + exp(u))": special.expit,
+    "log(1 + exp(1/3 - u))": lambda u: -special.expit(1 / 3 - u),
+    "u + sqrt(1 + u**2)": lambda u: 1 + u / np.hypot(1, u),
+    "Abs(u - 1/3) - log(1 + Abs(u - 1/3))": lambda u: (u - 1 / 3) / (1 + np.abs(u - 1 / 3)),
+    "log(cosh(u)) + Max(u, 1/7)": lambda u: np.tanh(u) + (u > 1 / 7),
+    "Piecewise((0, u < 0), (u**3/3, u < 1), (u - 2/3, True))": lambda u: np.clip(u, 0, 1) ** 2,
     "u*erf(u) + 0.6*exp(-u**2)": lambda u: special.erf(u) + u * np.exp(-u * u) * (2 / math.sqrt(math.pi) - 1.2),
 }
 
@@ -215,3 +223,36 @@ def test_the_interpolant_of_a_formula_stays_within_its_distance_and_increases(te
 @pytest.mark.parametrize("text", ["u**2/2 + u**4/12", "cosh(u)", "exp(u)", "u*asinh(u) - sqrt(1+u**2)"])
 def test_an_unbounded_formula_has_no_interpolant(text: str) -> None:
     assert interpolant(loss(text), Fraction(1, 10)) is None
+
+
+def test_what_the_rounding_of_heights_adds_is_within_the_distance() -> None:
+    """The heights are rounded to a grid of 2^-70: a distance that this would exceed is refused."""
+    with precision(96):
+        balls = [flint.arb(k) / 7 for k in range(8)]
+        assert _increasing_heights(balls, Fraction(1, 2**72)) is None
+        heights = _increasing_heights(balls, Fraction(1, 2**70))
+        wide = [flint.arb(0.5, 1e-3), flint.arb(0.5, 1e-3)]
+        assert _increasing_heights(wide, Fraction(1, 1001)) is None
+        assert _increasing_heights(wide, Fraction(1, 999)) is not None
+        # falling heights are raised to those before, which counts
+        fall = [flint.arb(0.5), flint.arb(0.25), flint.arb(0.125)]
+        assert _increasing_heights(fall, Fraction(3, 10)) is None
+        assert _increasing_heights(fall, Fraction(3, 8)) == [Fraction(1, 2)] * 3
+    assert heights is not None
+    assert max(abs(height - Fraction(k, 7)) for k, height in enumerate(heights)) <= Fraction(1, 2**70)
+    # values of size 10^30 cannot be told apart on the grid, nor reached with so many knots
+    assert interpolant(loss("pseudo_huber(1e30)"), Fraction(1, 2)) is None
+
+
+def test_an_interpolant_stops_at_its_deadline() -> None:
+    """Counted in readings of the clock, one for every knot."""
+    readings = iter(range(10**6))
+    clock = types.SimpleNamespace(monotonic=lambda: float(next(readings)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(piecewise_lines, "time", clock)
+        for text in ("log(1 + exp(u))", "logcosh"):
+            before = next(readings)
+            assert interpolant(loss(text), Fraction(1, 10**5), before + 50.0) is None
+            assert next(readings) - before <= 60
+            before = next(readings)
+            assert interpolant(loss(text), Fraction(1, 10**5), before + 5000.0) is not None

@@ -1,16 +1,20 @@
 import json
+import types
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import flint
 import numpy as np
 import pytest
 
 import mimtheory
+from mimtheory import certificate
 from mimtheory.balls import ball_from_text, ball_to_text
 from mimtheory.certificate import _clash, _digest, _matrix, certify, check_certificate
-from mimtheory.enclosures import Problem, enclose
+from mimtheory.enclosures import Enclosure, Problem, enclose
 from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.rank_bounds import spectrum_bounds
@@ -210,3 +214,44 @@ def test_two_routes_clash_in_the_mean_and_in_the_first_moments() -> None:
     assert "E[T z2] is" in str(_clash(wrong, found.C, found))
     wrong = replace(found, C=found.C + 1)
     assert "entry (1, 1)" in str(_clash(wrong, found.C, found))
+
+
+def test_a_proof_that_ends_soon_after_the_limit_is_kept_and_nothing_is_begun_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a clock that only `enclose` moves."""
+    now, calls = [0.0], []
+    exact = enclose(problem("h4+h4", "huber(1)"), 1e-3)
+    assert exact is not None
+    coarse = replace(exact, C=exact.C + flint.arb_mat([[flint.arb(0, 1)] * 2] * 2))
+
+    def slow(seconds: float, found: Enclosure) -> Callable[..., Enclosure]:
+        def stub(*_: object) -> Enclosure:
+            calls.append(seconds)
+            now[0] += seconds
+            return found
+
+        return stub
+
+    monkeypatch.setattr(certificate, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    for seconds, found, status in ((1.5, exact, "proved"), (2.5, exact, "undecided"), (1.5, coarse, "undecided")):
+        now[0] = 0.0
+        calls.clear()
+        monkeypatch.setattr(certificate, "enclose", slow(seconds, found))
+        made = certify(problem("h4+h4", "huber(1)"), time_limit=1.0)
+        assert (made.status, len(calls)) == (status, 1)
+
+
+def test_formulas_with_kinks_and_of_one_side_are_certified_and_checked(tmp_path: Path) -> None:
+    for text, own in (
+        ("h4+h4", "Abs(u)"),
+        ("z1*z2", "log(1 + exp(u))"),
+        ("z1*z2 + h4(z1)", "Piecewise((0, u < 0), (u - log(1 + u), True))"),
+    ):
+        made = certify(problem(text, own, 0.125), 30)
+        assert made.status == "proved"
+        made.write(tmp_path / "c.json")
+        assert check_certificate(tmp_path / "c.json")
+    odd = certify(problem("z1**3 + z1*z2**2", "Abs(u)"), 30)
+    assert odd.status == "degenerate"
+    assert "T is odd" in odd.argument

@@ -14,6 +14,7 @@ from mimtheory.population import Setting
 from mimtheory.stage_two import (
     OuterProblem,
     Path,
+    _envelope,
     accelerated_descent,
     choose_ridge,
     gradient_descent,
@@ -174,3 +175,23 @@ def test_too_much_memory_is_refused_before_any_work() -> None:
         train(dataclasses.replace(BASE, n=10**9), 0)
     with pytest.raises(ValueError, match="needs a loss with Lipschitz derivative"):
         train(dataclasses.replace(BASE, loss="l1"), 0, solver="gradient")
+
+
+@pytest.mark.parametrize(("own", "zoo"), [("Abs(u)", "l1"), ("Max(-u/5, 4*u/5)", "quantile(0.2)")])
+def test_the_envelope_of_a_formula_with_jumps_is_that_of_the_zoo(own: str, zoo: str) -> None:
+    u = np.concatenate([np.random.default_rng(2).normal(0, 2, 300), [0.0, 0.5, -0.5]])
+    for mu in (1.0, 0.01):
+        found, known = (_envelope(loss(name), u, 0 * u, mu) for name in (own, zoo))
+        assert np.allclose(found[0], known[0], rtol=0, atol=1e-12)
+        assert np.allclose(found[1], known[1], rtol=0, atol=1e-10)
+
+
+def test_the_envelope_of_a_loss_with_a_jump_aside_is_the_least_of_its_sum() -> None:
+    own, x = loss("u**2/2 + Abs(u - 1) + Max(u + 2, 0)"), np.linspace(-12, 12, 480_001)
+    values = own.value(x, 0.0)
+    for u in (-5.0, -2.1, 0.3, 1.0, 1.4, 7.0):
+        value, slope = _envelope(own, np.array([u]), np.zeros(1), 0.5)
+        sums = values + (u - x) ** 2 / (2 * 0.5)
+        # a grid of step h misses the least value by at most h^2/8 times the curvature 3, and its place by h
+        assert value[0] - 1e-12 <= sums.min() <= value[0] + 2e-9
+        assert slope[0] == pytest.approx((u - x[sums.argmin()]) / 0.5, abs=2e-4)
