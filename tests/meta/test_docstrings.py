@@ -30,6 +30,7 @@ EVALUATES = (
 )
 # Calls what refuses bad input, with values that were checked when the object was made or that it makes itself.
 CHECKED_BEFORE = {
+    "losses.Loss.odd": "the formula was read when the loss was made",
     "certificate.Certificate.to_json": "the balls were read when the certificate was made",
     "estimator.MultiIndexRegressor.predict": "the activation was read by fit",
     "frontier.measure": "it searches claims of level D only",
