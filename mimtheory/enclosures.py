@@ -120,8 +120,10 @@ def enclose(
         r = 2, piecewise line             dyadic boxes                   polar coordinates, or as r = 3, 4
         r = 3, 4, piecewise line          dyadic boxes                   dyadic boxes in a rotated basis
         r <= 3, smooth or noisy           Gauss-Legendre products        boxes for a near piecewise line
-        r <= 4, formula of one's own      boxes for a near line          the same in a rotated basis
+        r <= 4, formula, no such line     boxes for a near line          the same in a rotated basis
         ================================  =============================  ==================================
+
+        A formula of one's own whose l' is a bounded piecewise line goes the ways of the zoo.
 
     Returns
     -------

@@ -17,6 +17,7 @@ from mimtheory.hessian import expected_hessian, gaussian_moments
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.population import Population, Setting
+from mimtheory.tasks import Task, execute
 
 GOOD = {"link": "h2h2", "loss": "huber(1)", "d": 20, "n": 100}
 
@@ -171,3 +172,13 @@ def test_moments_wait_until_they_are_asked_for_and_threads_compute_them_once(mon
         found = list(pool.map(asked, range(4)))
     assert len(computed) == 1
     assert all(value is found[0] for value in found)
+
+
+def test_a_setting_says_how_its_constants_are_known() -> None:
+    fields = {"link": "h4", "d": 20, "n": 100}
+    assert Setting(loss="huber(1)", **fields).constants == {"loss": "exact", "activation": "exact"}
+    own = Setting(loss="log(1 + exp(u))", activation="1 - exp(-u**2/2)", **fields)
+    assert own.constants == {"loss": "certified", "activation": "certified"}
+    task = Task("trial", "A.3", ("weyl",), Setting(loss="Abs(u)", link="h4", d=6, n=30), 0.01, 0, 0)
+    (row,) = execute((task,))
+    assert row["constants"] == {"loss": "exact", "activation": "exact"}

@@ -498,3 +498,15 @@ def test_options_of_a_command_are_not_broken_after_their_hyphens() -> None:
     words = page_module._options("mimtheory verify A.2 --eta-last '<2>' -m 4")
     assert words.count('<span class="option">--eta-last</span>') == words.count('<span class="option">-m</span>') == 1
     assert "&lt;2&gt;" in words
+
+
+def test_a_cell_says_which_constants_were_searched_for_and_not_proved() -> None:
+    plain = cell(0, "holds", ratio=0.5)
+    for constants, said in (
+        ({"loss": "exact", "activation": "certified"}, ""),
+        ({"loss": "exact", "activation": "numerical"}, "constants of the activation searched for, not proved"),
+        ({"loss": "numerical", "activation": "numerical"}, "constants of the loss and of the activation searched for"),
+    ):
+        shown = render(report(claim("perp", "holds", "G", replace(plain, constants=constants))))
+        assert ("searched for, not proved" in shown) == bool(said)
+        assert said in shown
