@@ -10,6 +10,8 @@ from flint import arb
 from mimtheory.activations import _EXPRESSIONS, ACTIVATION_NAMES, activation
 from mimtheory.ball_functions import FUNCTIONS
 from mimtheory.expressions import read_expression
+from mimtheory.formula_constants import suprema_of_derivatives
+from mimtheory.formula_pieces import FormulaPiece
 from mimtheory.losses import loss
 from mimtheory.suprema import Supremum, analytic, certified_supremum
 
@@ -59,6 +61,8 @@ def test_the_constants_of_the_zoo_are_suprema(name: str) -> None:
         ("sqrt(2)*u**2", 2, 2 * math.sqrt(2)),
         ("u**2 + u**2*sin(u**2)/u**6", 1, math.inf),
         ("3*u", 2, 0.0),
+        ("-u/sqrt(u**2 + 1e30)", 0, 1.0),
+        ("u/(1 + exp(-u))", 1, 1.099839320128866917),
     ],
 )
 def test_known_suprema(text: str, order: int, exact: float) -> None:
@@ -234,3 +238,9 @@ def test_an_even_function_of_a_ball_around_0_has_its_value_at_0() -> None:
         assert ball.contains(at_0)
         assert ball.contains(FUNCTIONS[name](arb(1.25)).mid())
         assert FUNCTIONS[name](arb(5e8, 5e8)).is_finite()
+
+
+def test_a_kink_that_differentiating_hides_has_no_certified_supremum() -> None:
+    hidden = sympy.sqrt(U**2 - 2 * U / 3 + sympy.Rational(1, 9))
+    assert certified_supremum(sympy.simplify(hidden.diff(U, 2))).upper == 0.0
+    assert suprema_of_derivatives([FormulaPiece(None, None, sympy.log(sympy.cosh(U)) + hidden)], [(2, 0)]) is None

@@ -25,6 +25,8 @@ FORMULAS = [
     "cosh(3 - u)*exp(-u)",
     "atan(u**2 - u)",
     "atan(-u)",
+    "atan((sin(u) - 2)*u)",
+    "tanh((2 - sin(u))*u/9)",
     "erf(u/2)",
     "tanh(u/8 - 1)",
     "tanh(1/u) + erf(1/u)",
