@@ -306,8 +306,6 @@ def _from_text(text: str) -> Loss:
     (K_plus, K_minus, L2), constants = _constants_of(parts, exactly, slope, curvature)
     if any(sign for _, sign in turns):
         L2 = math.inf
-    if math.isfinite(K_plus) and math.isfinite(K_minus):
-        slope = _saturated(slope)
     kinks = tuple(k for k, _ in turns)
     return Loss(text, None, K_plus, K_minus, L2, kinks, exactly, (value, slope), constants)
 
@@ -345,25 +343,6 @@ def _odd(text: str) -> bool:
     from mimtheory.formula_pieces import pieces_of_formula
 
     return mirrored(pieces_of_formula(read_expression(text, "u")), 1, -1)
-
-
-def _saturated(slope: Function) -> Function:
-    """A bounded l' where its formula overflows far out, such as sinh(u)/cosh(u): its value half as far, and so on.
-
-    What overflows at u, beyond e^709, has saturated to within e^-350 at u/2.
-    """
-
-    def function(u: Floats) -> Floats:
-        values, points = slope(u), np.array(u, dtype=np.float64)
-        for _ in range(1100):  # from the largest double down
-            bad = ~np.isfinite(values) & np.isfinite(points)
-            if not bad.any():
-                break
-            points = np.where(bad, points / 2, points)
-            values = np.where(bad, slope(points), values)
-        return values
-
-    return function
 
 
 def _searched(slope: Function, curvature: Function) -> tuple[float, float, float]:
