@@ -72,7 +72,10 @@ def _pair(first: Any, second: Any) -> tuple[float, float]:
 
 @inlined
 def _single_pair(first: Any, second: Any) -> tuple[Any, Any]:
-    """The same in single precision from two times 32 bits, of which u takes 31; its error is a few units of 2^-24."""
+    """The same in single precision from two times 32 bits, of which u takes 31.
+
+    The error is a few units of 2^-24, but for a radius R below 1 up to 2^-24/R, at most 2^-12: u is rounded by 2^-25.
+    """
     u = np.float32(np.int32(first >> _1)) * _2_31 + _2_32
     bits = bits_of_single(u)
     e = (bits - _SQRT_HALF) >> _23
