@@ -126,7 +126,8 @@ class Relation:
     def ratios(self) -> Floats:
         """Tightness of each entry (k,), dimensionless: measured/stated, or its inverse for `at_least`.
 
-        For an identity the discrepancy over its allowance. At most 1 where the claim holds, up to rounding.
+        For an identity the discrepancy over its allowance. At most 1 where the claim holds, up to rounding; 0 where
+        the bound is 0 and what is measured is 0 within its rounding.
         """
         if self.kind == "equals":
             above, below = self.excess, self.allowance
@@ -135,7 +136,7 @@ class Relation:
         else:
             above, below = self.stated, self.measured
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios: Floats = np.where(below == 0, np.where(above > 0, np.inf, 0.0), above / below)
+            ratios: Floats = np.where(below == 0, np.where(above > self.allowance, np.inf, 0.0), above / below)
         return ratios
 
     @property

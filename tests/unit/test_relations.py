@@ -59,6 +59,8 @@ def test_ratios_are_tightness_whatever_the_direction() -> None:
     assert at_least(4.0, 1.0).ratio == 0.25
     assert at_most(0.0, 0.0).ratio == 0.0
     assert at_most(1.0, 0.0).ratio == INF
+    assert at_most(Rounded(4e-19, 3e-16), Rounded(0.0)).ratio == 0.0  # 0 <= 0 but for rounding
+    assert at_most(Rounded(4e-16, 3e-16), Rounded(0.0)).ratio == INF
     assert equals(Rounded(1.5, 1.0), Rounded(1.0)).ratio == 0.5  # in units of the allowance
     assert at_most([1.0, 3.0, 2.0], [4.0, 4.0, 4.0]).worst == 1
     assert at_most([], []).worst is None
