@@ -87,9 +87,7 @@ class _Boxes(BoxSums):
         self.alive = [all(a % 2 == 0 or not even for a, even in zip(w, self.g.even, strict=True)) for w in self.weights]
         self.live = [w for w, alive in zip(self.weights, self.alive, strict=True) if alive]
         self.sides = SideTable(max(self.g.degrees) + 2)
-        self.kinks = np.array([float(k) for k in line.kinks])
-        self.constants = np.array([float(x) for x in line.constants])
-        self.slopes = np.array([float(x) for x in line.slopes])
+        self.kinks, self.constants, self.slopes = line.doubles()
         self.jumps = [(float(j), float(b)) for _, j, b in line.jumps()]
         self.K = max(abs(self.constants[0]), abs(self.constants[-1]))
         # outside the cube |T| <= K; E|w| <= 1, so the distance of the line from T costs no more than itself

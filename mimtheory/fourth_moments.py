@@ -62,9 +62,7 @@ class _Boxes(BoxSums):
     def __init__(self, u: Polynomial, line: PiecewiseLine, kept: int) -> None:
         r = u.r
         self.u = CellPolynomial(u)
-        self.kinks = np.array([float(k) for k in line.kinks])
-        self.constants = np.array([float(x) for x in line.constants])
-        self.slopes = np.array([float(x) for x in line.slopes])
+        self.kinks, self.constants, self.slopes = line.doubles()
         self.K = max(abs(self.constants[0]), abs(self.constants[-1])) * (1 + 2 * UNIT)
         norm = norm_fourth(kept, r)
         self.norm = CellPolynomial(norm).coefficients

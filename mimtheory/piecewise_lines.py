@@ -15,6 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import flint
+import numpy as np
+from numpy.typing import NDArray
 
 from mimtheory.ball_functions import U
 from mimtheory.balls import ball_of, midpoint_and_radius, precision
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     import sympy
 
 __all__ = ["PiecewiseLine", "interpolant", "piecewise_line"]
+
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,13 @@ class PiecewiseLine:
     def __call__(self, u: Fraction) -> Fraction:
         j = bisect_right(self.kinks, u)
         return self.constants[j] + self.slopes[j] * u
+
+    def doubles(self) -> tuple[Floats, Floats, Floats]:
+        """Kinks, constants and slopes as the nearest doubles."""
+        kinks, constants, slopes = (
+            np.array([float(x) for x in part]) for part in (self.kinks, self.constants, self.slopes)
+        )
+        return kinks, constants, slopes
 
     def jumps(self) -> tuple[tuple[Fraction, Fraction, Fraction], ...]:
         """(kink, change of value, change of slope): T is its first piece plus jump 1(u > k) + bend (u - k)_+."""

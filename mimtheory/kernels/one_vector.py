@@ -53,7 +53,7 @@ def plain_both(
         out[:size] += S[r] * data[x_old : x_old + size]
 
 
-@intrinsic
+@intrinsic  # without annotations, as all intrinsics: see `tiles`
 def _vector_both(typing, X, new, rows, old, rows_old, stride, vectors, V, S, G, Z, ahead):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         _, new, rows, old, rows_old, stride, vectors, _, _, _, _, ahead = arguments

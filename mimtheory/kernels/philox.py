@@ -139,7 +139,7 @@ def _words_for(flat: Floats, *arguments: Any) -> None:
     (_double_words if flat.itemsize == 8 else _single_words)(*arguments)
 
 
-@overload(_words_for)
+@overload(_words_for)  # typed by Numba, hence without annotations
 def _typed_words_for(flat, words, at, call, count, row, k0, k1):  # type: ignore[no-untyped-def]
     make = _double_words if flat.dtype == types.float64 else _single_words
     return lambda flat, words, at, call, count, row, k0, k1: make(words, at, call, count, row, k0, k1)
@@ -149,7 +149,7 @@ def _gaussians_of(words: Any, count: int, flat: Floats, at: int) -> None:
     (_doubles if flat.itemsize == 8 else _singles)(words, count, flat, at)
 
 
-@overload(_gaussians_of)
+@overload(_gaussians_of)  # typed by Numba as well
 def _typed_gaussians_of(words, count, flat, at):  # type: ignore[no-untyped-def]
     make = _doubles if flat.dtype == types.float64 else _singles
     return lambda words, count, flat, at: make(words, count, flat, at)

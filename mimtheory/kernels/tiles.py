@@ -181,7 +181,8 @@ def plain_rank(
         out[at : at + size] = total if fresh else out[at : at + size] + total
 
 
-# LLVM vector code
+# LLVM vector code. Numba calls what makes it with objects of its own that have no public types, by argument name;
+# so these functions bear no annotations.
 
 
 class Code:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,9 +192,9 @@ def test_every_claim_on_stage_two_was_computed_a_second_time() -> None:
 def test_the_fresh_points_of_b4_are_no_other_draws() -> None:
     """Of another seed, setting, block or purpose: no number may come twice. Two of k numbers of 53 bits coincide with
     probability below k^2 2^-53, 3e-5 for all of these."""
+    changed: list[tuple[dict[str, Any], int]] = [({}, 6), ({}, 7), ({"loss": "l1"}, 6), ({"label_noise": 0.5}, 6)]
     made = [
-        b4._fresh_points(Experiment(dataclasses.replace(SETTING, **change), seed).outer)  # type: ignore[arg-type]
-        for change, seed in (({}, 6), ({}, 7), ({"loss": "l1"}, 6), ({"label_noise": 0.5}, 6))
+        b4._fresh_points(Experiment(dataclasses.replace(SETTING, **change), seed).outer) for change, seed in changed
     ]
     e = Experiment(SETTING, 6)
     draws = [points.rows(k, k + 1, threads=1)[0, :50_000] for points in made for k in (0, 1, 383)]

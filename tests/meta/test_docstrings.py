@@ -9,11 +9,15 @@ import inspect
 import re
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from docs import build
 from mimtheory.lemmas import REGISTRY
 from tests.meta import docstrings as ds
+
+Floats = NDArray[np.float64]
 
 OBJECTS = dict(ds.public_objects())
 CLASSES = {name: value for name, value in OBJECTS.items() if inspect.isclass(value)}
@@ -182,7 +186,7 @@ def resolves(source: str) -> bool:
         return path.is_file() and page[2] in headings(path.read_text(encoding="utf-8"))
     work = re.fullmatch(r"([A-Z][\w, -]+? \(\d{4}\))(?:, (?:Lemma|Theorem|section|chapter) [\d.]+)?", source)
     listed = (build.HERE / "references.md").read_text(encoding="utf-8")
-    return bool(work) and f"- **{work[1]}**" in listed  # type: ignore[index]
+    return work is not None and f"- **{work[1]}**" in listed
 
 
 def headings(text: str) -> set[str]:
@@ -203,7 +207,7 @@ def test_every_module_that_the_guides_import_is_documented() -> None:
 # The test itself: what it must not let pass
 
 
-def _bad(X: "Floats", scale: float) -> "Floats":  # type: ignore[name-defined] # noqa: F821
+def _bad(X: Floats, scale: float) -> Floats:
     """A bound on something (see A.2, the units of measure, shape and all).
 
     Parameters
@@ -218,7 +222,7 @@ def _bad(X: "Floats", scale: float) -> "Floats":  # type: ignore[name-defined] #
     return X
 
 
-def _good(X: "Floats", scale: float) -> "Floats":  # type: ignore[name-defined] # noqa: F821
+def _good(X: Floats, scale: float) -> Floats:
     """A bound on something.
 
     Parameters

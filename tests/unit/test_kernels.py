@@ -1,7 +1,9 @@
 """Kernels: exact rationals, extended precision within the derived bound on rounding, the same bits for any threads."""
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -264,7 +266,9 @@ def in_powers_about(coefficients: list[Fraction], middle: Fraction) -> list[Frac
         ),
     ],
 )
-def test_polynomials_are_within_2_to_the_minus_57_of_their_functions(ours, series, end, least) -> None:  # type: ignore[no-untyped-def]
+def test_polynomials_are_within_2_to_the_minus_57_of_their_functions(
+    ours: list[Any], series: Callable[[int], Fraction], end: Fraction, least: Fraction
+) -> None:
     # in v = r^2 or s^2: the difference to 24 terms of the power series, exact, on 256 intervals by its powers about
     # the middle; what the series leaves is below a geometric series, as its coefficients fall
     terms, pieces = 24, 256

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,8 +135,8 @@ def test_predicted_memory_covers_the_arrays_of_a_draw() -> None:
 def test_remembered_expectations_are_those_of_their_own_problem() -> None:
     """Settings that differ in one field each from the first; what is shared must not be shared between them."""
     base = Setting(link="h2", loss="huber(1)", d=9, n=100, centre=0.25)
-    changes: list[dict[str, object]] = [{}, {"link": "h4"}, {"loss": "l1"}, {"centre": 0.5}, {"label_noise": 0.5}]
-    settings = [dataclasses.replace(base, **change) for change in changes]  # type: ignore[arg-type]
+    changes: list[dict[str, Any]] = [{}, {"link": "h4"}, {"loss": "l1"}, {"centre": 0.5}, {"label_noise": 0.5}]
+    settings = [dataclasses.replace(base, **change) for change in changes]
     for s in settings + settings[::-1]:
         population = Population(s)
         expected = gaussian_moments(s.link, s.loss, float(s.centre), s.label_noise)
