@@ -82,7 +82,9 @@ def test_rows_are_the_same_in_any_parts_and_on_any_thread(kind: type) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("n", "d", "m"), [(1, 1, 1), (50, 7, 2), (61, 33, 1), (90, 37, 4), (61, 33, 5), (70, 16, 8)])
+@pytest.mark.parametrize(
+    ("n", "d", "m"), [(1, 1, 1), (50, 7, 2), (61, 33, 1), (500, 33, 1), (90, 37, 4), (61, 33, 5), (70, 16, 8)]
+)
 def test_sums_over_rows_made_again_have_the_bits_of_those_over_stored_ones(kind: type, n: int, d: int, m: int) -> None:
     made = Gaussians(3, n, d, kind)
     X, rng = np.asarray(made), np.random.default_rng(0)

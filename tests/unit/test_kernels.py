@@ -20,7 +20,18 @@ from mimtheory.kernels.pointwise import activate, loss_slope
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 from mimtheory.relations import gamma
 
-SIZES = [(1, 1, 1), (3, 2, 1), (15, 7, 2), (16, 8, 1), (17, 9, 3), (100, 33, 4), (300, 5, 2), (70, 70, 5), (40, 26, 9)]
+SIZES = [
+    (1, 1, 1),
+    (3, 2, 1),
+    (700, 21, 1),
+    (15, 7, 2),
+    (16, 8, 1),
+    (17, 9, 3),
+    (100, 33, 4),
+    (300, 5, 2),
+    (70, 70, 5),
+    (40, 26, 9),
+]
 SMOOTH = ["logcosh", "pseudo_huber(1)", "squared"]
 Long = np.longdouble
 
