@@ -1,4 +1,4 @@
-"""How kernels are compiled and cached: one decorator, one stamp for all of their sources.
+"""How kernels are compiled and cached: three decorators, one stamp for all of their sources.
 
 Numba looks at the file of a function to see whether its cached code is still true, but not at the files of the
 functions that it calls. The stamp here is a digest of every source file of the package, so that an edit of any of them,
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import config, njit
+from numba import config, njit, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.registry import CPUDispatcher
 
-__all__ = ["DISABLED", "inlined", "kernel", "stamp"]
+__all__ = ["DISABLED", "inlined", "kernel", "part", "stamp"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -61,21 +62,45 @@ def _plain(function: Function) -> Function:
     return plain
 
 
+class _Part(CPUDispatcher):
+    """What other compiled code calls. There is no way into it from Python, and a call of its code would be a crash."""
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        raise TypeError(f"{self.py_func.__name__} is part of kernels: only compiled code can call it")
+
+
 def kernel(function: Function) -> Function:
     """Compile at the first call or load from the cache; releases the lock of the interpreter while it runs."""
-    return _compiled(function, forceinline=False)
+    if DISABLED:
+        return _plain(function)
+    compiled = _compiled(function)
+    compiled._cache = _StampedCache(function)
+    return compiled
+
+
+def part(function: Function) -> Function:
+    """The same for a function that kernels alone call: without a way in from Python, which would have to be compiled
+    too, and in the cache as part of its callers."""
+    return _plain(function) if DISABLED else _part(function)
 
 
 def inlined(function: Function) -> Function:
-    """The same for a function that must become part of its callers' loops, for these to become vector code."""
-    return _compiled(function, forceinline=True)
+    """A part that must belong to its callers' loops, for these to become vector code."""
+    return _plain(function) if DISABLED else _part(function, forceinline=True)
 
 
-def _compiled(function: Function, forceinline: bool) -> Function:
-    if DISABLED:
-        return _plain(function)
-    compiled: Any = njit(nogil=True, error_model="numpy", forceinline=forceinline)(function)
-    compiled._cache = _StampedCache(function)
+def _part(function: Function, **options: bool) -> Any:
+    compiled = _compiled(function, no_cpython_wrapper=True, **options)
+    compiled.__class__ = _Part
+    return compiled
+
+
+def _compiled(function: Function, **options: bool) -> Any:
+    compile_: Any = njit  # its types lack these options
+    compiled = compile_(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
+    typed = compiled.get_call_template
+    # else a constant among the arguments would get a copy of the function for itself
+    compiled.get_call_template = lambda args, kws: typed(tuple(types.unliteral(kind) for kind in args), kws)
     return compiled
 
 

@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from mimtheory.kernels.compiling import DISABLED, kernel
+from mimtheory.kernels.compiling import DISABLED, part
 from mimtheory.kernels.partition import DEPTH, GROUP, ROWS
 from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.products import add, carry
@@ -85,7 +85,7 @@ def _vector_both(typing, X, new, rows, old, rows_old, stride, vectors, V, S, G, 
 both_tile: Tile = plain_both if DISABLED else _vector_both
 
 
-@kernel
+@part
 def _add_rows(X: Floats, first: int, rows: int, start: int, d: int, S: Floats, G: Floats) -> None:
     """G += S[r] X[first + r] in columns start ... d - 1, for as many rows."""
     for r in range(rows):
@@ -93,14 +93,14 @@ def _add_rows(X: Floats, first: int, rows: int, start: int, d: int, S: Floats, G
             G[0, k] += S[r] * X[first + r, k]
 
 
-@kernel
+@part
 def _close(block: int, blocks: int, levels: Floats) -> None:
     """A block that is summed up goes into its group."""
     add(levels[0], levels[3], block % GROUP == 0)
     carry(levels, block, blocks)
 
 
-@kernel
+@part
 def one_vector(
     X: Floats,
     d: int,

@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from mimtheory.kernels.compiling import inlined, kernel
+from mimtheory.kernels.compiling import inlined, kernel, part
 from mimtheory.kernels.elementary import bits_of_single, cosine_near_0, float_of, fma, logarithm, sine_near_0, single_of
 
 __all__ = ["fill_rows", "philox"]
@@ -96,7 +96,7 @@ def _single_pair(first: Any, second: Any) -> tuple[Any, Any]:
 # loop the chain from a counter to its Gaussians would be longer than what a processor looks ahead.
 
 
-@kernel
+@part
 def _double_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
     """The words of calls call ... call + count - 1: for a radius in words[0], for an angle in words[1]."""
     i0, i1, start, to = row & _LOW, row >> _HALF, np.uint64(call), np.uint64(at)
@@ -106,7 +106,7 @@ def _double_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any,
         words[0, to + p], words[1, to + p] = w0 | (w1 << _HALF), w2 | (w3 << _HALF)
 
 
-@kernel
+@part
 def _single_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
     """The same with two radii and two angles in 64 bits."""
     i0, i1, start, to = row & _LOW, row >> _HALF, np.uint64(call), np.uint64(at)
@@ -116,7 +116,7 @@ def _single_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any,
         words[0, to + p], words[1, to + p] = w0 | (w2 << _HALF), w1 | (w3 << _HALF)
 
 
-@kernel
+@part
 def _doubles(words: Any, count: int, flat: Floats, at: int) -> None:
     """The Gaussians of `count` calls, from place `at` on."""
     to = np.uint64(at)
@@ -126,7 +126,7 @@ def _doubles(words: Any, count: int, flat: Floats, at: int) -> None:
         flat[q], flat[q + _1] = _pair(words[0, p], words[1, p])
 
 
-@kernel
+@part
 def _singles(words: Any, count: int, flat: Floats, at: int) -> None:
     halves, to = words.view(np.uint32), np.uint64(at)
     for k in range(2 * count):

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.kernels.compiling import inlined, kernel
+from mimtheory.kernels.compiling import inlined, kernel, part
 from mimtheory.kernels.elementary import SIN_COS_LIMIT, exponential, log1p, sin_cos, tanh
 
 __all__ = ["activate", "defects", "loss_slope"]
@@ -68,7 +68,7 @@ def _asymmetric(u: float) -> tuple[float, float]:
     return even + _u_minus_sin(u, sine), sine + even
 
 
-@kernel
+@part
 def _far_sine(code: int, u: float) -> tuple[float, float]:
     """1-cos and asymmetric where |u| is beyond the range of `sin_cos`."""
     half = math.sin(u / 2)
@@ -100,7 +100,7 @@ def _utanh(u: float) -> tuple[float, float]:
     return u * t / 2, (t + u * (1 - t * t)) / 2
 
 
-@kernel
+@part
 def _gelu(u: float) -> tuple[float, float]:
     Phi = math.erfc(-u / _SQRT2) / 2
     return u * Phi, Phi + u * math.exp(-u * u / 2) / _SQRT_2PI
@@ -174,7 +174,7 @@ def defects(k: int, u: Floats, slope: Floats, series: Floats, near: float, out: 
         out[i] = out[i] if abs(u[i]) < near else slope[i] / u[i] - 1
 
 
-@kernel
+@part
 def _activate_sine(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None:
     far = 0
     if code == 1:

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mimtheory.kernels import tiles
-from mimtheory.kernels.compiling import inlined, kernel
+from mimtheory.kernels.compiling import inlined, part
 from mimtheory.kernels.partition import DEPTH, GROUP
 from mimtheory.kernels.tiles import (
     INNER_ROWS,
@@ -37,7 +37,7 @@ _LONG = 4 * DEPTH  # terms that a tile of `products` takes at once: 8 rows of th
 _V8, _V4, _V2, _V1 = (tiles.RANK_SHAPES[j] for j in (8, 4, 2, 1))
 
 
-@kernel
+@part
 def copy_edge(X: Floats, row: int, rows: int, start: int, d: int, edge: Floats) -> None:
     """Columns start ... d - 1 of the block, which do not fill a vector; what follows them stays 0."""
     for i in range(rows):
@@ -45,7 +45,7 @@ def copy_edge(X: Floats, row: int, rows: int, start: int, d: int, edge: Floats) 
             edge[i, k - start] = X[row + i, k]
 
 
-@kernel
+@part
 def pack(W: Floats, few: Floats, panels: Floats) -> None:
     """W in rows of whole vectors, or in panels with the neurons side by side; 0 beyond."""
     m, size = W.shape[0], panels.shape[2]
@@ -60,7 +60,7 @@ def pack(W: Floats, few: Floats, panels: Floats) -> None:
 # The first product
 
 
-@kernel
+@part
 def _inner(
     X: Floats,
     x: int,
@@ -86,7 +86,7 @@ def _inner(
         inner_1(X, x, stride, rows, V, v + q * long, long, vectors, Z, z + q, wide, fresh, ahead)
 
 
-@kernel
+@part
 def asked_later(m: int, whole: int, size: int) -> int:
     """Vectors of a row of the next block that the second product asks for; the first asks for the rest, so that
     memory is never idle."""
@@ -94,7 +94,7 @@ def asked_later(m: int, whole: int, size: int) -> int:
     return max((whole + piece) // (2 * piece), 1) * piece
 
 
-@kernel
+@part
 def few_products(
     X: Floats,
     x: int,
@@ -118,7 +118,7 @@ def few_products(
             _inner(edge, r * size, size, some, V, whole * size, 1, Z, r * wide, whole == 0, 0)
 
 
-@kernel
+@part
 def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: Floats, ahead: int, asked: int) -> None:
     """Z = X W^T, W packed in panels (k, d, lanes): a piece of a panel stays in the first cache for all rows."""
     d, size, wide = panels.shape[1], panels.shape[2], Z.shape[1]
@@ -178,7 +178,7 @@ def _edge_tile(
         edge_1(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, 0)
 
 
-@kernel
+@part
 def _rank(
     neurons: int,
     X: Floats,
@@ -214,7 +214,7 @@ def _rank(
             _edge_tile(neurons, edge, 0, size, rows, S, s + j, G, j * wide + whole * size, fresh)
 
 
-@kernel
+@part
 def accumulate(
     X: Floats,
     x: int,
@@ -243,7 +243,7 @@ def accumulate(
         neurons //= 2
 
 
-@kernel
+@part
 def add(target: Floats, source: Floats, fresh: bool) -> None:
     for j in range(target.shape[0]):
         if fresh:
@@ -254,7 +254,7 @@ def add(target: Floats, source: Floats, fresh: bool) -> None:
                 target[j, k] += source[j, k]
 
 
-@kernel
+@part
 def carry(levels: Floats, block: int, blocks: int) -> None:
     """After a block: a full group goes into its section, a full section into the leaf."""
     last = block == blocks - 1

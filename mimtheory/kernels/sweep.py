@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.kernels import tiles
-from mimtheory.kernels.compiling import kernel
+from mimtheory.kernels.compiling import kernel, part
 from mimtheory.kernels.one_vector import one_vector
 from mimtheory.kernels.partition import GROUP, LEAVES, ROWS, SHORT
 from mimtheory.kernels.philox import fill_rows
@@ -50,7 +50,7 @@ def padded(count: int, itemsize: int) -> int:
 # that loops over the rows are vector code.
 
 
-@kernel
+@part
 def _slopes(
     rows: int,
     m: int,
@@ -88,7 +88,7 @@ def _slopes(
             S[i, j] = slope[j * rows + i] * (one * value[i])
 
 
-@kernel
+@part
 def _biased(rows: int, m: int, Z: Floats, b: Floats, u: Floats) -> None:
     """u = Z + b in double precision."""
     for j in range(m):
@@ -96,7 +96,7 @@ def _biased(rows: int, m: int, Z: Floats, b: Floats, u: Floats) -> None:
             u[j * rows + i] = Z[i, j] + b[j]
 
 
-@kernel
+@part
 def _raise(peaks: Floats, kind: int, j: int, size: float) -> None:
     """The larger of the two; what is not a number stays."""
     old = peaks[kind, j]
@@ -104,7 +104,7 @@ def _raise(peaks: Floats, kind: int, j: int, size: float) -> None:
         peaks[kind, j] = size
 
 
-@kernel
+@part
 def _peaks(
     rows: int,
     m: int,
@@ -128,7 +128,7 @@ def _peaks(
             _raise(peaks, 1, j, abs(factor * minus_1[j * rows + i] + (factor - T)))
 
 
-@kernel
+@part
 def _features(rows: int, m: int, value: Floats, y: Floats, at: int, block: Floats, Z: Floats) -> None:
     """Phi in place of the products, with y as one more column, and a copy of Phi in Z."""
     for i in range(rows):
@@ -140,14 +140,14 @@ def _features(rows: int, m: int, value: Floats, y: Floats, at: int, block: Float
                 Z[at + i, j] = value[j * rows + i]
 
 
-@kernel
+@part
 def _scaled(rows: int, m: int, y: Floats, at: int, block: Floats) -> None:
     for i in range(rows):
         for j in range(m):
             block[i, j] *= y[at + i]
 
 
-@kernel
+@part
 def _copied(rows: int, m: int, block: Floats, at: int, Z: Floats) -> None:
     for i in range(rows):
         for j in range(m):

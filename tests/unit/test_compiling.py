@@ -73,3 +73,41 @@ def test_kernels_that_are_warm_take_no_time() -> None:
     warm()
     # four passes over two samples
     assert warm() < 0.5
+
+
+CALL = """
+from mimtheory.kernels.pointwise import loss_slope
+from mimtheory.kernels.elementary import tanh
+loss_slope(4, 1.0, 0.0)
+try:
+    tanh(1.0)
+except TypeError as error:
+    print(error)
+"""
+
+
+def test_what_only_kernels_call_cannot_be_called_from_python_even_after_compiling(copy: Path) -> None:
+    said = run(copy, CALL, NUMBA_DISABLE_JIT="0").stdout
+    assert said == "tanh is part of kernels: only compiled code can call it\n"
+
+
+# the same parts with constants and with variables: each is compiled once for a precision
+COPIES = """
+import collections
+from numba.core import event
+from mimtheory.kernels import warm
+names = []
+class Listener(event.Listener):
+    def on_start(self, event):
+        names.append((event.data["dispatcher"].py_func.__module__, event.data["dispatcher"].py_func.__name__))
+    def on_end(self, event):
+        pass
+with event.install_listener("numba:compile", Listener()):
+    warm()
+ours = collections.Counter(name for module, name in names if module.startswith("mimtheory.kernels.") and name[0] != "<")
+print(ours["sweep"], ours["add"], max(ours.values()))
+"""
+
+
+def test_a_constant_among_the_arguments_makes_no_copy_of_a_kernel(copy: Path) -> None:
+    assert run(copy, COPIES, NUMBA_DISABLE_JIT="0").stdout == "2 2 2\n"
