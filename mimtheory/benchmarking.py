@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from mimtheory import kernels
 from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.roofline import one_leaf, peak_work
-from mimtheory.kernels.tiles import WIDTH
+from mimtheory.kernels.vector_code import WIDTH
 
 __all__ = ["SIZES", "Benchmark", "Timing", "benchmark"]
 

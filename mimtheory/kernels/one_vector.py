@@ -16,7 +16,8 @@ from mimtheory.kernels.compiling import DISABLED, part
 from mimtheory.kernels.partition import DEPTH, GROUP, ROWS
 from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.products import add, carry
-from mimtheory.kernels.tiles import Code, Tile, lanes, signature_of
+from mimtheory.kernels.tiles import Tile
+from mimtheory.kernels.vector_code import Code, lanes, signature_of
 
 __all__ = ["BOTH_ROWS", "both_tile", "one_vector", "plain_both"]
 

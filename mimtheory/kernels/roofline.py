@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from mimtheory.kernels.compiling import kernel
 from mimtheory.kernels.partition import LEAVES
 from mimtheory.kernels.sweep import POWER, padded, sweep, workspace
-from mimtheory.kernels.tiles import RANK_SHAPES, lanes, rank_8
+from mimtheory.kernels.tiles import RANK_SHAPES, rank_8
+from mimtheory.kernels.vector_code import lanes
 
 __all__ = ["one_leaf", "peak_work"]
 

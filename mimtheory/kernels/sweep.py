@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.kernels import tiles
 from mimtheory.kernels.compiling import kernel, part
 from mimtheory.kernels.one_vector import one_vector
 from mimtheory.kernels.partition import GROUP, LEAVES, ROWS, SHORT
@@ -27,6 +26,7 @@ from mimtheory.kernels.products import (
     many_products,
     pack,
 )
+from mimtheory.kernels.vector_code import lanes
 
 __all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep", "workspace"]
 
@@ -42,7 +42,7 @@ FEATURES = 4  # Phi_ij = sigma(u_ij), and the sum is Phi^T [Phi, y]
 
 def padded(count: int, itemsize: int) -> int:
     """The smallest multiple of a vector register's numbers that is at least `count`."""
-    size = tiles.lanes(itemsize)
+    size = lanes(itemsize)
     return -(-count // size) * size
 
 
@@ -167,7 +167,7 @@ def workspace(mode: int, m: int, d: int, width: int, kind: type[np.floating[Any]
     u, value, slope : the same block in double precision
     levels : (4, m, width), sums of a group, a section, a leaf and, for one vector, of a block
     """
-    size = tiles.lanes(np.dtype(kind).itemsize)
+    size = lanes(np.dtype(kind).itemsize)
     packed, few = mode != GIVEN, m <= FEW
     if mode == FEATURES:
         wide = padded(m + 1, np.dtype(kind).itemsize)

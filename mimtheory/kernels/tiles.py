@@ -31,15 +31,13 @@ from numpy.typing import NDArray
 
 from mimtheory.kernels.compiling import DISABLED
 from mimtheory.kernels.partition import DEPTH
-from mimtheory.kernels.vector_code import REGISTERS, Code, lanes
+from mimtheory.kernels.vector_code import REGISTERS, Code, lanes, signature_of
 
 __all__ = [
     "INNER_COUNTS",
     "INNER_ROWS",
     "PRODUCT_ROWS",
     "RANK_SHAPES",
-    "WIDTH",
-    "Code",
     "Tile",
     "edge_1",
     "edge_2",
@@ -48,7 +46,6 @@ __all__ = [
     "inner_1",
     "inner_2",
     "inner_4",
-    "lanes",
     "plain_inner",
     "plain_products",
     "plain_rank",
@@ -57,12 +54,10 @@ __all__ = [
     "rank_2",
     "rank_4",
     "rank_8",
-    "signature_of",
 ]
 
 Floats = NDArray[Any]
 Tile = Callable[..., None]
-
 
 _MANY = REGISTERS == 32
 PRODUCT_ROWS = 8

@@ -13,7 +13,14 @@ FLOORS = [
         *("formula_pieces", "formula_constants", "losses", "activations", "concentration", "delta_budget"),
     ],
     [
-        *("kernels.partition", "kernels.threads", "kernels.compiling", "kernels.tiles", "kernels.elementary"),
+        *(
+            "kernels.partition",
+            "kernels.threads",
+            "kernels.compiling",
+            "kernels.vector_code",
+            "kernels.tiles",
+            "kernels.elementary",
+        ),
         *(
             "kernels.products",
             "kernels.pointwise",

@@ -10,6 +10,7 @@ import pytest
 from mimtheory.kernels import tiles
 from mimtheory.kernels.compiling import kernel
 from mimtheory.kernels.one_vector import BOTH_ROWS, both_tile, plain_both
+from mimtheory.kernels.vector_code import WIDTH, lanes
 
 KINDS = [np.float64, np.float32]
 
@@ -59,7 +60,7 @@ def integers(kind: type, *shape: int) -> np.ndarray:
 @pytest.mark.parametrize("depth", [29, 128, 150])
 @pytest.mark.parametrize("fresh", [True, False])
 def test_products_are_those_of_the_twin(kind: type, rows: int, depth: int, fresh: bool) -> None:
-    size = tiles.lanes(np.dtype(kind).itemsize)
+    size = lanes(np.dtype(kind).itemsize)
     X, W = integers(kind, 9, 160), integers(kind, 2, 160, size)
     ours, twin = integers(kind, 10, 3 * size), integers(kind, 10, 3 * size)
     arguments = (X, 160 + 3, 160, rows, W, (160 + 7) * size, depth)
@@ -76,7 +77,7 @@ def test_products_are_those_of_the_twin(kind: type, rows: int, depth: int, fresh
 @pytest.mark.parametrize("count", tiles.INNER_COUNTS)
 @pytest.mark.parametrize("fresh", [True, False])
 def test_inner_products_are_those_of_the_twin(kind: type, count: int, fresh: bool) -> None:
-    size = tiles.lanes(np.dtype(kind).itemsize)
+    size = lanes(np.dtype(kind).itemsize)
     X, V = integers(kind, 6, 4 * size), integers(kind, 5, 4 * size)
     ours, twin = integers(kind, 6, 7), integers(kind, 6, 7)
     for rows in (1, tiles.INNER_ROWS):
@@ -92,7 +93,7 @@ def test_inner_products_are_those_of_the_twin(kind: type, count: int, fresh: boo
 @pytest.mark.parametrize("count", list(tiles.RANK_SHAPES))
 @pytest.mark.parametrize("fresh", [True, False])
 def test_rank_updates_are_those_of_the_twin(kind: type, count: int, fresh: bool) -> None:
-    size = tiles.lanes(np.dtype(kind).itemsize)
+    size = lanes(np.dtype(kind).itemsize)
     vectors = tiles.RANK_SHAPES[count]
     d = (vectors + 2) * size
     X, S = integers(kind, 12, d), integers(kind, 12, 11)
@@ -109,7 +110,7 @@ def test_rank_updates_are_those_of_the_twin(kind: type, count: int, fresh: bool)
 @pytest.mark.parametrize("vectors", [0, 3, 64, 131])
 @pytest.mark.parametrize(("rows", "rows_old"), [(4, 4), (1, 4), (3, 2)])
 def test_both_products_are_those_of_the_twin(kind: type, vectors: int, rows: int, rows_old: int) -> None:
-    size = tiles.lanes(np.dtype(kind).itemsize)
+    size = lanes(np.dtype(kind).itemsize)
     d = (vectors + 1) * size
     X, V, S, twin = integers(kind, 12, d), integers(kind, 1, d), integers(kind, BOTH_ROWS), integers(kind, 1, d)
     # nothing may be read beyond the rows that there are: it would show
@@ -133,10 +134,10 @@ def test_both_products_are_those_of_the_twin(kind: type, vectors: int, rows: int
     ("features", "width"), [("+avx512f,+avx2,+avx,+fma", 512), ("+avx2,+avx,+fma", 256), ("", 128)]
 )
 def test_tiles_of_narrower_machines_are_right(features: str, width: int) -> None:
-    if "NUMBA_CPU_FEATURES" in os.environ or tiles.WIDTH < width:
+    if "NUMBA_CPU_FEATURES" in os.environ or WIDTH < width:
         return  # this is the narrower machine
     environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
-    code = f"from mimtheory.kernels import tiles; assert tiles.WIDTH == {width}, tiles.WIDTH"
+    code = f"from mimtheory.kernels.vector_code import WIDTH; assert WIDTH == {width}, WIDTH"
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
