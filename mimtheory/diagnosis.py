@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numba.core.registry import CPUDispatcher
 
 from mimtheory import __version__, environment
 from mimtheory.experiment import Experiment
@@ -55,15 +56,16 @@ def diagnose() -> Iterator[Observation]:
 def _cache() -> Observation:
     """Where Numba keeps what it compiled, and whether it can."""
     modules = [module for name, module in sys.modules.items() if name.startswith("mimtheory.kernels.")]
-    paths = [x.stats.cache_path for module in modules for x in vars(module).values() if hasattr(x, "stats")]
+    compiled = [x for module in modules for x in vars(module).values() if isinstance(x, CPUDispatcher)]
+    paths = [x.stats.cache_path for x in compiled if x.stats.cache_path]  # parts of kernels have none
     if not paths:
         return Observation("kernel cache", "none: Numba is switched off, every kernel runs as plain Python", fine=False)
     folder = Path(paths[0])
-    compiled = len(list(folder.glob("*.nbc"))) if folder.is_dir() else 0
+    kept = len(list(folder.glob("*.nbc"))) if folder.is_dir() else 0
     place = folder if folder.is_dir() else folder.parent
     writable = os.access(place, os.W_OK)
     state = "" if writable else ", not writable: every run compiles anew; set NUMBA_CACHE_DIR to a folder of yours"
-    return Observation("kernel cache", f"{compiled} compiled functions in {folder}{state}", writable)
+    return Observation("kernel cache", f"{kept} compiled functions in {folder}{state}", writable)
 
 
 def _kernel() -> Observation:
