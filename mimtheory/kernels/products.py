@@ -13,6 +13,7 @@ from mimtheory.kernels.compiling import inlined, part
 from mimtheory.kernels.partition import DEPTH, GROUP
 from mimtheory.kernels.tiles import (
     INNER_ROWS,
+    PANELS,
     PRODUCT_ROWS,
     edge_1,
     edge_2,
@@ -21,7 +22,8 @@ from mimtheory.kernels.tiles import (
     inner_1,
     inner_2,
     inner_4,
-    products_tile,
+    products_1,
+    products_2,
     rank_1,
     rank_2,
     rank_4,
@@ -121,16 +123,20 @@ def few_products(
 @part
 def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: Floats, ahead: int, asked: int) -> None:
     """Z = X W^T, W packed in panels (k, d, lanes): a piece of a panel stays in the first cache for all rows."""
-    d, size, wide = panels.shape[1], panels.shape[2], Z.shape[1]
-    for k in range(0, d, _LONG):
-        depth = min(_LONG, d - k)
-        for p in range(panels.shape[0]):
+    (count, d, size), wide = panels.shape, Z.shape[1]
+    most = _LONG if count == 1 else _LONG // PANELS
+    for k in range(0, d, most):
+        depth, p = min(most, d - k), 0
+        while p < count:
             w, far = (p * d + k) * size, ahead if p == 0 and k >= asked * size else 0
+            both = p + PANELS <= count and PANELS == 2
             for r in range(0, rows, PRODUCT_ROWS):
-                some = min(PRODUCT_ROWS, rows - r)
-                products_tile(
-                    X, x + r * stride + k, stride, some, panels, w, depth, Z, r * wide + p * size, wide, k == 0, far
-                )
+                some, at, z = min(PRODUCT_ROWS, rows - r), x + r * stride + k, r * wide + p * size
+                if both:
+                    products_2(X, at, stride, some, panels, w, d * size, depth, Z, z, wide, k == 0, far)
+                else:
+                    products_1(X, at, stride, some, panels, w, d * size, depth, Z, z, wide, k == 0, far)
+            p += 2 if both else 1
 
 
 # The second product

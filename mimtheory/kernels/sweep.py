@@ -1,6 +1,6 @@
 """One pass over X: blocks of rows that stay in cache, two products with each, sums over a fixed partition.
 
-A block X_b of 32 rows is multiplied by W (`tiles.products_tile` or `inner_*`), something pointwise makes factors S_b of
+A block X_b of 32 rows is multiplied by W (`tiles.products_*` or `inner_*`), something pointwise makes factors S_b of
 the products, and G += S_b^T X_b (`rank_*`), which reads the block from cache and asks for the next one. What
 is pointwise depends on the mode. This is the only compiled function with loops over the data.
 """

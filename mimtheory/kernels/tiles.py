@@ -7,7 +7,7 @@ but R C sums must fit into the registers with room for operands: 32 registers on
 ==========  =========================  ==========================================================  =============
 tile        result                     registers hold                                              shape (32/16)
 ==========  =========================  ==========================================================  =============
-`products`  z_ij = w_j.x_i             rows x one vector of neurons; x broadcast, W packed          8 x 1 / 8 x 1
+`products`  z_ij = w_j.x_i             rows x vectors of neurons; x broadcast, W packed             8 x 2 / 8 x 1
 `inner`     the same for m <= 4        4 rows x m vectors along d, added up across at the end      4 x m / 2 x m
 `rank`      G_j += sum_i s_ij x_i      J neurons x V vectors along d; s broadcast                  J V = 24 / 8
 ==========  =========================  ==========================================================  =============
@@ -36,6 +36,7 @@ from mimtheory.kernels.vector_code import REGISTERS, Code, lanes, signature_of
 __all__ = [
     "INNER_COUNTS",
     "INNER_ROWS",
+    "PANELS",
     "PRODUCT_ROWS",
     "RANK_SHAPES",
     "Tile",
@@ -49,7 +50,8 @@ __all__ = [
     "plain_inner",
     "plain_products",
     "plain_rank",
-    "products_tile",
+    "products_1",
+    "products_2",
     "rank_1",
     "rank_2",
     "rank_4",
@@ -61,6 +63,7 @@ Tile = Callable[..., None]
 
 _MANY = REGISTERS == 32
 PRODUCT_ROWS = 8
+PANELS = 2 if _MANY else 1  # vectors of neurons that share the loads of x
 INNER_ROWS = 4 if _MANY else 2
 INNER_COUNTS = (1, 2, 4)
 # neurons of a tile -> vectors along d
@@ -77,27 +80,31 @@ def plain_products(
     rows: int,
     W: Floats,
     w: int,
+    w_stride: int,
     depth: int,
     Z: Floats,
     z: int,
     z_stride: int,
     fresh: bool,
     ahead: int,
+    count: int,
 ) -> None:
-    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for `rows` <= 8 rows and one vector of columns l, in pieces of DEPTH
-    terms.
+    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for `rows` <= 8 rows and `count` vectors of columns l, in pieces of
+    DEPTH terms; W has a panel for each vector.
 
     Rows of Z up to the eighth are overwritten.
     """
     size = lanes(X.itemsize)
     data, weights, out = X.reshape(-1), W.reshape(-1), Z.reshape(-1)
-    panel = weights[w : w + depth * size].reshape(depth, size)
-    for r in range(PRODUCT_ROWS):
-        start, at = x + min(r, rows - 1) * x_stride, z + r * z_stride
-        for k in range(0, depth, DEPTH):
-            end = min(k + DEPTH, depth)
-            total = data[start + k : start + end] @ panel[k:end]
-            out[at : at + size] = total if fresh and k == 0 else out[at : at + size] + total
+    for p in range(count):
+        first = w + p * w_stride
+        panel = weights[first : first + depth * size].reshape(depth, size)
+        for r in range(PRODUCT_ROWS):
+            start, at = x + min(r, rows - 1) * x_stride, z + r * z_stride + p * size
+            for k in range(0, depth, DEPTH):
+                end = min(k + DEPTH, depth)
+                total = data[start + k : start + end] @ panel[k:end]
+                out[at : at + size] = total if fresh and k == 0 else out[at : at + size] + total
 
 
 def plain_inner(
@@ -158,36 +165,46 @@ def plain_rank(
 # functions bear no annotations.
 
 
-@intrinsic
-def _vector_products(typing, X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        _, x, x_stride, rows, _, w, depth, _, z, z_stride, fresh, ahead = arguments
-        code = Code(context, builder, signature, arguments)
-        data, panel, out = code.at(code.array(0), x), code.at(code.array(4), w), code.at(code.array(7), z)
-        pointers = code.row_pointers(data, x_stride, rows, PRODUCT_ROWS)
-        places = [code.at(out, code.times(z_stride, r)) for r in range(PRODUCT_ROWS)]
-        totals = code.sums(PRODUCT_ROWS)
-        with builder.if_then(builder.not_(fresh)):
+def _vector_products(count: int) -> Tile:
+    @intrinsic
+    def tile(typing, X, x, x_stride, rows, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            _, x, x_stride, rows, _, w, w_stride, depth, _, z, z_stride, fresh, ahead = arguments
+            code = Code(context, builder, signature, arguments)
+            data, panel, out = code.at(code.array(0), x), code.at(code.array(4), w), code.at(code.array(8), z)
+            pointers = code.row_pointers(data, x_stride, rows, PRODUCT_ROWS)
+            panels = [code.at(panel, code.times(w_stride, p)) for p in range(count)]
+            places = [
+                code.at(out, code.times(z_stride, r), code.integer(p * code.size))
+                for r in range(PRODUCT_ROWS)
+                for p in range(count)
+            ]
+            totals = code.sums(PRODUCT_ROWS * count)
+            with builder.if_then(builder.not_(fresh)):
+                for total, place in zip(totals, places, strict=True):
+                    builder.store(code.load(place), total)
+            with code.pieces(depth, DEPTH) as (start, length):
+                sums = code.sums(PRODUCT_ROWS * count)
+                with cgutils.for_range(builder, length) as loop:
+                    k = builder.add(start, loop.index)
+                    weights = [code.load(code.at(pointer, code.times(k, code.size))) for pointer in panels]
+                    for r, pointer in enumerate(pointers):
+                        one = code.splat(code.at(pointer, k))
+                        for p in range(count):
+                            code.add_product(sums[r * count + p], one, weights[p])
+                    # over eight k the next eight numbers of each of eight rows
+                    r = builder.and_(k, code.integer(PRODUCT_ROWS - 1))
+                    column = builder.add(builder.sub(k, r), code.integer(PRODUCT_ROWS))
+                    code.prefetch(code.at(data, ahead, builder.mul(r, x_stride), column))
+                for total, slot in zip(totals, sums, strict=True):
+                    builder.store(builder.fadd(builder.load(total), builder.load(slot)), total)
             for total, place in zip(totals, places, strict=True):
-                builder.store(code.load(place), total)
-        with code.pieces(depth, DEPTH) as (start, length):
-            sums = code.sums(PRODUCT_ROWS)
-            with cgutils.for_range(builder, length) as loop:
-                k = builder.add(start, loop.index)
-                weights = code.load(code.at(panel, code.times(k, code.size)))
-                for slot, pointer in zip(sums, pointers, strict=True):
-                    code.add_product(slot, code.splat(code.at(pointer, k)), weights)
-                # over eight k the next eight numbers of each of eight rows
-                r = builder.and_(k, code.integer(PRODUCT_ROWS - 1))
-                column = builder.add(builder.sub(k, r), code.integer(PRODUCT_ROWS))
-                code.prefetch(code.at(data, ahead, builder.mul(r, x_stride), column))
-            for total, slot in zip(totals, sums, strict=True):
-                builder.store(builder.fadd(builder.load(total), builder.load(slot)), total)
-        for total, place in zip(totals, places, strict=True):
-            code.store(builder.load(total), place)
-        return context.get_dummy_value()
+                code.store(builder.load(total), place)
+            return context.get_dummy_value()
 
-    return signature_of((X, x, x_stride, rows, W, w, depth, Z, z, z_stride, fresh, ahead)), generate
+        return signature_of((X, x, x_stride, rows, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead)), generate
+
+    return tile
 
 
 def _vector_inner(count: int) -> Tile:
@@ -265,7 +282,7 @@ def _plain(function: Tile, *shape: int) -> Tile:
     return tile
 
 
-products_tile: Tile = plain_products if DISABLED else _vector_products
+products_1, products_2 = (_plain(plain_products, count) if DISABLED else _vector_products(count) for count in (1, 2))
 inner_1, inner_2, inner_4 = (_plain(plain_inner, count) if DISABLED else _vector_inner(count) for count in INNER_COUNTS)
 rank_8, rank_4, rank_2, rank_1 = (
     _plain(plain_rank, *shape) if DISABLED else _vector_rank(*shape) for shape in RANK_SHAPES.items()
