@@ -31,6 +31,8 @@ SIZES = [
     (300, 5, 2),
     (70, 70, 5),
     (40, 26, 9),
+    (40, 26, 17),
+    (35, 150, 40),
 ]
 SMOOTH = ["logcosh", "pseudo_huber(1)", "squared"]
 Long = np.longdouble
