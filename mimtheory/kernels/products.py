@@ -126,17 +126,16 @@ def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: 
     (count, d, size), wide = panels.shape, Z.shape[1]
     most = _LONG if count == 1 else _LONG // PANELS
     for k in range(0, d, most):
-        depth, p = min(most, d - k), 0
-        while p < count:
+        depth = min(most, d - k)
+        for p in range(0, count, PANELS):
             w, far = (p * d + k) * size, ahead if p == 0 and k >= asked * size else 0
-            both = p + PANELS <= count and PANELS == 2
+            both = p + 2 <= count and PANELS == 2
             for r in range(0, rows, PRODUCT_ROWS):
                 some, at, z = min(PRODUCT_ROWS, rows - r), x + r * stride + k, r * wide + p * size
                 if both:
                     products_2(X, at, stride, some, panels, w, d * size, depth, Z, z, wide, k == 0, far)
                 else:
                     products_1(X, at, stride, some, panels, w, d * size, depth, Z, z, wide, k == 0, far)
-            p += 2 if both else 1
 
 
 # The second product
