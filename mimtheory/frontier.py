@@ -93,7 +93,8 @@ def _read(text: str) -> dict[str, Tightest]:
 
 
 def measure(labels: Sequence[str] = (), progress: Callable[[str], None] = lambda label: None) -> list[Tightest]:
-    """Find the frontier anew; all of it takes minutes.
+    """Find the frontier anew; all of it takes minutes. At level D, what is stored stays where it is still true and the
+    search finds less.
 
     Parameters
     ----------
@@ -107,15 +108,28 @@ def measure(labels: Sequence[str] = (), progress: Callable[[str], None] = lambda
     for claim in claims:
         if not claim.probabilistic:
             progress(claim.label)
-            best = search(claim, _EXAMPLES)
-            if best.tightest is not None:
-                where = best.tightest
-                failed = int(best.counterexample is not None)
-                found[claim.label] = Tightest(
-                    claim.label, claim.level, best.ratio_worst, where["setting"], where["seed"], failures=failed
-                )
+            entries = [*_searched(claim), *_still(claim)]
+            if entries:
+                found[claim.label] = max(entries, key=lambda entry: entry.ratio)
     made = fingerprint()
     return [replace(found[claim.label], code=made) for claim in claims if claim.label in found]
+
+
+def _searched(claim: Claim) -> list[Tightest]:
+    best = search(claim, _EXAMPLES)
+    if best.tightest is None:
+        return []
+    setting, seed = best.tightest["setting"], best.tightest["seed"]
+    failed = int(best.counterexample is not None)
+    return [Tightest(claim.label, claim.level, best.ratio_worst, setting, seed, failures=failed)]
+
+
+def _still(claim: Claim) -> list[Tightest]:
+    """The stored entry of a claim of level D, as the code of today measures it."""
+    if claim.label not in known():
+        return []
+    again = measured_again(known()[claim.label])
+    return [again] if math.isfinite(again.ratio) else []
 
 
 def _over_structures(claims: list[Claim], progress: Callable[[str], None]) -> dict[str, Tightest]:

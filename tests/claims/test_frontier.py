@@ -15,6 +15,7 @@ from mimtheory.plan import read_rows
 from mimtheory.population import Setting
 from mimtheory.registry import Claim
 from mimtheory.relations import Rounded
+from mimtheory.search import search
 from mimtheory.store import fingerprint
 from mimtheory.tasks import seed_of
 
@@ -116,6 +117,20 @@ def test_a_frontier_is_written_and_read(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "frontier.json").rename(tmp_path / "plans" / "frontier.json")
     monkeypatch.setattr(frontier, "files", lambda package: tmp_path)
     assert list(known.__wrapped__().values()) == [ENTRIES[0], replace(ENTRIES[1], ratio=0.5), ENTRIES[-1]]
+
+
+def test_what_is_stored_stays_where_it_is_still_true_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    label = "A.3/half_angle"
+    claim, entry = find_claim(label), known()[label]
+    monkeypatch.setattr(frontier, "_EXAMPLES", 5)
+    monkeypatch.setattr(frontier, "bounds", lambda labels: [claim])
+    monkeypatch.setattr(frontier, "known", lambda: {label: replace(entry, ratio=2.0)})
+    (found,) = frontier.measure()
+    assert found.ratio == measured_again(entry).ratio > search(claim, 5).ratio_worst
+    assert found.setting == entry.setting
+    monkeypatch.setattr(frontier, "known", dict)
+    (alone,) = frontier.measure()
+    assert alone.ratio == search(claim, 5).ratio_worst
 
 
 def test_measuring_a_small_part_gives_its_entries(monkeypatch: pytest.MonkeyPatch) -> None:
