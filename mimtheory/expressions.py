@@ -204,6 +204,6 @@ def supremum(function: Callable[[Floats], Floats]) -> float:
     near, tails = np.linspace(-40, 40, 80001), np.concatenate((-far, far))
     sizes = np.nan_to_num(np.abs(function(near)), nan=0.0)
     beyond = np.nan_to_num(np.abs(function(tails)), nan=0.0, posinf=math.inf)
-    if beyond.max() > 1.01 * sizes.max():
+    if beyond.max() / 1.01 > sizes.max():
         return math.inf
     return float(max(sizes.max(), beyond.max())) * (1 + 1e-6)

@@ -5,7 +5,8 @@ A supremum over the line is the largest of those over the pieces. Proof: docs/th
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -24,7 +25,10 @@ __all__ = [
     "double_from",
     "kinks_of",
     "mirrored",
-    "rational_coefficients",
+    "negative_at",
+    "polynomial_pieces",
+    "proved_negative_at",
+    "seen_negative",
     "suprema_of_derivatives",
 ]
 
@@ -46,6 +50,16 @@ def suprema_of_derivatives(pieces: Pieces, asked: Sequence[tuple[int, int]]) -> 
             return None
         found.append(Supremum(max(part.lower for part in parts), max(part.upper for part in parts), True))
     return found
+
+
+def proved_negative_at(pieces: Pieces, order: int) -> float | None:
+    """A point at which the search for its least value finds this derivative to be negative; None without one."""
+    for piece in pieces:
+        if analytic(piece.expression, piece.start, piece.stop):
+            found = certified_supremum(_derivative(piece, order), -1, piece.start, piece.stop, enough=0.0)
+            if found.lower > 0:
+                return found.at
+    return None
 
 
 def kinks_of(pieces: Pieces, order: int) -> list[tuple[Fraction, int]]:
@@ -114,14 +128,79 @@ def _derivative(piece: FormulaPiece, order: int) -> sympy.Expr:
     return sympy.diff(piece.expression, U, order)
 
 
-def rational_coefficients(expression: sympy.Expr) -> tuple[Fraction, ...] | None:
-    """Coefficients of a polynomial of u, of u^0 first; None where it is none over the rationals."""
+def polynomial_pieces(pieces: Pieces) -> list[tuple[Fraction, ...]] | None:
+    """Coefficients of the derivative on every piece, of u^0 first; None unless all are polynomials over the rationals.
+
+    The formula itself has to be analytic as well: that of atan(tan(u)) jumps, although its derivative is written 1.
+    """
+    found = [_rational_coefficients(_derivative(piece, 1)) for piece in pieces]
+    known = [coefficients for coefficients in found if coefficients is not None]
+    if len(known) < len(found) or not all(analytic(piece.expression, piece.start, piece.stop) for piece in pieces):
+        return None
+    return known
+
+
+def _rational_coefficients(expression: sympy.Expr) -> tuple[Fraction, ...] | None:
     if not expression.is_polynomial(U):
         return None
     coefficients = sympy.Poly(expression, U).all_coeffs()[::-1]
     if not all(c.is_Rational for c in coefficients):
         return None
     return tuple(Fraction(int(c.p), int(c.q)) for c in coefficients)
+
+
+def negative_at(piece: FormulaPiece, order: int) -> Fraction | None:
+    """A point of the piece at or next to which this derivative, a rational polynomial, is negative; None: it is >= 0.
+
+    It changes its sign at its roots of odd multiplicity, which Sturm's theorem counts inside the piece; where there is
+    none, one value decides.
+    """
+    p = sympy.Poly(_derivative(piece, order), U)
+    if p.is_zero:
+        return None
+    start, stop = (None if end is None else sympy.Rational(end.numerator, end.denominator) for end in _ends(piece))
+    odd = sympy.Poly(1, U, domain="QQ")
+    for factor, multiplicity in p.sqf_list()[1]:
+        odd *= factor if multiplicity % 2 else 1
+    for end in (start, stop):
+        if end is not None and odd.eval(end) == 0:
+            odd = odd.quo(sympy.Poly(U - end, U))
+    if odd.degree() > 0 and odd.count_roots(start, stop):
+        left, right = odd.intervals(sqf=True, eps=sympy.Rational(1, 1000), inf=start, sup=stop)[0]
+        return Fraction(int(left.p), int(left.q)) / 2 + Fraction(int(right.p), int(right.q)) / 2
+    point = next(x for x in _points_inside(piece) if p.eval(x) != 0)
+    return Fraction(int(point.p), int(point.q)) if p.eval(point) < 0 else None
+
+
+def seen_negative(pieces: Pieces, order: int, function: Callable[[Floats], Floats]) -> Fraction | None:
+    """A point of a grid at which this derivative is negative, seen by its function of arrays and proved in balls."""
+    line = np.linspace(-30, 30, 6001)
+    values = np.nan_to_num(function(line), nan=0.0)
+    forms = [compiled(_derivative(piece, order)) for piece in pieces]
+    kinks = [piece.stop for piece in pieces if piece.stop is not None]
+    with precision(200):
+        for k in np.argsort(values)[: min(200, int((values < 0).sum()))]:
+            u = Fraction(line[k])
+            ball = forms[bisect_right(kinks, u)](arb(line[k]))
+            if ball < 0 or (not ball.is_finite() and values[k] < -1e-12 * np.abs(values).max()):
+                return u
+    return None
+
+
+def _ends(piece: FormulaPiece) -> tuple[Fraction | None, Fraction | None]:
+    return piece.start, piece.stop
+
+
+def _points_inside(piece: FormulaPiece) -> Iterator[sympy.Rational]:
+    """Different rational points inside the piece, without end."""
+    for k in itertools.count(2):
+        if piece.start is not None and piece.stop is not None:
+            x = piece.start + (piece.stop - piece.start) / k
+        elif piece.start is not None:
+            x = piece.start + k
+        else:
+            x = Fraction(k) if piece.stop is None else piece.stop - k
+        yield sympy.Rational(x.numerator, x.denominator)
 
 
 def double_from(x: Fraction) -> float:

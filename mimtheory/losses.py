@@ -283,7 +283,7 @@ def _number(value: Fraction) -> str:
 
 @lru_cache(maxsize=64)
 def _from_text(text: str) -> Loss:
-    from mimtheory.formula_constants import by_pieces, kinks_of, rational_coefficients
+    from mimtheory.formula_constants import by_pieces, kinks_of, negative_at, polynomial_pieces
     from mimtheory.formula_pieces import pieces_of_formula
 
     try:
@@ -293,28 +293,30 @@ def _from_text(text: str) -> Loss:
     except ValueError as wrong:
         raise ValueError(f"loss = {text!r}: {wrong}") from None
     value, slope, curvature = (by_pieces(parts, k, "loss", text) for k in range(3))
-    bad = [*gaps, *(k for k, sign in turns if sign < 0), *_concave_at(curvature)]
+    exactly = polynomial_pieces(parts)
+    # of polynomials it is known where they are negative
+    falls = [_seen_to_fall(parts, curvature)] if exactly is None else [negative_at(part, 2) for part in parts]
+    bad = [*gaps, *(k for k, sign in turns if sign < 0), *(u for u in falls if u is not None)]
     if bad:
         raise ValueError(f"loss = {text!r} is not convex at u = {float(bad[0]):g}; allowed: l''(u) >= 0")
-    coefficients = [rational_coefficients(part.expression.diff()) for part in parts]
-    pieces = tuple(
-        Piece(part.start, part.stop, known)
-        for part, known in zip(parts, coefficients, strict=True)
-        if known is not None
+    pieces = (
+        None
+        if exactly is None
+        else tuple(Piece(part.start, part.stop, known) for part, known in zip(parts, exactly, strict=True))
     )
-    exactly = pieces if len(pieces) == len(parts) else None
-    (K_plus, K_minus, L2), constants = _constants_of(parts, exactly, slope, curvature)
+    (K_plus, K_minus, L2), constants = _constants_of(parts, pieces, slope, curvature)
     if any(sign for _, sign in turns):
         L2 = math.inf
     kinks = tuple(k for k, _ in turns)
-    return Loss(text, None, K_plus, K_minus, L2, kinks, exactly, (value, slope), constants)
+    return Loss(text, None, K_plus, K_minus, L2, kinks, pieces, (value, slope), constants)
 
 
-def _concave_at(curvature: Function) -> list[Fraction]:
-    """A point where l'' < 0 on a grid, if there is one."""
-    line = np.linspace(-30, 30, 6001)
-    bends = np.nan_to_num(curvature(line), nan=0.0)
-    return [] if bends.min() >= -1e-12 * np.abs(bends).max() else [Fraction(line[int(np.argmin(bends))])]
+def _seen_to_fall(parts: "Sequence[FormulaPiece]", curvature: Function) -> Fraction | float | None:
+    """A point at which l'' is negative, on a grid or found by search, proved by balls."""
+    from mimtheory.formula_constants import proved_negative_at, seen_negative
+
+    seen = seen_negative(parts, 2, curvature)
+    return proved_negative_at(parts, 2) if seen is None else seen
 
 
 def _constants_of(

@@ -8,7 +8,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import sympy
@@ -38,17 +38,23 @@ class Supremum:
     lower, upper : float
     proved : bool
         Whether upper is a proven bound, or the supremum is proven to be infinite.
+    at : float
+        A u at which lower is exceeded; not a number where it is 0 or proved by the growth of f.
     """
 
     lower: float
     upper: float
     proved: bool
+    at: float = field(default=math.nan, compare=False)
 
 
-def certified_supremum(expression: sympy.Expr, sign: int = 0, start: End = None, stop: End = None) -> Supremum:
+def certified_supremum(
+    expression: sympy.Expr, sign: int = 0, start: End = None, stop: End = None, enough: float = math.inf
+) -> Supremum:
     """sup |f| (sign 0), sup max(f, 0) (sign 1) or sup max(-f, 0) (sign -1), f an expression of the real symbol u.
 
-    Over start < u < stop, None being an infinite end. f has to be differentiable there, which `analytic` may prove.
+    Over start < u < stop, None being an infinite end. f has to be differentiable there, which `analytic` may prove. The
+    search ends where the supremum is known to be larger than `enough`.
 
     Examples
     --------
@@ -61,7 +67,7 @@ def certified_supremum(expression: sympy.Expr, sign: int = 0, start: End = None,
     if start is None and stop is None and (period := _period(expression)):
         start, stop = -period, period
     with precision(_BITS):
-        return _Search(expression, sign, start, stop).run()
+        return _Search(expression, sign, start, stop).run(enough)
 
 
 def enclosed(expression: sympy.Expr, order: int = 0) -> Callable[[arb], arb]:
@@ -197,13 +203,14 @@ class _Search:
     def __init__(self, expression: sympy.Expr, sign: int, start: End, stop: End) -> None:
         self.sign, self.ends = sign, _outward(start, stop)
         self.inner = start, stop
-        form = tidied(expression)
-        self.f, self.slope = compiled(form), compiled(tidied(sympy.diff(form, U)))
+        # the tidied form is the better one nearly always, not for exp(-(u - 500)**2)
+        forms = dict.fromkeys((tidied(expression), expression))
+        self.forms = [(compiled(form), compiled(tidied(sympy.diff(form, U)))) for form in forms]
         self.tails = {side: _forms(expression, side) for side in (1, -1)}
-        self.best = 0.0
+        self.best, self.at = 0.0, math.nan
         self.infinite = False
 
-    def run(self) -> Supremum:
+    def run(self, enough: float) -> Supremum:
         for x in self._first_points():
             self._try(x)
         heap = [(-self._bound(*box), *box) for box in _boxes(*self.ends)]
@@ -212,7 +219,7 @@ class _Search:
             top, left, right = heap[0]
             wanted = _RELATIVE * (1 + (step / _QUICK) ** 4)
             cut = None if -top <= self.best * (1 + wanted) + 1e-30 else _cut(left, right)
-            if cut is None or self.infinite:
+            if cut is None or self.infinite or self.best > enough:
                 break
             self._try(cut)
             heapq.heapreplace(heap, (-self._bound(left, cut), left, cut))
@@ -220,7 +227,7 @@ class _Search:
         if self.infinite:
             return Supremum(math.inf, math.inf, True)
         upper = max(self.best, -heap[0][0])
-        return Supremum(self.best, upper, math.isfinite(upper))
+        return Supremum(self.best, upper, math.isfinite(upper), self.at)
 
     def _first_points(self) -> list[float]:
         points = [side * 2.0**k for side in (1, -1) for k in range(-40, 41)] + [k / 2 for k in range(-32, 33)]
@@ -233,7 +240,10 @@ class _Search:
         """A value is a lower bound."""
         start, stop = self.inner
         if (start is None or x > start) and (stop is None or x < stop):
-            self.best = max(self.best, self._least(self.f(arb(x))))
+            for f, _ in self.forms:
+                value = self._least(f(arb(x)))
+                if value > self.best:
+                    self.best, self.at = value, x
 
     def _least(self, ball: arb) -> float:
         return bounds(self._signed(ball))[0]
@@ -245,8 +255,11 @@ class _Search:
         if math.isinf(left) or math.isinf(right):
             return self._bound_without_end(1, left) if math.isinf(right) else self._bound_without_end(-1, -right)
         x, m = arb(left).union(arb(right)), arb((left + right) / 2)
-        balls = [ball for ball in (self.f(m) + self.slope(x) * (x - m), self.f(x)) if ball.is_finite()]
-        found = min((bounds(self._signed(ball))[1] for ball in balls), default=math.inf)
+        found = math.inf
+        for f, slope in self.forms:
+            if found > self.best * (1 + _RELATIVE):
+                balls = [ball for ball in (f(m) + slope(x) * (x - m), f(x)) if ball.is_finite()]
+                found = min([found, *(bounds(self._signed(ball))[1] for ball in balls)])
         near = min(abs(left), abs(right))
         if near > 0 and found > self.best * (1 + _RELATIVE):
             side = 1 if left > 0 else -1
@@ -266,7 +279,9 @@ class _Search:
                 found = min(found, self._most(tail))
                 if tail.growth == 0:
                     values = low.union(high)
-                    self.best = max(self.best, bounds(abs(values) if self.sign == 0 else values)[0])
+                    value = bounds(abs(values) if self.sign == 0 else values)[0]
+                    if value > self.best:
+                        self.best, self.at = value, side * near
         return found
 
     def _tails(self, side: int, near: float) -> Iterator[Tail]:

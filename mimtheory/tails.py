@@ -7,6 +7,7 @@ interval are rounded outwards, and an end that is 0 stays 0. Proof: docs/theory/
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import sympy
@@ -242,10 +243,9 @@ def _logarithm(name: Any, x: Tail) -> Tail:
 
 def _exponential(name: Any, argument: sympy.Expr, start: Fraction) -> Tail:
     """exp, cosh, sinh, sech: of c u + d with rational c exactly, else of what is bounded or falls."""
-    line = sympy.Poly(argument, U) if argument.is_polynomial(U) else None
-    if line is not None and line.degree() == 1 and line.nth(1).is_Rational:
-        c, d = line.nth(1), compiled(line.nth(0))(arb(0))
-        return _of_line(name, Fraction(int(c.p), int(c.q)), d, start)
+    line = _line(argument)
+    if line is not None:
+        return _of_line(name, line[0], compiled(line[1])(arb(0)), start)
     x = tail_of(argument, start)
     if x.growth <= 0:
         values = x.values()
@@ -257,6 +257,15 @@ def _exponential(name: Any, argument: sympy.Expr, start: Fraction) -> Tail:
         steepest = (x.interval.high * ball_of(start) ** ball_of(x.power - 1)).upper()
         return Tail(Fraction(0), _just_above(steepest), _ZERO_TO_ONE, start)
     raise NotKnown("an exponential that is not known")
+
+
+@lru_cache(maxsize=256)
+def _line(argument: sympy.Expr) -> tuple[Fraction, sympy.Expr] | None:
+    """(c, d) of c u + d with rational c, else None."""
+    line = sympy.Poly(argument, U) if argument.is_polynomial(U) else None
+    if line is None or line.degree() != 1 or not line.nth(1).is_Rational:
+        return None
+    return Fraction(int(line.nth(1).p), int(line.nth(1).q)), line.nth(0)
 
 
 def _just_above(x: arb) -> Fraction:

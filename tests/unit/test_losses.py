@@ -157,6 +157,18 @@ def test_only_odd_derivatives_are_called_odd() -> None:
         ("Min(u, 2*u)", "not convex at u = 0"),
         ("sign(u - 1/3)", "not convex at u = 0.333"),
         ("Piecewise((u**2/2, u < 1), (u, True))", "not convex at u = 1"),
+        # between the points of any grid, and beyond its end
+        (
+            "Piecewise((-u, u < 1e-3), (10*u - 2500*u**2 - 17/2000, u < 2e-3), (u - 1/2000, True))",
+            "not convex at u = 0.0015",
+        ),
+        ("Piecewise((u**2/2, u < 100), (200*u - u**2/2 - 1e4, u < 200), (1e4, True))", "not convex at u = 150"),
+        ("u**2/2 - u**4/1e9", "not convex at u = -9128"),
+        ("u**4 - (u - 1/3)**2/1e8", "not convex at u = -6.1"),
+        ("u**2/2 + exp(-1e8*(u - 1/3)**2)", "not convex at u = 0.333"),
+        ("u**2/2 + sin(100*u)/9999", "not convex"),
+        ("log(cosh(u)) + exp(-(u - 50)**2)", "not convex at u = 50"),
+        ("(u - 1)*exp(u)", "not convex at u = -2"),
         ("Piecewise((1/u, u < 0), (u, True))", "not finite at u = 0"),
         ("Piecewise((u, u < 0))", "not defined at u = 1"),
         ("Piecewise((u, u), (1, True))", "not allowed"),
@@ -262,3 +274,21 @@ def test_values_that_overflow_in_doubles_are_those_of_mpmath() -> None:
             exact = abs(mpmath.mpf(u)) - mpmath.log(2) / 1000
         assert float(own.value(u, 0.0)) == pytest.approx(float(exact), rel=1e-14)
         assert float(own.dl(u, 0.0)) == pytest.approx(math.copysign(1, u), rel=1e-14)
+
+
+def test_convex_formulas_that_touch_a_second_derivative_of_0_are_taken() -> None:
+    for text in (
+        "u",
+        "(u - 1/3)**4",
+        "u**6/30 - u**5/10 + u**4/12",
+        "u**2/2 + cos(u)",
+        "Abs(u - 1)**3 + Abs(u)",
+        "exp(u)",
+    ):
+        assert loss(text).L2 >= 0
+
+
+def test_a_derivative_that_is_written_as_a_polynomial_proves_nothing_of_a_formula_that_jumps() -> None:
+    own = loss("atan(tan(u))")  # of derivative 1 between its jumps
+    assert own.constants == "numerical"
+    assert own.pieces is None

@@ -141,6 +141,14 @@ def test_suprema_over_a_part_of_the_line(text: str, start: str | None, stop: str
     assert math.isinf(exact) or found.upper <= exact * (1 + 1e-6)
 
 
+def test_a_bump_far_out_is_bounded_in_the_form_in_which_it_is_written() -> None:
+    bump = read_expression("tanh(u) + exp(-(u - 500)**2)", "u")
+    found = certified_supremum(bump)
+    assert found.proved
+    assert found.lower <= 2 <= found.upper <= 2 * (1 + 1e-3)
+    assert 500 < certified_supremum(bump.diff(U), -1, enough=0.0).at <= 512  # beyond the bump's top only
+
+
 def test_one_sided_suprema_that_are_0_are_exactly_0() -> None:
     slope = sympy.diff(read_expression("log(1 + exp(u))", "u"), U)
     assert certified_supremum(slope, -1) == Supremum(0.0, 0.0, True)
