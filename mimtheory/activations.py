@@ -6,6 +6,7 @@ power series there.
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -31,6 +32,7 @@ Function = Callable[[Floats], Floats]
 # Below 0.2 s(u) - 1 is its power series to order 20 (0.2^20 = 1e-14), beyond at most two digits cancel.
 _SERIES_UP_TO = 0.2
 _SERIES_ORDER = 20
+_SERIES_BITS = 1000
 _LEAST_RADIUS = 1e-15
 
 
@@ -150,7 +152,7 @@ class Activation:
         u = np.asarray(u, dtype=np.float64)
         if self.reason is not None:
             return np.full(u.shape, np.nan)
-        near = np.polynomial.polynomial.polyval(np.where(np.abs(u) < self._near, u, 0.0), self._series)
+        near = np.polynomial.polynomial.polyval(np.where(np.abs(u) < self._near, u, 0.0), self._series or (0.0,))
         with np.errstate(divide="ignore", invalid="ignore"):
             far = self.d1(u) / u - 1
         result: Floats = np.where(np.abs(u) < self._near, near, far)
@@ -247,7 +249,7 @@ def _one_minus_cos(u: Floats) -> Floats:
 
 # sigma, sigma', sigma'' in the order of their codes
 _ZOO: dict[str, tuple[Function, Function, Function]] = {
-    "quadratic": (lambda u: u * u / 2, lambda u: u + 0.0, lambda u: np.ones_like(u)),
+    "quadratic": (lambda u: u * u / 2, lambda u: u + 0.0, lambda u: np.where(np.isnan(u), u, 1.0)),
     "1-cos": (_one_minus_cos, np.sin, np.cos),
     "logcosh": (logcosh, np.tanh, _sech2),
     "sqrt": (
@@ -265,7 +267,11 @@ _ZOO: dict[str, tuple[Function, Function, Function]] = {
         lambda u: np.sin(u) + _one_minus_cos(u),
         lambda u: np.cos(u) + np.sin(u),
     ),
-    "relu": (lambda u: np.maximum(u, 0), lambda u: np.where(u > 0, 1.0, 0.0), lambda u: np.zeros_like(u)),
+    "relu": (
+        lambda u: np.maximum(u, 0),
+        lambda u: np.where(u > 0, 1.0, np.where(np.isnan(u), u, 0.0)),
+        lambda u: np.where(np.isnan(u), u, 0.0),
+    ),
     "gelu": (lambda u: u * _Phi(u), lambda u: _Phi(u) + u * _phi(u), lambda u: (2 - u * u) * _phi(u)),
     "silu": (
         lambda u: u * _logistic(u),
@@ -370,7 +376,7 @@ def activation(name: "str | Activation | sympy.Expr") -> Activation:
         return name
     if isinstance(name, str) and name.strip() in _ZOO:
         return _built_in(name.strip())
-    if isinstance(name, str) and name.strip().replace("_", "").isalnum():
+    if isinstance(name, str) and re.fullmatch(r"[\w\s-]*\w[\w\s-]*", name) and not re.search(r"\bu\b", name):
         near = difflib.get_close_matches(name, ACTIVATION_NAMES, n=1, cutoff=0.0)[0]
         raise ValueError(
             f"activation = {name!r} is unknown; did you mean {near!r}? allowed: {', '.join(ACTIVATION_NAMES)}, "
@@ -400,17 +406,16 @@ def _from_text(text: str) -> Activation:
     jumps = math.inf if broken is None else broken[0]
     Lip, M3, M4 = (math.inf if jumps < k else bound for k, bound in zip((1, 3, 4), found, strict=True))
     middle = next(piece for piece in pieces if piece.stop is None or piece.stop > 0)  # 0 is in it or its start
-    d1_0, d2_0, d3_0 = (_at_0(middle.expression.diff(U, k)) for k in (1, 2, 3))
-    reason = _outside(broken, middle.start == 0, d1_0, d2_0, M3)
-    series = () if reason else _maclaurin(middle.expression.diff(), U)
+    reason = _outside(broken, middle.start == 0, middle.expression, M3)
+    series = () if reason else _series_of(middle.expression.diff())
     ends = [float(abs(end)) for end in (middle.start, middle.stop) if end is not None]
-    near = 0.0 if reason else _agreement(functions[1], series, min(_SERIES_UP_TO, *ends, _SERIES_UP_TO))
+    near = _agreement(functions[1], series, min(_SERIES_UP_TO, *ends, _SERIES_UP_TO))
     return Activation(
         text=text,
         code=-1,
         even=mirrored(pieces, 0, 1),
         polynomial=len(pieces) == 1 and bool(pieces[0].expression.is_polynomial()),
-        d3_0=d3_0,
+        d3_0=_at_0(middle.expression.diff(U, 3)),
         M3=M3,
         M4=M4,
         Lip=Lip,
@@ -437,7 +442,9 @@ def _at_0(expression: "sympy.Expr") -> float:
 
 def _agreement(d1: Function, series: tuple[float, ...], near: float) -> float:
     """Up to which |u| the series may stand for s(u) - 1: halved until it agrees with the quotient to its rounding,
-    which also keeps within the radius of convergence."""
+    which also keeps within the radius of convergence; 0 without a series."""
+    if not series:
+        return 0.0
     while near > _LEAST_RADIUS:
         u = np.array([-near, near])
         quotient = d1(u) / u - 1
@@ -447,25 +454,32 @@ def _agreement(d1: Function, series: tuple[float, ...], near: float) -> float:
     return near
 
 
-def _outside(broken: tuple[int, Fraction] | None, kink: bool, d1_0: float, d2_0: float, M3: float) -> str | None:
+def _outside(broken: tuple[int, Fraction] | None, kink: bool, formula: "sympy.Expr", M3: float) -> str | None:
+    """Why assumption_activation fails for the formula around 0; decided exactly."""
+    import sympy
+
+    from mimtheory.formula_constants import vanishes
+
     if broken is not None and broken[0] <= 3:
         primes = "'" * broken[0]
         return f"not in C^3 (a kink: sigma{primes} jumps at u = {broken[1]})"
     if kink:
         return "its formula changes at u = 0"
-    for name, value, wanted in (("sigma'(0)", d1_0, 0), ("sigma''(0)", d2_0, 1)):
-        if math.isnan(value):
+    for name, order, wanted in (("sigma'(0)", 1, 0), ("sigma''(0)", 2, 1)):
+        value = formula.diff(*formula.free_symbols, order).subs(dict.fromkeys(formula.free_symbols, 0))
+        if not value.is_finite:
             return f"{name} is not defined"
-        if value != wanted:
-            return f"{name} = {value:g}, not {wanted}"
+        if not vanishes(value - wanted):
+            shown, off = f"{float(value):g}", sympy.N(value - wanted, 3)
+            return f"{name} = {shown if shown != str(wanted) else f'{wanted} up to {off}'}, not {wanted}"
     return None if math.isfinite(M3) else "the third derivative is unbounded"
 
 
-def _maclaurin(derivative: "sympy.Expr", u: "sympy.Symbol") -> tuple[float, ...]:
-    """Coefficients of sigma'(u)/u - 1 up to order 20."""
-    import sympy
+def _series_of(derivative: "sympy.Expr") -> tuple[float, ...]:
+    """Coefficients of sigma'(u)/u - 1 up to order 20; none where they are not known."""
+    from mimtheory.ball_functions import maclaurin
+    from mimtheory.balls import double_of, precision
 
-    series = sympy.series(derivative, u, 0, _SERIES_ORDER + 2).removeO()
-    polynomial = sympy.Poly(series, u)
-    coefficients = [float(polynomial.coeff_monomial(u ** (k + 1))) for k in range(_SERIES_ORDER + 1)]
-    return (0.0, *coefficients[1:])
+    with precision(_SERIES_BITS):
+        known = [double_of(ball) for ball in maclaurin(derivative, _SERIES_ORDER + 1)[2:]]
+    return (0.0, *(value for value, _ in known)) if all(math.isfinite(radius) for _, radius in known) else ()

@@ -12,7 +12,7 @@ import flint
 import sympy
 from flint import arb
 
-__all__ = ["FUNCTIONS", "U", "compiled", "factored", "tidied"]
+__all__ = ["FUNCTIONS", "U", "compiled", "factored", "maclaurin", "tidied"]
 
 U = sympy.Symbol("u", real=True)
 _MOST_POWER = 40
@@ -39,7 +39,30 @@ FUNCTIONS: dict[Any, Callable[[arb], arb]] = {
 }
 
 
-def compiled(expression: sympy.Expr) -> Callable[[arb], arb]:
+# The same of power series, which have no hyperbolic functions of their own
+_OF_SERIES: dict[Any, Callable[[Any], Any]] = {
+    **FUNCTIONS,
+    sympy.sinh: lambda x: (x.exp() - (-x).exp()) / 2,
+    sympy.cosh: lambda x: (x.exp() + (-x).exp()) / 2,
+    sympy.tanh: lambda x: 1 - 2 / ((2 * x).exp() + 1),
+    sympy.asinh: lambda x: (x + (x * x + 1).sqrt()).log(),
+}
+
+
+def maclaurin(expression: sympy.Expr, order: int) -> list[arb]:
+    """Coefficients of u^0 .. u^order about 0, at the working precision; not finite where it is not analytic there."""
+    before, flint.ctx.cap = flint.ctx.cap, order + 1
+    try:
+        series = compiled(expression, _OF_SERIES)(flint.arb_series([0, 1]))
+    except (ValueError, ZeroDivisionError):  # a quotient by a series that begins with 0
+        return [arb(0, math.inf)] * (order + 1)
+    finally:
+        flint.ctx.cap = before
+    known = list(series.coeffs()) if isinstance(series, flint.arb_series) else [series]
+    return known + [arb(0)] * (order + 1 - len(known))
+
+
+def compiled(expression: sympy.Expr, functions: dict[Any, Callable[[Any], Any]] = FUNCTIONS) -> Callable[[Any], Any]:
     """The expression as a function of balls, at the working precision of its calls."""
     if expression == U:
         return lambda x: x
@@ -48,7 +71,7 @@ def compiled(expression: sympy.Expr) -> Callable[[arb], arb]:
         return lambda _: arb(flint.fmpq(p, q))
     if expression in (sympy.pi, sympy.E):
         return (lambda _: arb.pi()) if expression == sympy.pi else (lambda _: arb(1).exp())
-    parts = [compiled(part) for part in expression.args]
+    parts = [compiled(part, functions) for part in expression.args]
     if expression.is_Add:
         return lambda x: sum((part(x) for part in parts), arb(0))
     if expression.is_Mul:
@@ -59,8 +82,8 @@ def compiled(expression: sympy.Expr) -> Callable[[arb], arb]:
     if expression.is_Pow and (2 * expression.exp).is_Integer:
         half = int(2 * expression.exp)
         return lambda x: parts[0](x).sqrt() ** half
-    if expression.func in FUNCTIONS:
-        function = FUNCTIONS[expression.func]
+    if expression.func in functions:
+        function = functions[expression.func]
         return lambda x: function(parts[0](x))
     return lambda _: arb(0, math.inf)
 

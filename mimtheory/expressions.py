@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -13,13 +14,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import sympy
 
-__all__ = ["canonical_text", "parsed", "read_expression", "supremum", "syntax_tree", "vectorised"]
+__all__ = ["canonical_text", "parsed", "read_expression", "supremum", "syntax_tree"]
 
 Floats = NDArray[np.float64]
 
 _PARSING = threading.Lock()
 
-_LENGTH, _NODES, _EXPONENT = 500, 200, 20
+_LENGTH, _NODES, _EXPONENT, _BITS = 500, 200, 20, 4096
 _PLAIN = ("sin", "cos", "tan", "exp", "log", "sqrt", "sinh", "cosh", "tanh", "atan", "asinh", "erf", "Abs", "sign")
 _FUNCTIONS = (*_PLAIN, "Max", "Min", "Piecewise")
 _RELATIONS = {ast.Lt: "StrictLessThan", ast.LtE: "LessThan", ast.Gt: "StrictGreaterThan", ast.GtE: "GreaterThan"}
@@ -31,9 +32,9 @@ def read_expression(text: str, variable: str) -> "sympy.Expr":
     Parameters
     ----------
     text : str
-        Numbers (0.7 is exactly 7/10), the variable, ``+ - * / **`` with whole or half exponents up to 20, parentheses,
-        sin, cos, tan, exp, log, sqrt, sinh, cosh, tanh, atan, asinh, erf, Abs, sign, Max, Min, and Piecewise with
-        conditions of ``<``, ``<=``, ``>``, ``>=``, ``&``, ``|`` and True.
+        Numbers (0.7 is exactly 7/10), pi, E, the variable, ``+ - * / **`` with whole or half exponents up to 20,
+        parentheses, sin, cos, tan, exp, log, sqrt, sinh, cosh, tanh, atan, asinh, erf, Abs, sign, Max, Min, and
+        Piecewise with conditions of ``<``, ``<=``, ``>``, ``>=``, ``&``, ``|`` and True.
     variable : str
 
     Raises
@@ -72,23 +73,30 @@ def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":
     def refuse() -> ValueError:
         part = (ast.get_source_segment(text.strip(), node) or text)[:40]
         return ValueError(
-            f"expression = {text[:60]!r}: {part!r} is not allowed; allowed: numbers, {variable}, + - * / **, "
+            f"expression = {text[:60]!r}: {part!r} is not allowed; allowed: numbers, pi, E, {variable}, + - * / **, "
             f"{', '.join(_FUNCTIONS)}"
         )
 
     match node:
         case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-            number = Fraction(ast.get_source_segment(text.strip(), node) or "0")
+            number = _number(ast.get_source_segment(text.strip(), node) or "0")
+            if number is None:
+                raise refuse()
             return sympy.Rational(number.numerator, number.denominator)
         case ast.Name(id=name) if name == variable:
             return sympy.Symbol(variable, real=True)
+        case ast.Name(id="pi" | "E" as name):
+            return getattr(sympy, name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_read(operand, text, variable)
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             exponent = _read(right, text, variable)
             if not (2 * exponent).is_Integer or abs(exponent) > _EXPONENT:
                 raise refuse()
-            return _read(left, text, variable) ** exponent
+            power = _power(_read(left, text, variable), exponent)
+            if power is None:
+                raise refuse()
+            return power
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() as operation, right=right):
             a, b = _read(left, text, variable), _read(right, text, variable)
             if isinstance(operation, ast.Div):
@@ -103,6 +111,21 @@ def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":
                 raise refuse()
             return getattr(sympy, name)(*(_read(argument, text, variable) for argument in arguments))
     raise refuse()
+
+
+def _number(text: str) -> Fraction | None:
+    """A decimal number, exactly; None for one in another base, or whose exponent would fill the memory."""
+    match = re.fullmatch(r"[\d_]*\.?[\d_]*(?:[eE]([+-]?[\d_]{1,6}))?", text)
+    return None if match is None or abs(int(match.group(1) or 0)) > _BITS // 4 else Fraction(text)
+
+
+def _power(base: "sympy.Expr", exponent: "sympy.Expr") -> "sympy.Expr | None":
+    """base**exponent; None where powers of powers would make a number of too many digits or an exponent above 20."""
+    size = max(int(base.p).bit_length(), int(base.q).bit_length()) if base.is_Rational else 0
+    if size * abs(exponent) > _BITS:
+        return None
+    power = base**exponent
+    return None if power.is_Pow and power.exp.is_Rational and abs(power.exp) > _EXPONENT else power
 
 
 def _read_branch(node: ast.expr, text: str, variable: str, refuse: Callable[[], ValueError]) -> tuple[Any, Any]:
@@ -136,7 +159,7 @@ def canonical_text(expression: "sympy.Expr | str", argument: str) -> str:
         Naming `argument`, if there is not exactly one variable.
     """
     if isinstance(expression, str):
-        return str(read_expression(expression, "u"))
+        return _written(expression, argument)
     symbols = getattr(expression, "free_symbols", None)
     if symbols is None or len(symbols) != 1:
         found = sorted(map(str, symbols or ()))
@@ -144,54 +167,16 @@ def canonical_text(expression: "sympy.Expr | str", argument: str) -> str:
     import sympy
 
     (old,) = symbols
-    return str(read_expression(str(expression.subs(old, sympy.Symbol("u"))), "u"))
+    # SymPy prints 15 digits of a double; all of them come from its shortest decimal text
+    digits = {x: sympy.Rational(repr(float(x))) for x in expression.atoms(sympy.Float) if x == float(x)}
+    return _written(str(expression.xreplace(digits).subs(old, sympy.Symbol("u"))), argument)
 
 
-def vectorised(
-    expression: "sympy.Expr", argument: str, text: str, start: float = -math.inf, stop: float = math.inf
-) -> Callable[[Floats], Floats]:
-    """The expression in u as a function of arrays, checked to be real and finite around 0 or within its ends.
-
-    Where doubles overflow, as in log(cosh(1000*u)), mpmath computes the value.
-    """
-    import sympy
-
-    u = sympy.Symbol("u", real=True)
-    raw, slow = sympy.lambdify(u, expression, modules=["scipy", "numpy"]), sympy.lambdify(u, expression, "mpmath")
-
-    def function(points: Floats) -> Floats:
-        with np.errstate(all="ignore"):
-            values: Floats = np.asarray(raw(points), dtype=np.float64)
-        values = values if values.shape == points.shape else np.broadcast_to(values, points.shape)
-        lost = ~np.isfinite(values) & np.isfinite(points)
-        if not lost.any():
-            return values.copy() if values.base is not None else values
-        values = np.array(values)
-        values[lost] = [_without_overflow(slow, x) for x in points[lost]]
-        return values
-
-    left, right = max(start, min(-3.0, stop - 6)), min(stop, max(3.0, start + 6))
+def _written(text: str, argument: str) -> str:
     try:
-        inside = left + (right - left) * (np.arange(60) + 0.5) / 60
-        finite = bool(np.isfinite(function(inside)).all())
-    except (TypeError, ValueError, NameError, AttributeError):
-        finite = False
-    if not finite:
-        where = f"[{left:g}, {right:g}]"
-        raise ValueError(f"{argument} = {text!r} is not real and smooth on {where}; allowed: smooth functions of u")
-    return function
-
-
-def _without_overflow(function: Callable[[Any], Any], x: float) -> float:
-    """The value at x of a function of mpmath numbers, whose exponents have no bound; not a number where it has none."""
-    import mpmath
-
-    try:
-        with mpmath.workprec(80):
-            value = function(mpmath.mpf(x))
-            return float(value) if mpmath.isfinite(value) else math.nan
-    except (ValueError, TypeError, ArithmeticError, MemoryError):
-        return math.nan
+        return str(read_expression(text, "u"))
+    except ValueError as wrong:
+        raise ValueError(str(wrong).replace("expression", argument, 1)) from None
 
 
 def supremum(function: Callable[[Floats], Floats]) -> float:

@@ -15,8 +15,7 @@ from flint import arb
 from numpy.typing import NDArray
 
 from mimtheory.ball_functions import U, compiled, factored
-from mimtheory.balls import precision
-from mimtheory.expressions import vectorised
+from mimtheory.balls import double_of, precision
 from mimtheory.formula_pieces import FormulaPiece, jump
 from mimtheory.suprema import Supremum, analytic, certified_supremum
 
@@ -30,10 +29,13 @@ __all__ = [
     "proved_negative_at",
     "seen_negative",
     "suprema_of_derivatives",
+    "vanishes",
+    "vectorised",
 ]
 
 Floats = NDArray[np.float64]
 Pieces = Sequence[FormulaPiece]
+_LEAST_NORMAL = 2.0**-1022
 
 
 def suprema_of_derivatives(pieces: Pieces, asked: Sequence[tuple[int, int]]) -> list[Supremum] | None:
@@ -107,16 +109,62 @@ def by_pieces(pieces: Pieces, order: int, argument: str, text: str) -> Callable[
     return function
 
 
+def vectorised(
+    expression: sympy.Expr, argument: str, text: str, start: float = -math.inf, stop: float = math.inf
+) -> Callable[[Floats], Floats]:
+    """The expression in u as a function of arrays, checked to be real and finite around 0 or within its ends.
+
+    Where doubles overflow, as in log(cosh(1000*u)), balls compute the value.
+    """
+    raw, slow = sympy.lambdify(U, expression, modules=["scipy", "numpy"]), _by_balls(expression)
+
+    def function(points: Floats) -> Floats:
+        try:
+            with np.errstate(all="ignore"):
+                values: Floats = np.asarray(raw(points), dtype=np.float64)
+        except (OverflowError, TypeError):  # an integer that is no double
+            values = np.full(points.shape, np.nan)
+        values = values if values.shape == points.shape else np.broadcast_to(values, points.shape)
+        lost = ~np.isfinite(values) & np.isfinite(points)
+        if not lost.any():
+            return values.copy() if values.base is not None else values
+        values = np.array(values)
+        values[lost] = [slow(x) for x in points[lost].tolist()]
+        return values
+
+    left, right = max(start, min(-3.0, stop - 6)), min(stop, max(3.0, start + 6))
+    inside = left + (right - left) * (np.arange(60) + 0.5) / 60
+    if not np.isfinite(function(inside)).all():
+        where = f"[{left:g}, {right:g}]"
+        raise ValueError(f"{argument} = {text!r} is not real and smooth on {where}; allowed: smooth functions of u")
+    return function
+
+
+def _by_balls(expression: sympy.Expr) -> Callable[[float], float]:
+    """The nearest doubles of values whose parts may overflow; not a number where there is none or it is not found."""
+    f = compiled(expression)
+
+    def value(x: float) -> float:
+        for bits in (80, 640, 5120):
+            with precision(bits):
+                middle, radius = double_of(f(arb(x)))
+            if radius <= max(2.0**-50 * abs(middle), _LEAST_NORMAL):
+                return middle
+        return math.nan
+
+    return value
+
+
 def mirrored(pieces: Pieces, order: int, sign: int) -> bool:
     """Whether f(-u) = sign f(u) is proved for the derivative of this order."""
     return all(
         (None if piece.stop is None else -piece.stop) == other.start
-        and _vanishes(_derivative(other, order).subs(U, -U) - sign * _derivative(piece, order))
+        and vanishes(_derivative(other, order).subs(U, -U) - sign * _derivative(piece, order))
         for piece, other in zip(pieces, reversed(pieces), strict=True)
     )
 
 
-def _vanishes(expression: sympy.Expr) -> bool:
+def vanishes(expression: sympy.Expr) -> bool:
     """Whether it is seen to be 0 for all u; a value away from 0 spares the search."""
     with precision(200):
         if not compiled(expression)(arb(1) / 7).contains(0):

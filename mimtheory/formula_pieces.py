@@ -21,6 +21,7 @@ __all__ = ["FormulaPiece", "jump", "pieces_of_formula"]
 _KINKED = (sympy.Abs, sympy.sign, sympy.Max, sympy.Min, sympy.Piecewise)
 _ODD_INCREASING = (sympy.sinh, sympy.tanh, sympy.atan, sympy.asinh, sympy.erf)
 _BITS = 200
+_FARTHEST = 10**300  # kinks become doubles
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ def pieces_of_formula(expression: sympy.Expr) -> tuple[FormulaPiece, ...]:
     Raises
     ------
     ValueError
-        Where a branch changes at a point that is not rational or cannot be located.
+        Where a branch changes at a point that is not rational or cannot be located, or where the formula is continuous
+        up to its value at one point.
     """
     open_pieces, done = [FormulaPiece(None, None, _with_kinks_shown(expression))], []
     while open_pieces:
@@ -54,7 +56,19 @@ def pieces_of_formula(expression: sympy.Expr) -> tuple[FormulaPiece, ...]:
             branch = _branch(part, _point(cell))
             inner = _with_kinks_shown(cell.expression.xreplace({part: branch}))
             open_pieces.append(FormulaPiece(cell.start, cell.stop, inner))
+    _refuse_a_lonely_value(expression, done)
     return _merged(done)
+
+
+def _refuse_a_lonely_value(expression: sympy.Expr, pieces: list[FormulaPiece]) -> None:
+    """ValueError where both sides of a cut agree, but not with the value there, as sign(u)**2 at 0."""
+    for before, after in itertools.pairwise(pieces):
+        assert before.stop is not None
+        point = sympy.Rational(before.stop.numerator, before.stop.denominator)
+        left, right, value = (part.subs(U, point) for part in (before.expression, after.expression, expression))
+        finite = all(part.is_finite for part in (left, right, value))
+        if finite and jump(left, right, before.stop) == 0 != jump(left, value, before.stop):
+            raise ValueError(f"its value at u = {before.stop} is not its limit there; allowed: no value set apart")
 
 
 def jump(before: sympy.Expr, after: sympy.Expr, at: Fraction) -> int:
@@ -63,8 +77,13 @@ def jump(before: sympy.Expr, after: sympy.Expr, at: Fraction) -> int:
     values = [side.subs(U, point) for side in (before, after)]
     if not all(value.is_finite for value in values):
         raise ValueError(f"it is not finite at u = {at}; allowed: formulas that are finite on the line")
-    difference = sympy.simplify(values[1] - values[0])
-    return 0 if difference.is_zero else _sign_of_number(difference)
+    difference = values[1] - values[0]
+    with precision(_BITS):
+        unknown = compiled(difference)(arb(0)).contains(0)
+    # what a ball tells apart from 0 needs no simplifying, which may take long
+    if unknown and (difference := sympy.simplify(difference)).is_zero:
+        return 0
+    return _sign_of_number(difference)
 
 
 def _sign_of_number(number: sympy.Expr) -> int:
@@ -145,6 +164,8 @@ def _rational_zeros(polynomial: sympy.Poly, piece: FormulaPiece) -> set[Fraction
         raise ValueError(
             f"{polynomial.as_expr()} changes its sign at a u that is not rational; allowed: rational kinks"
         )
+    if any(abs(root) > _FARTHEST for root in roots):
+        raise ValueError(f"{polynomial.as_expr()} changes its sign beyond 1e300; allowed: kinks within it")
     return {Fraction(int(root.p), int(root.q)) for root in roots}
 
 

@@ -172,7 +172,7 @@ def _pseudo_huber_value(u: Floats, delta: float) -> Floats:
 
 
 def _quantile_derivative(u: Floats, tau: float) -> Floats:
-    slope: Floats = np.where(u > 0, 1 - tau, np.where(u < 0, -tau, 0.5 - tau))
+    slope: Floats = np.where(u > 0, 1 - tau, np.where(u < 0, -tau, np.where(u == 0, 0.5 - tau, u)))
     return slope
 
 

@@ -1,5 +1,6 @@
 """Activations: functions, constants and series against mpmath; what is outside the assumptions is recognised."""
 
+import time
 from collections.abc import Iterator
 
 import mpmath
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import sympy
 
-from mimtheory.activations import ACTIVATION_NAMES, Activation, activation
+from mimtheory.activations import ACTIVATION_NAMES, Activation, _series_of, activation
+from mimtheory.expressions import read_expression
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +129,15 @@ def test_a_series_that_converges_badly_is_used_only_where_it_agrees() -> None:
     ("given", "says"),
     [
         ("rely", "did you mean 'relu'"),
+        ("1-coss", "did you mean '1-cos'"),
+        ("1 - cosine", "did you mean '1-cos'"),
+        ("re lu", "did you mean 'relu'"),
         ("log(u)", "not real and smooth"),
+        ("1e400*u**2", "not real and smooth"),
+        ("Abs(u - 1e400)", "beyond 1e300"),
+        ("exp(exp(exp(exp(u))))", "not real and smooth"),
+        ("u**2/2 + sign(u)**2", "its value at u = 0 is not its limit"),
+        ("Piecewise((5, (u <= 0) & (u >= 0)), (u**2/2, True))", "its value at u = 0 is not its limit"),
         ("u + v", "'v' is not allowed"),
         ("__import__('os')", "not allowed"),
         ("u**99", "not allowed"),
@@ -142,7 +152,15 @@ def test_bad_input_is_refused_in_one_line(given: object, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("formula", "reason"), [("exp(u)", "sigma'"), ("u**2", "sigma''"), ("u**2/2 + u**4", "unbounded")]
+    ("formula", "reason"),
+    [
+        ("exp(u)", "sigma'"),
+        ("u**2", "sigma''"),
+        ("u**2/2 + u**4", "unbounded"),
+        ("u", "sigma'(0) = 1, not 0"),
+        ("u**2/2*(1 + 1e-20)", "sigma''(0) = 1 up to 1.00E-20, not 1"),
+        ("u**2/2 + 1e-400*u", "sigma'(0) = 0 up to 1.00E-400, not 0"),
+    ],
 )
 def test_a_formula_outside_the_assumptions_says_why(formula: str, reason: str) -> None:
     assert reason in str(activation(formula).reason)
@@ -195,3 +213,41 @@ def test_a_series_is_used_within_its_scale() -> None:
         assert abs(mpmath.mpf(float(small.s_minus_1(u))) - exact) <= 1e-12
     assert small.constants == "certified"
     assert 1e-9 * (1 - 1e-12) <= small.Lip <= 1e-9 * (1 + 1e-6)
+
+
+def test_a_value_at_0_that_is_1_only_after_simplifying_is_1() -> None:
+    assert activation("(cos(1)**2 + sin(1)**2)*log(cosh(u))").reason is None
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+def test_no_number_comes_out_of_what_is_none(name: str) -> None:
+    a, u = activation(name), np.array([np.nan, 1.0])
+    for function in (a.sigma, a.d1, a.d2, a.s_minus_1):
+        with np.errstate(invalid="ignore"):
+            assert np.isnan(function(u)[0])
+    assert np.isfinite(a.d2(u)[1])
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "1 - cos(u) + u**4*exp(-1e8*(u - 1/3)**2)",
+        "1 - cos(u) + u**4*exp(-u**2)*tanh(u - 300)",
+        "log(cosh(u)) + u**4*erf(u - 3)*sqrt(2 + sin(u))/(5 + exp(u))",
+        "asinh(u)**2/2 + u**3*atan(u + 2)*log(3 + u**2)*sinh(u)/cosh(u)/(1 + u**6)",
+        "u**2/2",
+        "(1 - cos(u))*(1 + u**3)/(1 + u**6)",
+    ],
+)
+def test_the_series_of_any_formula_is_found_at_once_and_is_its_own(formula: str) -> None:
+    """SymPy's series of the first took more than a minute."""
+    u = sympy.Symbol("u", real=True)
+    slope = sympy.lambdify(u, read_expression(formula, "u").diff(u), "mpmath")
+    started = time.perf_counter()
+    known = _series_of(read_expression(formula, "u").diff(u))
+    assert time.perf_counter() - started < 2
+    assert len(known) == 21
+    exact = mpmath.taylor(slope, 0, 21)
+    for k in range(1, 21):
+        # exact to 30 digits, then rounded to a double
+        assert abs(known[k] - exact[k + 1]) <= 2**-53 * abs(exact[k + 1]) + mpmath.mpf(10) ** -30, k

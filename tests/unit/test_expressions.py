@@ -5,7 +5,7 @@ import time
 import pytest
 import sympy
 
-from mimtheory.expressions import read_expression
+from mimtheory.expressions import canonical_text, read_expression
 
 u = sympy.Symbol("u", real=True)
 
@@ -19,6 +19,8 @@ u = sympy.Symbol("u", real=True)
         ("exp(-u)*tanh(u)/(1 + u**2)", sympy.exp(-u) * sympy.tanh(u) / (1 + u**2)),
         ("(u - 1)**-2", (u - 1) ** -2),
         ("Max(u, 0)", sympy.Max(u, 0)),
+        ("pi*u + E*atan(1)", sympy.pi * u + sympy.E * sympy.pi / 4),
+        ("1_0*u + 1.5E-3", 10 * u + sympy.Rational(3, 2000)),
     ],
 )
 def test_a_formula_is_read_exactly(text: str, expected: sympy.Expr) -> None:
@@ -44,6 +46,12 @@ def test_a_formula_is_read_exactly(text: str, expected: sympy.Expr) -> None:
         "9**9**9**9",
         "1/0",
         "True + u",
+        "0x10*u",
+        "1e999999999*u",
+        "u + 1e-2000",
+        "((((9**20)**20)**20)**20)*u",
+        "((u + 1)**20)**20",
+        "oo*u",
         "'u'",
         "",
         "u +",
@@ -57,3 +65,20 @@ def test_anything_else_is_refused_at_once(text: str) -> None:
         read_expression(text, "u")
     assert "\n" not in str(caught.value)
     assert time.perf_counter() - started < 2
+
+
+def test_a_constant_that_sympy_names_is_read_again() -> None:
+    for text in ("exp(1)*u**2", "2*atan(1)*u", "exp(2)*u + E"):
+        assert canonical_text(canonical_text(text, "loss"), "loss") == canonical_text(text, "loss")
+
+
+def test_a_double_in_an_expression_keeps_all_of_its_digits() -> None:
+    x = sympy.Symbol("x")
+    assert canonical_text(x - sympy.Float(1 / 3), "loss") == "u - 3333333333333333/10000000000000000"
+    assert canonical_text(0.1 * x, "loss") == "u/10"
+
+
+@pytest.mark.parametrize("given", ["sech(u)", "u +", "u*" * 300 + "u", sympy.Heaviside(u), sympy.I * u])
+def test_what_is_refused_is_called_by_the_name_of_the_argument(given: object) -> None:
+    with pytest.raises(ValueError, match=r"^activation .*allowed"):
+        canonical_text(given, "activation")

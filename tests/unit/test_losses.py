@@ -12,6 +12,7 @@ import pytest
 import sympy
 
 from mimtheory.expressions import read_expression
+from mimtheory.formula_constants import vectorised
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 
 
@@ -90,6 +91,12 @@ def test_pieces_are_the_derivative(text: str) -> None:
         value = sum(c * Fraction(u) ** k for k, c in enumerate(piece.coefficients))
         # the parameter rounded to a double, and one subtraction
         assert abs(float(value) - float(candidate.dl(u, 0.0))) <= 4 * 2**-53 * max(1.0, abs(float(value)))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_no_number_comes_out_of_what_is_none(text: str) -> None:
+    assert np.isnan(loss(text).dl([np.nan, 1.0], 0.0)).tolist() == [True, False]
+    assert np.isnan(loss(text).value([np.nan, 1.0], 0.0)).tolist() == [True, False]
 
 
 def test_a_jump_takes_the_middle_value() -> None:
@@ -174,6 +181,10 @@ def test_only_odd_derivatives_are_called_odd() -> None:
         ("Piecewise((u, u), (1, True))", "not allowed"),
         ("u + v", "'v' is not allowed"),
         ("__import__('os')", "loss|expression"),
+        ("exp(exp(exp(exp(u))))", "not real and smooth"),
+        ("1e400*u**2", "not real and smooth"),
+        ("Abs(u - 1e400)", "beyond 1e300"),
+        ("Piecewise((5, (u >= 0) & (u <= 0)), (u**2, True))", "its value at u = 0 is not its limit"),
     ],
 )
 def test_bad_input_is_refused_in_one_line_at_once(given: str, says: str) -> None:
@@ -265,6 +276,13 @@ def test_a_power_of_a_half_is_read_again_and_a_root_at_a_kink_is_not_called_cert
     assert own.constants == "numerical"  # l'' is not bounded at 0
     assert loss(own.text) == own
     assert loss("sqrt(1 + u**2)**3").constants == "certified"
+
+
+def test_values_whose_parts_cancel_beyond_doubles_are_found_or_are_no_numbers() -> None:
+    u = sympy.Symbol("u", real=True)
+    function = vectorised(sympy.log(sympy.cosh(u) - sympy.sinh(u)), "f", "-u")
+    assert function(np.array([1.0, 800.0, 1500.0, np.nan])) == pytest.approx([-1, -800, -1500, np.nan], nan_ok=True)
+    assert np.isnan(function(np.array([1e9])))  # which 5120 bits do not tell from the logarithm of 0
 
 
 def test_values_that_overflow_in_doubles_are_those_of_mpmath() -> None:
