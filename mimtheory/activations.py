@@ -458,6 +458,7 @@ def _outside(broken: tuple[int, Fraction] | None, kink: bool, formula: "sympy.Ex
     """Why assumption_activation fails for the formula around 0; decided exactly."""
     import sympy
 
+    from mimtheory.ball_functions import U
     from mimtheory.formula_constants import vanishes
 
     if broken is not None and broken[0] <= 3:
@@ -466,7 +467,7 @@ def _outside(broken: tuple[int, Fraction] | None, kink: bool, formula: "sympy.Ex
     if kink:
         return "its formula changes at u = 0"
     for name, order, wanted in (("sigma'(0)", 1, 0), ("sigma''(0)", 2, 1)):
-        value = formula.diff(*formula.free_symbols, order).subs(dict.fromkeys(formula.free_symbols, 0))
+        value = formula.diff(U, order).subs(U, 0)
         if not value.is_finite:
             return f"{name} is not defined"
         if not vanishes(value - wanted):

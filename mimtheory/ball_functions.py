@@ -64,6 +64,20 @@ def maclaurin(expression: sympy.Expr, order: int) -> list[arb]:
 
 def compiled(expression: sympy.Expr, functions: dict[Any, Callable[[Any], Any]] = FUNCTIONS) -> Callable[[Any], Any]:
     """The expression as a function of balls, at the working precision of its calls."""
+    return _compiled(expression, functions, {})
+
+
+def _compiled(
+    expression: sympy.Expr, functions: dict[Any, Callable[[Any], Any]], known: dict[sympy.Expr, Callable[[Any], Any]]
+) -> Callable[[Any], Any]:
+    """Equal parts are one function, which a call computes once."""
+    if expression not in known:
+        parts = [_compiled(part, functions, known) for part in expression.args]
+        known[expression] = _computed_once(_operation(expression, functions, parts)) if parts else _leaf(expression)
+    return known[expression]
+
+
+def _leaf(expression: sympy.Expr) -> Callable[[Any], Any]:
     if expression == U:
         return lambda x: x
     if expression.is_Rational:
@@ -71,7 +85,12 @@ def compiled(expression: sympy.Expr, functions: dict[Any, Callable[[Any], Any]] 
         return lambda _: arb(flint.fmpq(p, q))
     if expression in (sympy.pi, sympy.E):
         return (lambda _: arb.pi()) if expression == sympy.pi else (lambda _: arb(1).exp())
-    parts = [compiled(part, functions) for part in expression.args]
+    return lambda _: arb(0, math.inf)
+
+
+def _operation(
+    expression: sympy.Expr, functions: dict[Any, Callable[[Any], Any]], parts: list[Callable[[Any], Any]]
+) -> Callable[[Any], Any]:
     if expression.is_Add:
         return lambda x: sum((part(x) for part in parts), arb(0))
     if expression.is_Mul:
@@ -86,6 +105,22 @@ def compiled(expression: sympy.Expr, functions: dict[Any, Callable[[Any], Any]] 
         function = functions[expression.func]
         return lambda x: function(parts[0](x))
     return lambda _: arb(0, math.inf)
+
+
+def _computed_once(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """f, which for the ball of the last call, at the same precision, returns what it was."""
+    last: tuple[Any, int, Any] = (None, 0, None)
+
+    def again(x: Any) -> Any:
+        nonlocal last
+        seen = last  # as one: another thread may write it meanwhile
+        if seen[0] is x and seen[1] == flint.ctx.prec:
+            return seen[2]
+        value = f(x)
+        last = (x, flint.ctx.prec, value)
+        return value
+
+    return again
 
 
 @lru_cache(maxsize=256)

@@ -145,7 +145,7 @@ def _by_balls(expression: sympy.Expr) -> Callable[[float], float]:
     f = compiled(expression)
 
     def value(x: float) -> float:
-        for bits in (80, 640, 5120):
+        for bits in (80, 320, 1280, 5120):
             with precision(bits):
                 middle, radius = double_of(f(arb(x)))
             if radius <= max(2.0**-50 * abs(middle), _LEAST_NORMAL):

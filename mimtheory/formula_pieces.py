@@ -65,7 +65,10 @@ def _refuse_a_lonely_value(expression: sympy.Expr, pieces: list[FormulaPiece]) -
     for before, after in itertools.pairwise(pieces):
         assert before.stop is not None
         point = sympy.Rational(before.stop.numerator, before.stop.denominator)
-        left, right, value = (part.subs(U, point) for part in (before.expression, after.expression, expression))
+        try:
+            left, right, value = (part.subs(U, point) for part in (before.expression, after.expression, expression))
+        except TypeError:  # a condition on what is infinite
+            raise ValueError(f"it is not defined at u = {before.stop}; allowed: formulas defined on the line") from None
         finite = all(part.is_finite for part in (left, right, value))
         if finite and jump(left, right, before.stop) == 0 != jump(left, value, before.stop):
             raise ValueError(f"its value at u = {before.stop} is not its limit there; allowed: no value set apart")

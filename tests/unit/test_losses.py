@@ -176,6 +176,7 @@ def test_only_odd_derivatives_are_called_odd() -> None:
         ("u**2/2 + sin(100*u)/9999", "not convex"),
         ("log(cosh(u)) + exp(-(u - 50)**2)", "not convex at u = 50"),
         ("(u - 1)*exp(u)", "not convex at u = -2"),
+        ("sin(u)/u", "not convex"),
         ("Piecewise((1/u, u < 0), (u, True))", "not finite at u = 0"),
         ("Piecewise((u, u < 0))", "not defined at u = 1"),
         ("Piecewise((u, u), (1, True))", "not allowed"),

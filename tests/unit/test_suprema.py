@@ -8,7 +8,8 @@ import sympy
 from flint import arb
 
 from mimtheory.activations import _EXPRESSIONS, ACTIVATION_NAMES, activation
-from mimtheory.ball_functions import FUNCTIONS
+from mimtheory.ball_functions import FUNCTIONS, compiled
+from mimtheory.balls import precision
 from mimtheory.expressions import read_expression
 from mimtheory.formula_constants import suprema_of_derivatives
 from mimtheory.formula_pieces import FormulaPiece
@@ -147,6 +148,20 @@ def test_a_bump_far_out_is_bounded_in_the_form_in_which_it_is_written() -> None:
     assert found.proved
     assert found.lower <= 2 <= found.upper <= 2 * (1 + 1e-3)
     assert 500 < certified_supremum(bump.diff(U), -1, enough=0.0).at <= 512  # beyond the bump's top only
+
+
+def test_a_part_that_occurs_twice_is_computed_anew_for_every_ball_and_precision() -> None:
+    function = compiled(sympy.exp(U) * (1 + sympy.exp(U)) - sympy.exp(U))  # exp(2 u)
+    x = arb(1) / 3
+    wide, narrow = arb(1).union(arb(2)), arb(2)
+    for ball, value in ((wide, None), (narrow, math.exp(4)), (x, math.exp(2 / 3)), (narrow, math.exp(4))):
+        assert value is None or float(function(ball).mid()) == pytest.approx(value, rel=1e-14)
+    with precision(60):
+        coarse = function(narrow)
+    with precision(300):
+        fine = function(narrow)
+    assert float(fine.rad()) < 1e-80 < float(coarse.rad())
+    assert coarse.contains(fine)
 
 
 def test_one_sided_suprema_that_are_0_are_exactly_0() -> None:
