@@ -5,6 +5,8 @@ operation, so whatever is computed from balls alone is proved up to the correctn
 """
 
 import math
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -27,15 +29,32 @@ __all__ = [
 ]
 
 
+_ONE_AT_A_TIME = threading.RLock()
+
+
+def _after_fork() -> None:
+    # a thread that held it does not live in the child
+    global _ONE_AT_A_TIME
+    _ONE_AT_A_TIME = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @contextmanager
 def precision(bits: int) -> Iterator[None]:
-    """Compute with this many bits inside the block; the precision of before returns with its end."""
-    before = flint.ctx.prec
-    flint.ctx.prec = bits
-    try:
-        yield
-    finally:
-        flint.ctx.prec = before
+    """Compute with this many bits inside the block; the precision of before returns with its end.
+
+    One thread at a time is inside: Arb's precision is that of the process, and another thread would change it.
+    """
+    with _ONE_AT_A_TIME:
+        before = flint.ctx.prec
+        flint.ctx.prec = bits
+        try:
+            yield
+        finally:
+            flint.ctx.prec = before
 
 
 def ball_of(x: Fraction) -> flint.arb:

@@ -15,7 +15,7 @@ from flint import arb
 from numpy.typing import NDArray
 
 from mimtheory.ball_functions import U, compiled, factored
-from mimtheory.balls import double_of, precision
+from mimtheory.balls import precision
 from mimtheory.formula_pieces import FormulaPiece, jump
 from mimtheory.suprema import Supremum, analytic, certified_supremum
 
@@ -35,7 +35,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Pieces = Sequence[FormulaPiece]
-_LEAST_NORMAL = 2.0**-1022
 
 
 def suprema_of_derivatives(pieces: Pieces, asked: Sequence[tuple[int, int]]) -> list[Supremum] | None:
@@ -141,15 +140,16 @@ def vectorised(
 
 
 def _by_balls(expression: sympy.Expr) -> Callable[[float], float]:
-    """The nearest doubles of values whose parts may overflow; not a number where there is none or it is not found."""
+    """Values whose parts may overflow, each the nearest double; not a number where there is none or it is not found."""
     f = compiled(expression)
 
     def value(x: float) -> float:
         for bits in (80, 320, 1280, 5120):
             with precision(bits):
-                middle, radius = double_of(f(arb(x)))
-            if radius <= max(2.0**-50 * abs(middle), _LEAST_NORMAL):
-                return middle
+                ball = f(arb(x))
+                # the double nearest to both ends is the one nearest to the value, at whatever precision it was found
+                if ball.is_finite() and (nearest := float(ball.lower())) == float(ball.upper()):
+                    return nearest
         return math.nan
 
     return value

@@ -1,5 +1,6 @@
 import math
 import random
+import threading
 from fractions import Fraction
 
 import flint
@@ -17,6 +18,28 @@ from mimtheory.balls import (
     surd_ball,
     widened,
 )
+
+
+def test_no_other_thread_changes_the_precision_inside_a_block() -> None:
+    inside = threading.Barrier(2, timeout=5)
+    seen: list[int] = []
+
+    def other() -> None:
+        inside.wait()
+        with precision(64):
+            seen.append(flint.ctx.prec)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with precision(300):
+        inside.wait()
+        thread.join(0.3)  # it would be through by now
+        assert flint.ctx.prec == 300
+        assert not seen
+        with precision(100):
+            assert flint.ctx.prec == 100
+    thread.join(5)
+    assert seen == [64]
 
 
 @pytest.mark.parametrize(
