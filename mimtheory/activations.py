@@ -7,7 +7,7 @@ power series there.
 import difflib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mimtheory.activation_zoo import CONSTANTS, EXPRESSIONS, FUNCTIONS, OUTSIDE, SERIES, SERIES_ORDER, Function
 from mimtheory.expressions import canonical_text, read_expression, supremum
-from mimtheory.losses import logcosh
 
 if TYPE_CHECKING:
     import sympy
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["ACTIVATION_NAMES", "Activation", "activation"]
 
 Floats = NDArray[np.float64]
-Function = Callable[[Floats], Floats]
+ACTIVATION_NAMES = tuple(FUNCTIONS)
 
 # Below 0.2 s(u) - 1 is its power series to order 20 (0.2^20 = 1e-14), beyond at most two digits cancel.
 _SERIES_UP_TO = 0.2
-_SERIES_ORDER = 20
 _SERIES_BITS = 1000
 _LEAST_RADIUS = 1e-15
 
@@ -208,147 +207,11 @@ def _times(factor: float, size: Floats) -> Floats:
     return product
 
 
-# The zoo
-
-
-def _logistic(u: Floats) -> Floats:
-    e = np.exp(-np.abs(u))
-    value: Floats = np.where(u >= 0, 1.0, e) / (1 + e)
-    return value
-
-
-def _Phi(u: Floats) -> Floats:
-    from scipy.special import ndtr
-
-    value: Floats = ndtr(u)
-    return value
-
-
-def _phi(u: Floats) -> Floats:
-    value: Floats = np.exp(-u * u / 2) / math.sqrt(2 * math.pi)
-    return value
-
-
-def _sech2(u: Floats) -> Floats:
-    e = np.exp(-2 * np.abs(u))
-    value: Floats = 4 * e / (1 + e) ** 2
-    return value
-
-
-def _u_minus_sin(u: Floats) -> Floats:
-    v = np.minimum(np.abs(u), 0.5) ** 2
-    series = u * v / 6 * (1 - v / 20 * (1 - v / 42 * (1 - v / 72 * (1 - v / 110 * (1 - v / 156)))))
-    value: Floats = np.where(np.abs(u) < 0.5, series, u - np.sin(u))
-    return value
-
-
-def _one_minus_cos(u: Floats) -> Floats:
-    value: Floats = 2 * np.sin(u / 2) ** 2
-    return value
-
-
-# sigma, sigma', sigma'' in the order of their codes
-_ZOO: dict[str, tuple[Function, Function, Function]] = {
-    "quadratic": (lambda u: u * u / 2, lambda u: u + 0.0, lambda u: np.where(np.isnan(u), u, 1.0)),
-    "1-cos": (_one_minus_cos, np.sin, np.cos),
-    "logcosh": (logcosh, np.tanh, _sech2),
-    "sqrt": (
-        lambda u: u / (1 + np.hypot(1, u)) * u,
-        lambda u: u / np.hypot(1, u),
-        lambda u: np.hypot(1, u) ** -3.0,
-    ),
-    "utanh": (
-        lambda u: u * np.tanh(u) / 2,
-        lambda u: (np.tanh(u) + u * _sech2(u)) / 2,
-        lambda u: _sech2(u) * (1 - u * np.tanh(u)),
-    ),
-    "asymmetric": (
-        lambda u: _one_minus_cos(u) + _u_minus_sin(u),
-        lambda u: np.sin(u) + _one_minus_cos(u),
-        lambda u: np.cos(u) + np.sin(u),
-    ),
-    "relu": (
-        lambda u: np.maximum(u, 0),
-        lambda u: np.where(u > 0, 1.0, np.where(np.isnan(u), u, 0.0)),
-        lambda u: np.where(np.isnan(u), u, 0.0),
-    ),
-    "gelu": (lambda u: u * _Phi(u), lambda u: _Phi(u) + u * _phi(u), lambda u: (2 - u * u) * _phi(u)),
-    "silu": (
-        lambda u: u * _logistic(u),
-        lambda u: _logistic(u) + u * _sech2(u / 2) / 4,
-        lambda u: _sech2(u / 2) / 4 * (2 - u * np.tanh(u / 2)),
-    ),
-    "tanh": (np.tanh, _sech2, lambda u: -2 * np.tanh(u) * _sech2(u)),
-    "softplus": (lambda u: np.logaddexp(0, u), _logistic, lambda u: _sech2(u / 2) / 4),
-}
-ACTIVATION_NAMES = tuple(_ZOO)
-_EXPRESSIONS = {
-    "quadratic": "u**2/2",
-    "1-cos": "1 - cos(u)",
-    "logcosh": "log(cosh(u))",
-    "sqrt": "sqrt(1 + u**2) - 1",
-    "utanh": "u*tanh(u)/2",
-    "asymmetric": "1 - cos(u) + u - sin(u)",
-}
-# sigma'''(0), M3, M4, Lip; the suprema are derived in docs/theory/stage_one.md
-_CONSTANTS: dict[str, tuple[float, float, float, float]] = {
-    "quadratic": (0, 0, 0, math.inf),
-    "1-cos": (0, 1, 1, 1),
-    "logcosh": (0, 4 / (3 * math.sqrt(3)), 2, 1),
-    "sqrt": (0, 48 / (25 * math.sqrt(5)), 3, 1),
-    "utanh": (0, 1.2327262, 4, 0.5998394),
-    "asymmetric": (1, math.sqrt(2), math.sqrt(2), 1 + math.sqrt(2)),
-}
-_OUTSIDE = {
-    "relu": "not in C^3 (a kink at 0)",
-    "gelu": "sigma'(0) = 1/2, not 0",
-    "silu": "sigma'(0) = 1/2, not 0",
-    "tanh": "sigma'(0) = 1, not 0",
-    "softplus": "sigma'(0) = 1/2, not 0",
-}
-# Maclaurin coefficients of s(u) - 1 at u^1, u^2, ...: numerators and denominators of the derivative's series over u
-_SERIES: dict[str, Callable[[int], float]] = {
-    "quadratic": lambda k: 0.0,
-    "1-cos": lambda k: _alternating(k) / math.factorial(k + 1) if k % 2 == 0 else 0.0,
-    "logcosh": lambda k: _tanh_coefficient(k + 1),
-    "sqrt": lambda k: _binomial_half(k // 2) if k % 2 == 0 else 0.0,
-    "utanh": lambda k: (k + 2) / 2 * _tanh_coefficient(k + 1),
-    "asymmetric": lambda k: (
-        _alternating(k) / math.factorial(k + 1) if k % 2 == 0 else _alternating(k - 1) / math.factorial(k + 1)
-    ),
-}
-
-
-def _alternating(k: int) -> float:
-    return -1.0 if k % 4 else 1.0
-
-
-def _tanh_coefficient(k: int) -> float:
-    """Coefficient of u^k in tanh u, from tanh' = 1 - tanh^2."""
-    return _tanh_coefficients(_SERIES_ORDER + 2)[k]
-
-
-@lru_cache(maxsize=1)
-def _tanh_coefficients(order: int) -> tuple[float, ...]:
-    t = [0.0] * (order + 1)
-    for k in range(order):
-        t[k + 1] = ((1.0 if k == 0 else 0.0) - sum(t[i] * t[k - i] for i in range(k + 1))) / (k + 1)
-    return tuple(t)
-
-
-def _binomial_half(k: int) -> float:
-    """binomial(-1/2, k), the coefficient of u^{2k} in 1/sqrt(1 + u^2)."""
-    value = 1.0
-    for i in range(k):
-        value *= (-0.5 - i) / (i + 1)
-    return value
-
-
 @lru_cache(maxsize=64)
 def _built_in(name: str) -> Activation:
-    code, inside = ACTIVATION_NAMES.index(name), name in _EXPRESSIONS
-    d3_0, M3, M4, Lip = _CONSTANTS.get(name, (math.nan, math.inf, math.inf, 1.2))
-    series = (0.0, *(_SERIES[name](k) for k in range(1, _SERIES_ORDER + 1))) if inside else ()
+    code, inside = ACTIVATION_NAMES.index(name), name in EXPRESSIONS
+    d3_0, M3, M4, Lip = CONSTANTS.get(name, (math.nan, math.inf, math.inf, 1.2))
+    series = (0.0, *(SERIES[name](k) for k in range(1, SERIES_ORDER + 1))) if inside else ()
     return Activation(
         text=name,
         code=code,
@@ -358,8 +221,8 @@ def _built_in(name: str) -> Activation:
         M3=M3,
         M4=M4,
         Lip=Lip,
-        reason=_OUTSIDE.get(name),
-        _functions=_ZOO[name],
+        reason=OUTSIDE.get(name),
+        _functions=FUNCTIONS[name],
         _series=series,
     )
 
@@ -374,7 +237,7 @@ def activation(name: "str | Activation | sympy.Expr") -> Activation:
     """
     if isinstance(name, Activation):
         return name
-    if isinstance(name, str) and name.strip() in _ZOO:
+    if isinstance(name, str) and name.strip() in FUNCTIONS:
         return _built_in(name.strip())
     if isinstance(name, str) and re.fullmatch(r"[\w\s-]*\w[\w\s-]*", name) and not re.search(r"\bu\b", name):
         near = difflib.get_close_matches(name, ACTIVATION_NAMES, n=1, cutoff=0.0)[0]
@@ -482,5 +345,5 @@ def _series_of(derivative: "sympy.Expr") -> tuple[float, ...]:
     from mimtheory.balls import double_of, precision
 
     with precision(_SERIES_BITS):
-        known = [double_of(ball) for ball in maclaurin(derivative, _SERIES_ORDER + 1)[2:]]
+        known = [double_of(ball) for ball in maclaurin(derivative, SERIES_ORDER + 1)[2:]]
     return (0.0, *(value for value, _ in known)) if all(math.isfinite(radius) for _, radius in known) else ()

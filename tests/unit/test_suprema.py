@@ -7,7 +7,8 @@ import pytest
 import sympy
 from flint import arb
 
-from mimtheory.activations import _EXPRESSIONS, ACTIVATION_NAMES, activation
+from mimtheory.activation_zoo import EXPRESSIONS
+from mimtheory.activations import ACTIVATION_NAMES, activation
 from mimtheory.ball_functions import FUNCTIONS, compiled
 from mimtheory.balls import precision
 from mimtheory.expressions import read_expression
@@ -19,9 +20,9 @@ from mimtheory.suprema import Supremum, analytic, certified_supremum
 U = sympy.Symbol("u", real=True)
 
 
-@pytest.mark.parametrize("name", [name for name in ACTIVATION_NAMES if name in _EXPRESSIONS])
+@pytest.mark.parametrize("name", [name for name in ACTIVATION_NAMES if name in EXPRESSIONS])
 def test_the_constants_of_the_zoo_are_suprema(name: str) -> None:
-    sigma, expression = activation(name), read_expression(_EXPRESSIONS[name], "u")
+    sigma, expression = activation(name), read_expression(EXPRESSIONS[name], "u")
     for k, constant in ((1, sigma.Lip), (3, sigma.M3), (4, sigma.M4)):
         found = certified_supremum(expression.diff(U, k))
         assert found.proved
