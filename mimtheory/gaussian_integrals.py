@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from mimtheory import links, losses
-from mimtheory.line_integrals import LineIntegrals, above_level, integrate_segments, ray_roots
+from mimtheory.angle_grids import around, beside, form_zeros, ordered
+from mimtheory.line_integrals import LineIntegrals, integrate_segments, ray_roots
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.polynomials import Polynomial, surd_to_float
@@ -56,11 +57,11 @@ class Averages:
         E[T^2 |z|^4], then the triangle.
     errors : (q,) array
         For r <= 3 the sum of twice the estimated errors of all panels, twice the disagreement of two evaluations
-        with different panels (r = 2) or axes (r = 3), the truncated tails and a roundoff allowance: an estimate, not
-        a proof. For r >= 4 a Student-t interval over independent scramblings that all entries together miss with
-        probability 1e-6 (if the replicate means are normal), plus the same inner errors. Not seen: kinks that nearly
-        touch along many lines at once (g = z1^2, l1, c = 1e-14), where rounding decides whether there is a root; both
-        evaluations share that error.
+        with different panels (r = 2) or axes (r = 3), the truncated tails and what rounding may do, bounded along
+        every line: an estimate, not a proof, because of the panels. For r >= 4 a Student-t interval over independent
+        scramblings that all entries together miss with probability 1e-6 (if the replicate means are normal), plus the
+        same inner errors. Not seen: tiny closed kink curves off the origin, between the angles that are looked at
+        (g = (z1 - 1)^2 + (z2 - 1)^2, l1, c = 1e-6).
     method : str
         How the directions were averaged.
     """
@@ -74,12 +75,13 @@ def gaussian_averages(lines: LineIntegrals, kept: int) -> Averages:
     """Average line integrals over all directions; z z^T and |z| use the first `kept` coordinates only."""
     r = lines.link.r
     if r == 1:
-        values, method = _assemble(lines(np.ones((1, 1))), np.ones((1, 1)), kept)[0], "adaptive quadrature"
-        errors = np.zeros_like(values)
+        one = np.ones((1, 1))
+        values, errors = (_assemble(columns, one, kept)[0] for columns in lines.with_rounding(one))
+        method = "adaptive quadrature"
     elif r <= 3:
-        (first, first_error), (second, second_error) = (_turned(lines, kept, shift) for shift in _SHIFTS)
+        (first, first_error, moved), (second, second_error, again) = (_turned(lines, kept, x) for x in _SHIFTS)
         values, method = (first + second) / 2, "adaptive quadrature in polar coordinates"
-        errors = 2 * (np.maximum(first_error, second_error) + np.abs(first - second))
+        errors = 2 * (np.maximum(first_error, second_error) + np.abs(first - second)) + np.maximum(moved, again)
     else:
         values, errors = _sphere(lines, kept)
         method = "quasi-Monte-Carlo over directions, quadrature along them"
@@ -107,31 +109,31 @@ def _assemble(radial: Floats, directions: Floats, kept: int) -> Floats:
 
 def _allowed(lines: LineIntegrals, kept: int, factor: float) -> Floats:
     """Error allowed on a panel: relative to what the averages would be without cancellation, but not below rounding."""
-    columns = np.maximum(factor * lines.relative * lines.size, lines.rounding)
+    columns = np.maximum(factor * lines.relative * lines.size, lines.rounding / 8)
     allowed: Floats = _assemble(columns[None], np.ones((1, lines.link.r)), kept)[0]
     return allowed
 
 
-def _turned(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats]:
-    """Averages and estimated errors of one evaluation, r = 2 or 3."""
+def _turned(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats, Floats]:
+    """Averages, estimated errors and what rounding may have misplaced, of one evaluation, r = 2 or 3."""
     return _circle(lines, kept, shift) if lines.link.r == 2 else _half_sphere(lines, kept, shift)
 
 
-def _circle(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats]:
+def _circle(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats, Floats]:
     """Average over the angle, r = 2; `shift` is where the panels begin."""
     family = _Planes(lines, kept, np.array([1.0, 0.0]), np.array([[0.0, 1.0]]), shift, 192, 50)
-    values, errors = family.averages(_allowed(lines, kept, 5))
-    return values[0], errors[0]
+    values, errors, moved = family.averages(_allowed(lines, kept, 5))
+    return values[0], errors[0], moved[0]
 
 
-def _half_sphere(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats]:
+def _half_sphere(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats, Floats, Floats]:
     """Average over longitude and latitude, r = 3, about an axis that depends on `shift`.
 
     Half planes through the axis are integrated as in the plane; what that leaves is smooth in the longitude but for
     mild singularities where critical angles meet, which bisection resolves.
     """
     frame, _ = np.linalg.qr(np.vander(np.array([0.2, -0.5, 0.9]) + shift, 3))
-    inner = [np.zeros(1)]
+    inner, moved = [np.zeros(1)], [np.zeros(1)]
 
     def integrand(longitude: Floats, _: Integers) -> Floats:
         turn = longitude.ravel()
@@ -139,9 +141,10 @@ def _half_sphere(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats,
         columns = []
         for start in range(0, len(w), _PLANES_AT_ONCE):
             planes = _Planes(lines, kept, frame[0], w[start : start + _PLANES_AT_ONCE], 0.0, 48, 24)
-            values, errors = planes.averages(_allowed(lines, kept, 10))
+            values, errors, rounding = planes.averages(_allowed(lines, kept, 10))
             columns.append(values.T)
             inner.append(errors.max(axis=0))
+            moved.append(rounding.max(axis=0))
         return np.concatenate(columns, axis=1).reshape(-1, *longitude.shape) / np.pi
 
     allowed = _allowed(lines, kept, 1000)
@@ -149,7 +152,8 @@ def _half_sphere(lines: LineIntegrals, kept: int, shift: float) -> tuple[Floats,
     values, errors, _ = integrate_segments(
         integrand, edges[:-1], edges[1:], np.zeros(4, dtype=np.int64), 1, 0.0, allowed, _LONGITUDE_PANELS
     )
-    return values[0], errors[0] + np.max(np.broadcast_arrays(*inner), axis=0)
+    worst, most = (np.max(np.broadcast_arrays(*parts), axis=0) for parts in (inner, moved))
+    return values[0], errors[0] + worst, most
 
 
 @dataclass
@@ -169,11 +173,9 @@ class _Planes:
     grid: int
     halvings: int
 
-    def __post_init__(self) -> None:
-        self.doubt = np.zeros(len(self.w))  # angle within which a jump of the integrand may be misplaced
-
-    def averages(self, allowed: Floats) -> tuple[Floats, Floats]:
-        """Averages and estimated errors, (planes, q) each; `allowed` (q,) is the error of a panel."""
+    def averages(self, allowed: Floats) -> tuple[Floats, Floats, Floats]:
+        """Averages, estimated errors and what rounding may have misplaced, (planes, q) each; `allowed` (q,) is the
+        error of a panel."""
         angle, plane = self._edges()
         same = (plane[1:] == plane[:-1]) & (np.diff(angle) > 1e-14)
         start, width, plane = angle[:-1][same], np.diff(angle)[same], plane[:-1][same]
@@ -184,16 +186,27 @@ class _Planes:
             angles = start[panel][:, None] + width[panel][:, None] * s * s * (3 - 2 * s)
             u = self._directions(angles.ravel(), np.repeat(plane[panel], s.shape[1]))
             jacobian = 6 * s * (1 - s) * width[panel][:, None] * np.abs(np.sin(angles)) ** (r - 2) / whole
-            columns: Floats = _assemble(self.lines(u), u, self.kept).T.reshape(-1, *s.shape) * jacobian
+            both = [
+                _assemble(part, v, self.kept) for part, v in zip(self.lines.with_rounding(u), (u, abs(u)), strict=True)
+            ]
+            columns: Floats = np.concatenate(both, axis=1).T.reshape(-1, *s.shape) * jacobian
             return columns
 
         panels = len(start)
+        # what rounding misplaces is integrated on the same panels, whatever they are
         values, errors, _ = integrate_segments(
-            integrand, np.zeros(panels), np.ones(panels), np.arange(panels), panels, 0.0, allowed
+            integrand,
+            np.zeros(panels),
+            np.ones(panels),
+            np.arange(panels),
+            panels,
+            0.0,
+            np.append(allowed, allowed),
+            doubted=True,
         )
-        size = _assemble(self.lines.size[None], np.ones((1, r)), self.kept)
-        misplaced = 4 * self.doubt[:, None] / whole * size
-        return self._by_plane(values, plane), self._by_plane(errors, plane) + misplaced
+        values, errors = self._by_plane(values, plane), self._by_plane(errors, plane)
+        q = len(allowed)
+        return values[:, :q], errors[:, :q], values[:, q:] + errors[:, q:]
 
     def _by_plane(self, panels: Floats, plane: Integers) -> Floats:
         return np.stack([np.bincount(plane, column, len(self.w)) for column in panels.T], axis=1)
@@ -202,26 +215,31 @@ class _Planes:
         return np.cos(angle)[:, None] * self.e + np.sin(angle)[:, None] * self.w[plane]
 
     def _edges(self) -> tuple[Floats, Integers]:
-        """Ends of the panels, ordered within each plane: quarters and critical angles found by bisection."""
+        """Ends of the panels, ordered within each plane: quarters, multiple zeros of the homogeneous parts, critical
+        angles found by bisection, and steps away from those that are beside a zero."""
         count = len(self.w)
         quarters = self.shift + np.linspace(0, np.pi, 5)
         angles, planes = [np.tile(quarters, count)], [np.repeat(np.arange(count), 5)]
-        grid = np.tile(self.shift + np.linspace(0, np.pi, self.grid + 1), (count, 1))
-        every = np.broadcast_to(np.arange(count)[:, None], grid.shape)
+        grid = np.tile(self.shift + np.linspace(0, np.pi, self.grid + 1), count)
+        zeros, owners, several = form_zeros(self._form, self.lines.degrees, count, self.shift)
+        angles.append(zeros[several])
+        planes.append(owners[several])
+        narrow, owner = around(zeros[several], owners[several], self.shift)
+        grid, every = ordered([grid, narrow], [np.repeat(np.arange(count), self.grid + 1), owner])
         for level in self.lines.levels:
-            marks = self._marks(grid.ravel(), every.ravel(), level).reshape(2, *grid.shape)
+            marks = self._marks(grid, every, level)
             # each kind of mark by itself: noise in one must not lead the search for the other astray
-            kind, plane, k = np.nonzero(marks[:, :, 1:] != marks[:, :, :-1])
-            ends = grid[plane, k], grid[plane, k + 1]
-            high = self._narrowed(*ends, kind, plane, marks[kind, plane, k], level) if k.size else ends[1]
-            angles.append(high)
-            planes.append(plane)
-            if not math.isfinite(self.lines.loss.L2):
-                sign = kind == 1
-                np.maximum.at(self.doubt, plane[sign], self._doubt(high[sign], plane[sign], level))
-        angle, plane = np.concatenate(angles), np.concatenate(planes)
-        order = np.lexsort((angle, plane))
-        return angle[order], plane[order]
+            kind, k = np.nonzero((marks[:, 1:] != marks[:, :-1]) & (every[1:] == every[:-1]))
+            plane, ends = every[k], (grid[k], grid[k + 1])
+            critical = self._narrowed(*ends, kind, plane, marks[kind, k], level) if k.size else ends[1]
+            steps, owner = beside(critical[kind == 0], plane[kind == 0], zeros, owners)
+            inside = (steps > self.shift) & (steps < self.shift + np.pi)
+            angles += [critical, steps[inside]]
+            planes += [plane, owner[inside]]
+        return ordered(angles, planes)
+
+    def _form(self, degree: int, angle: Floats, plane: Integers) -> Floats:
+        return self.lines.rays(self._directions(angle, plane))[:, degree]
 
     def _narrowed(
         self, low: Floats, high: Floats, kind: Integers, plane: Integers, mark: Integers, level: float
@@ -239,42 +257,31 @@ class _Planes:
             low, high, halvings = points[every, first], points[every, first + 1], halvings - at_once
         return high
 
-    def _doubt(self, angle: Floats, plane: Integers, level: float) -> Floats:
-        """How far from a change of sign the sign is still noise, looking no farther than 1e-5.
-
-        Where the homogeneous part that decides has a multiple root, rounding makes the sign random near by.
-        """
-        away = 1e-5 * 0.5 ** np.arange(36)
-        doubt = np.zeros(len(angle))
-        for side in (-1, 1):
-            beside = (angle[:, None] + side * away).ravel()
-            sign = self._marks(beside, np.repeat(plane, len(away)), level)[1].reshape(len(angle), len(away))
-            doubt = np.maximum(doubt, ((sign != sign[:, :1]) * away).max(axis=1, initial=0.0))
-        return doubt
-
     def _marks(self, angle: Floats, plane: Integers, level: float) -> Integers:
         """(2, n): the number of real roots of g(rho u) = level, and the sign of g - level near the origin."""
         rays = self.lines.rays(self._directions(angle, plane))
         roots = ray_roots(rays, level, self.lines.reach)
         real = (np.abs(roots.imag) <= 1e-8 * np.abs(roots)) & (np.abs(roots.real) < self.lines.reach)
-        near = above_level(rays, level)
-        lowest = int(np.argmax(near.any(axis=0)))
-        return np.stack([real.sum(axis=1), np.sign(near[:, lowest]).astype(np.int64)])
+        rays[:, 0] -= level
+        lowest = int(np.argmax(rays.any(axis=0)))
+        return np.stack([real.sum(axis=1), np.sign(rays[:, lowest]).astype(np.int64)])
 
 
 def _sphere(lines: LineIntegrals, kept: int) -> tuple[Floats, Floats]:
     """Average over random directions: independently scrambled Sobol points, fixed seeds, Student-t radius."""
     from scipy import stats  # takes longer to import than everything else here
 
-    means = []
+    means, moved = [], np.zeros(1)
     for seed in range(_REPLICATES):
         points = stats.qmc.Sobol(lines.link.r, rng=np.random.default_rng(seed)).random(_DIRECTIONS)
         normal = special.ndtri(np.clip(points, 1e-16, 1 - 1e-16))
         u = normal / np.linalg.norm(normal, axis=1, keepdims=True)
-        means.append(_assemble(lines(u), u, kept).mean(axis=0))
+        values, rounding = lines.with_rounding(u)
+        means.append(_assemble(values, u, kept).mean(axis=0))
+        moved = moved + _assemble(rounding, np.abs(u), kept).mean(axis=0) / _REPLICATES
     sample = np.array(means)
     quantile = float(stats.t.isf(_MISS / sample.shape[1] / 2, _REPLICATES - 1))
-    return sample.mean(axis=0), quantile * sample.std(axis=0, ddof=1) / math.sqrt(_REPLICATES)
+    return sample.mean(axis=0), quantile * sample.std(axis=0, ddof=1) / math.sqrt(_REPLICATES) + moved
 
 
 @dataclass(frozen=True)

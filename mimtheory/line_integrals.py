@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,9 @@ from scipy import special
 
 from mimtheory.links import Link
 from mimtheory.losses import Loss
+from mimtheory.polynomial_roots import ray_roots, roots_within
 
-__all__ = ["LineIntegrals", "above_level", "integrate_segments", "norm_moments", "ray_roots"]
+__all__ = ["LineIntegrals", "integrate_segments", "norm_moments", "ray_roots"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -34,8 +34,10 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_ORDER)
 _HIGHEST = np.stack(
     [_WEIGHTS * special.eval_legendre(k, _NODES) * (2 * k + 1) / 2 for k in range(_ORDER - 3, _ORDER)]
 ).T
+_NOISE = 2 * float(np.linalg.norm(np.abs(_HIGHEST).sum(axis=0)))  # the most that an error shows of noise of size 1
 _MAX_BISECTIONS = 60
 _LINES_AT_ONCE = 512
+_FIRST_NODE = (1 + _NODES[0]) / 2 / 16  # of a segment that was bisected four times
 
 
 def integrate_segments(
@@ -47,6 +49,7 @@ def integrate_segments(
     relative: float,
     floor: Floats | float = 0.0,
     budget: float = math.inf,
+    doubted: bool = False,
 ) -> tuple[Floats, Floats, Floats]:
     """Integrate a vector function over many segments, bisecting the unresolved ones all at once.
 
@@ -62,10 +65,13 @@ def integrate_segments(
         Number of integrals.
     relative : float
         Error allowed on each final segment, in units of the largest integral of the absolute value.
-    floor : float or (q,) array
+    floor : float, (q,) or (q, owners) array
         Error that is allowed in any case; needed where the integrand may vanish up to rounding.
     budget : float
         Number of segments that may be evaluated; where it ends, the least resolved are bisected first.
+    doubted : bool
+        The second half of the functions bounds what rounding does to the first half: it is integrated along, and no
+        segment is bisected for less than its integral there.
 
     Returns
     -------
@@ -86,12 +92,18 @@ def integrate_segments(
         if values is None:
             values, errors = np.zeros((owners, len(part))), np.zeros((owners, len(part)))
             sizes = np.stack([np.bincount(owner, row, owners) for row in size], axis=1)
-            limit = np.maximum(relative * sizes.max(axis=0), floor)[:, None]
+            floor = np.asarray(floor)[:, None] if np.ndim(floor) == 1 else floor
+            limit = np.broadcast_to(np.maximum(relative * sizes.max(axis=0)[:, None], floor), (len(part), owners))
         # below the rounding of the sum itself no bisection helps
-        open_ = np.any(error > np.maximum(limit, 8 * _EPS * size), axis=0)
+        allowed = np.maximum(limit[:, owner], 8 * _EPS * size)
+        if doubted:
+            half_of_them = len(part) // 2
+            allowed[:half_of_them] = np.maximum(allowed[:half_of_them], _NOISE * part[half_of_them:])
+            allowed[half_of_them:] = np.inf
+        open_ = np.any(error > allowed, axis=0)
         open_ &= half > 4 * _EPS * np.maximum(np.abs(lower), np.abs(upper))
         budget -= len(owner)
-        _keep_worst(open_, (error / np.maximum(limit, _TINY)).max(axis=0), budget / 2)
+        _keep_worst(open_, (error / np.maximum(allowed, _TINY)).max(axis=0), budget / 2)
         if bisection == _MAX_BISECTIONS:
             open_[:] = False
         done = ~open_
@@ -151,35 +163,40 @@ class LineIntegrals:
     size: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        self.exponents, self.coefficients = _monomials(self.link)
+        constant, self.exponents, self.coefficients = _monomials(self.link)
+        self.gap = float(Fraction(self.centre) - constant)
         self.degrees = self.exponents.sum(axis=1)
         self.even = not np.any(self.degrees % 2)
         kinks = set(self.loss.kinks)
         if self.moments or not kinks:
             kinks.add(Fraction(0))  # T changes its sign there, or bends most
+        self.kinks = tuple(map(float, sorted(kinks)))
         self.relative = 1e-14 if self.link.r <= 2 else 1e-10
-        self.levels = tuple(self.centre - float(kink) for kink in sorted(kinks))
+        self.levels = tuple(float(Fraction(self.centre) - constant - kink) for kink in sorted(kinks))
+        self.jumps = not math.isfinite(self.loss.L2) and bool(self.loss.kinks) and math.isfinite(self.loss.K)
         self._choose_reach()
         r = self.link.r
         self.whole = 2 ** (r / 2 - 1) * math.gamma(r / 2) * (1 if self.even else 2)
         probe = np.random.default_rng(0).standard_normal((32, r))
         probe /= np.linalg.norm(probe, axis=1, keepdims=True)
-        self.rounding = self._rounding(self.rays(probe))
-        self.worst = self.size = np.zeros_like(self.truncation)
+        self.worst = self.size = self.rounding = np.zeros_like(self.truncation)
+        if not self.jumps:
+            lipschitz = math.isfinite(self.loss.L2)
+            self.rounding = self._rounding() if lipschitz else self._sampled_rounding(*self.rays_and_doubts(probe))
         self(probe)
-        self.rounding += 4 * _EPS * self.size
+        self.rounding = self.rounding + 4 * _EPS * self.size
 
     def _choose_reach(self) -> None:
         """Bound |T| by a polynomial of rho and cut where the Gaussian tail of every column is negligible."""
         growth, constant = np.zeros(self.link.degree + 1), np.zeros(self.link.degree + 1)
         if math.isfinite(self.loss.L2):
             np.add.at(growth, self.degrees, self.loss.L2 * np.abs(self.coefficients))
-            growth[0] += abs(float(self.loss.dl(self.centre, 0.0)))
+            growth[0] += abs(float(self.loss.dl(self.gap, 0.0)))
         constant[0] = self.loss.K
         bounds = [b for b, known in ((growth, self.loss.L2), (constant, self.loss.K)) if math.isfinite(known)]
         if not bounds:
             bounds = [self._growth_of_polynomial()]
-        bound = min(bounds, key=lambda b: norm_moments(b, 0, self.link.r, 0.0)[1])
+        self.bound = bound = min(bounds, key=lambda b: norm_moments(b, 0, self.link.r, 0.0)[1])
         square = np.convolve(bound, bound)
         columns = [(bound, 0), (bound, 2)] if not self.moments else [(bound, 0), (bound, 0), (bound, 2), (square, 0)]
         columns += [(square, 4)] if self.moments else [(bound, 1)] if self.first else []
@@ -195,7 +212,7 @@ class LineIntegrals:
             raise ValueError(f"loss = {self.loss.text!r}; allowed: l' bounded, Lipschitz or a polynomial")
         u = np.zeros(self.link.degree + 1)
         np.add.at(u, self.degrees, np.abs(self.coefficients))
-        u[0] += abs(self.centre)
+        u[0] += abs(self.gap)
         bound: Floats = np.zeros(1)
         powers = itertools.zip_longest(*(piece.coefficients for piece in self.loss.pieces), fillvalue=Fraction(0))
         for coefficients in reversed(list(powers)):
@@ -204,29 +221,35 @@ class LineIntegrals:
         return bound
 
     def rays(self, directions: Floats) -> Floats:
-        """Coefficients (n, degree + 1) of g(rho u) as polynomials of rho, for directions (n, r)."""
+        """Coefficients (n, degree + 1) of g(rho u) as polynomials of rho, for directions (n, r), without the rational
+        part of g's constant: `gap` and `levels` are relative to it."""
+        return self.rays_and_doubts(directions)[0]
+
+    def rays_and_doubts(self, directions: Floats) -> tuple[Floats, Floats]:
+        """The same and bounds on what rounding does to the coefficients and, through them, to a value."""
         powers = directions[:, :, None] ** np.arange(self.link.degree + 1)
         terms = np.prod([powers[:, k, self.exponents[:, k]] for k in range(self.link.r)], axis=0) * self.coefficients
-        rays = np.zeros((len(directions), self.link.degree + 1))
+        rays, doubts = np.zeros((2, len(directions), self.link.degree + 1))
         for degree in np.unique(self.degrees):
-            rays[:, degree] = terms[:, self.degrees == degree].sum(axis=1)
-        return rays
+            part = terms[:, self.degrees == degree]
+            rays[:, degree] = part.sum(axis=1)
+            doubts[:, degree] = np.abs(part).sum(axis=1)
+        return rays, doubts * self._roundings() * _EPS
 
     def __call__(self, directions: Floats) -> Floats:
         """Averages (n, q) along the lines through the unit vectors (n, r)."""
-        parts = [
-            self._lines(self.rays(directions[start : start + _LINES_AT_ONCE]))
-            for start in range(0, len(directions), _LINES_AT_ONCE)
-        ]
-        return np.concatenate(parts)
+        return self.with_rounding(directions)[0]
 
-    def _lines(self, rays: Floats) -> Floats:
-        cuts = np.concatenate([ray_roots(rays, level, self.reach).real for level in self.levels], axis=1)
-        start = 0.0 if self.even else -self.reach
-        steps = math.ceil((self.reach - start) / 1.25)
-        grid = np.linspace(start, self.reach, steps + steps % 2 + 1)  # the origin is among the points
-        cuts = np.concatenate([np.broadcast_to(grid, (len(rays), len(grid))), np.clip(cuts, start, self.reach)], axis=1)
-        cuts.sort(axis=1)
+    def with_rounding(self, directions: Floats) -> tuple[Floats, Floats]:
+        """The same and bounds (n, q) on what jumps misplaced by rounding do to them; 0 for a T without jumps."""
+        parts = []
+        for start in range(0, len(directions), _LINES_AT_ONCE):
+            rays, doubts = self.rays_and_doubts(directions[start : start + _LINES_AT_ONCE])
+            cuts, moved = self._cuts(rays, doubts)
+            parts.append((self._lines(rays, cuts, moved), moved))
+        return np.concatenate([values for values, _ in parts]), np.concatenate([moved for _, moved in parts])
+
+    def _lines(self, rays: Floats, cuts: Floats, moved: Floats) -> Floats:
         row, column = np.nonzero(np.diff(cuts, axis=1) > 0)
         values, errors, sizes = integrate_segments(
             lambda x, owner: self._integrand(x, rays[owner]),
@@ -235,7 +258,7 @@ class LineIntegrals:
             row,
             len(rays),
             self.relative,
-            floor=self.rounding * self.whole / 8,
+            floor=np.maximum(self.rounding, moved).T * self.whole / 8,
         )
         self.worst = np.maximum(self.worst, errors.max(axis=0) / self.whole)
         self.size = np.maximum(self.size, sizes.max(axis=0) / self.whole)
@@ -244,7 +267,7 @@ class LineIntegrals:
         return values / self.whole
 
     def _integrand(self, x: Floats, rays: Floats) -> Floats:
-        t = self.loss.dl(self.centre, _values(rays, x))
+        t = self.loss.dl(self.gap, _values(rays, x))
         square = x * x
         weight = np.exp(-square / 2)
         if self.link.r > 1:
@@ -257,44 +280,102 @@ class LineIntegrals:
         plus, minus = np.maximum(t_weight, 0), np.maximum(-t_weight, 0)
         return np.stack([plus, minus, t_weight * square, t2_weight, t2_weight * square * square])
 
-    def _rounding(self, rays: Floats) -> Floats:
-        """Average change of the columns along these rays when g moves by the rounding errors of its terms."""
-        jumps = not math.isfinite(self.loss.L2) and bool(self.loss.kinks) and math.isfinite(self.loss.K)
-        x, change, t = self._shift_of_jumps(rays) if jumps else self._shift_of_values(rays)
-        weight = change * np.abs(x) ** (self.link.r - 1) * np.exp(-(x**2) / 2)
-        columns = [weight, weight * x**2, *([weight * np.abs(x)] if self.first else [])]
+    def _rounding(self) -> Floats:
+        """Bound on what the rounding of g does to the columns of a Lipschitz T: |change of T| <= L2 |change of g|."""
+        r = self.link.r
+        change = np.zeros(self.link.degree + 1)
+        for exponents, degree, coefficient in zip(self.exponents, self.degrees, self.coefficients, strict=True):
+            # E|u^a| = E|z^a|/E|z|^|a|, the norm and the direction of z being independent
+            mean = math.prod(norm_moments(np.ones(1), int(k), 1, 0.0)[1] for k in exponents)
+            change[degree] += abs(coefficient) * mean / norm_moments(np.ones(1), int(degree), r, 0.0)[1]
+        change *= self._roundings() * _EPS * self.loss.L2
+        change[0] += 2 * _EPS * abs(self.gap) * self.loss.L2
+        square = 2 * np.convolve(self.bound, change)
+        columns = [(change, 0), (change, 2), *([(change, 1)] if self.first else [])]
         if self.moments:
-            columns = [weight, weight, weight * x**2, 2 * t * weight, 2 * t * weight * x**4]
-        both_ends = 2 ** (self.link.r / 2) * math.gamma(self.link.r / 2) * len(rays)
-        return np.array([column.sum() for column in columns]) / both_ends
+            columns = [(change, 0), (change, 0), (change, 2), (square, 0), (square, 4)]
+        return np.array([norm_moments(b, power, r, 0.0)[1] for b, power in columns])
 
-    def _shift_of_values(self, rays: Floats) -> tuple[Floats, Floats, Floats]:
-        """Points, change of T there times their spacing, and |T|, for a Lipschitz T."""
+    def _roundings(self) -> Floats:
+        """How many times eps the terms of each degree may be wrong in a value of g at a real point: an eps for each of
+        r powers, half an eps for products, the coefficient, the sum, Horner's scheme, and the difference to c."""
+        counts = np.bincount(self.degrees, minlength=self.link.degree + 1)
+        return np.asarray((3 * self.link.r + 2 + counts) / 2 + np.arange(self.link.degree + 1))
+
+    def _sampled_rounding(self, rays: Floats, doubts: Floats) -> Floats:
+        """Average change of the columns along these rays when g moves by its rounding errors: of a T of which neither
+        jumps nor a Lipschitz constant are known."""
         x = np.linspace(-self.reach, self.reach, 801)
         powers = x ** np.arange(rays.shape[1])[:, None]
         y = rays @ powers
-        shift = 4 * _EPS * (np.abs(rays) @ np.abs(powers) + abs(self.centre))
-        change = np.abs(self.loss.dl(self.centre, y + shift) - self.loss.dl(self.centre, y - shift)) / 2
-        return np.broadcast_to(x, y.shape), change * (x[1] - x[0]), np.abs(self.loss.dl(self.centre, y))
+        shift = doubts @ np.abs(powers) + 2 * _EPS * abs(self.gap)
+        t, above, below = (self.loss.dl(self.gap, y + side * shift) for side in (0, 1, -1))
+        weight = np.abs(above - below) / 2 * (x[1] - x[0]) * np.abs(x) ** (self.link.r - 1) * np.exp(-(x**2) / 2)
+        columns = [weight, weight * x**2, *([weight * np.abs(x)] if self.first else [])]
+        if self.moments:
+            square = 2 * np.abs(t) * weight
+            columns = [weight, weight, weight * x**2, square, square * x**4]
+        both_ends = 2 ** (self.link.r / 2) * math.gamma(self.link.r / 2) * len(rays)
+        return np.array([column.sum() for column in columns]) / both_ends
 
-    def _shift_of_jumps(self, rays: Floats) -> tuple[Floats, Floats, Floats]:
-        """Jumps, the mass that T may misplace there (its jump times the uncertainty of the root), and sup |T|."""
-        x, change = [], []
-        for level in self.levels:
-            roots = ray_roots(rays, level, self.reach)
-            point = np.clip(roots.real, -self.reach, self.reach)
-            shift = 4 * _EPS * (_values(np.abs(rays), np.abs(point)) + abs(level))
-            uncertainty = np.full(point.shape, 2 * self.reach)
-            derivative, factorial = rays, 1
-            for k in range(1, rays.shape[1]):
-                derivative, factorial = derivative[:, 1:] * np.arange(1, derivative.shape[1]), factorial * k
-                slope = np.abs(_values(derivative, point)) + _TINY
-                uncertainty = np.minimum(uncertainty, (factorial * shift / slope) ** (1 / k))
-            real = np.abs(roots.imag) <= uncertainty
-            x.append(point)
-            change.append((self.loss.K_plus + self.loss.K_minus) * uncertainty * real)
-        points = np.concatenate(x, axis=1)
-        return points, np.concatenate(change, axis=1), np.full(points.shape, self.loss.K)
+    def _cuts(self, rays: Floats, doubts: Floats) -> tuple[Floats, Floats]:
+        """Where to cut the lines, in order, and bounds (n, q) on what the averages owe to the rounding of g.
+
+        A T with jumps differs from the true one only where |g - level| is within its rounding error: in the discs of
+        the roots, of which one misplaces at most its width times the jump and the density. Where nodes of a segment
+        may stand in a disc at its end they do so for less than 2.6 times its radius each side.
+        """
+        roots, radii = zip(
+            *(self._roots(rays, doubts, *level) for level in zip(self.levels, self.kinks, strict=True)), strict=True
+        )
+        root, radius = np.concatenate(roots, axis=1), np.concatenate(radii, axis=1)
+        start = 0.0 if self.even else -self.reach
+        steps = math.ceil((self.reach - start) / 1.25)
+        grid = np.linspace(start, self.reach, steps + steps % 2 + 1)  # the origin is among the points
+        cuts = np.concatenate([np.broadcast_to(grid, (len(rays), len(grid))), np.clip(root, start, self.reach)], axis=1)
+        cuts.sort(axis=1)
+        if not self.jumps:
+            return cuts, np.zeros((len(rays), len(self.truncation)))
+        gap = np.diff(cuts, axis=1)
+        shortest = np.min(gap, axis=1, where=gap > 0, initial=self.reach)
+        inside = np.where(radius.max(axis=1, initial=0.0) < _FIRST_NODE * shortest, 1.0, 2.6)[:, None]
+        most = [norm_moments(np.ones(1), power, self.link.r, 0.0)[1] for power, _ in self._columns()]
+        jump = self.loss.K_plus + self.loss.K_minus
+        moved = np.minimum(self._moved(root, np.minimum(radius, 2 * self.reach), inside), most)
+        return cuts, jump * moved * [factor for _, factor in self._columns()]
+
+    def _roots(self, rays: Floats, doubts: Floats, level: float, kink: float) -> tuple[Floats, Floats]:
+        """Real parts of the roots of g - level, and the radii of those discs that meet the real line, for jumps."""
+        if not self.jumps:
+            root = ray_roots(rays, level, self.reach).real
+            return root, np.zeros_like(root)
+        shifted, doubt = rays.copy(), doubts.copy()
+        shifted[:, 0] -= level
+        doubt[:, 0] += 2 * _EPS * (abs(level) + abs(kink))
+        roots, radii = roots_within(shifted, doubt, self.reach)
+        return roots.real, np.where(np.abs(roots.imag) <= radii, radii, 0.0)
+
+    def _columns(self) -> list[tuple[int, float]]:
+        """For each column the power of rho, and what a change of T is multiplied by."""
+        if self.moments:
+            return [(0, 1.0), (0, 1.0), (2, 1.0), (0, 2 * self.loss.K), (4, 2 * self.loss.K)]
+        return [(0, 1.0), (2, 1.0), *([(1, 1.0)] if self.first else [])]
+
+    def _moved(self, roots: Floats, radii: Floats, inside: Floats) -> Floats:
+        """Sums (n, q) of the widths of the discs times the largest density of the columns in them."""
+        order = np.argsort(roots, axis=1)
+        roots, radii = np.take_along_axis(roots, order, 1), np.take_along_axis(radii, order, 1)
+        # a disc that holds another centre is that one's too; then each counts up to the next centre only
+        holds = np.abs(roots[:, :, None] - roots[:, None, :]) <= radii[:, None, :]
+        radii = np.where(holds, radii[:, None, :], 0.0).max(axis=2, initial=0.0)
+        room = np.diff(roots, axis=1, prepend=-np.inf, append=np.inf)
+        width = np.minimum(inside * radii, room[:, :-1]) + np.minimum(inside * radii, room[:, 1:])
+        r, low, high = self.link.r, np.abs(roots) - radii, np.abs(roots) + radii
+        columns = []
+        for power, _ in self._columns():
+            x = np.clip(math.sqrt(power + r - 1), low, high)  # nearest to the mode
+            columns.append((width * np.abs(x) ** (power + r - 1) * np.exp(-x * x / 2)).sum(axis=1))
+        return np.stack(columns, axis=1) / (2 ** (r / 2) * math.gamma(r / 2))
 
 
 def _values(polynomials: Floats, x: Floats) -> Floats:
@@ -305,88 +386,18 @@ def _values(polynomials: Floats, x: Floats) -> Floats:
     return y
 
 
-def ray_roots(rays: Floats, level: float, reach: float) -> NDArray[np.complex128]:
-    """All complex roots of the polynomials sum_k rays[:, k] x^k - level, batched; shape (n, degree).
-
-    A coefficient that vanishes in some direction sends roots to infinity (or to zero) and spoils a companion matrix.
-    So the Riemann sphere is turned, x = (c y + s)/(c - s y), such that the leading coefficient is large. An even
-    polynomial is solved in x^2. What comes out at infinity is replaced by 2 reach.
-    """
-    scaled = above_level(rays, level) * reach ** np.arange(rays.shape[1])
-    zeros = int(np.argmax(scaled.any(axis=0)))  # roots at the origin in every direction would come out as noise
-    origin = np.zeros((len(rays), zeros), dtype=np.complex128)
-    return np.concatenate([origin, _roots(scaled[:, zeros:]) * reach], axis=1)
-
-
-def above_level(rays: Floats, level: float) -> Floats:
-    """Coefficients of the polynomials minus the level, a constant term that is only rounding being replaced by 0."""
-    shifted = rays.copy()
-    shifted[:, 0] -= level
-    shifted[np.abs(shifted[:, 0]) <= 8 * _EPS * abs(level), 0] = 0.0
-    return shifted
-
-
-def _roots(scaled: Floats) -> NDArray[np.complex128]:
-    if scaled.shape[1] == 1:
-        return np.zeros((len(scaled), 0), dtype=np.complex128)
-    even = scaled.shape[1] > 2 and not scaled[:, 1::2].any()
-    p = scaled[:, ::2] if even else scaled
-    degree = p.shape[1] - 1
-    turns, cosines, sines = _turns(degree)
-    chosen = np.argmax(np.abs(p @ turns[:, -1].T), axis=1)
-    q = np.einsum("nij,nj->ni", turns[chosen], p)
-    companion = np.zeros((len(p), degree, degree))
-    companion[:, 1:, :-1] = np.eye(degree - 1)
-    companion[:, :, -1] = -q[:, :-1] / np.where(q[:, -1:] == 0, 1, q[:, -1:])
-    y = np.linalg.eigvals(companion).astype(np.complex128)
-    c, s = cosines[chosen][:, None], sines[chosen][:, None]
-    below = c - s * y
-    roots = np.full_like(y, 2.0)
-    np.divide(c * y + s, below, out=roots, where=np.abs(below) > 1e-15)
-    for _ in range(2):
-        roots = _newton_step(p, roots)
-    if even:
-        roots = np.sqrt(roots)
-        roots = np.concatenate([roots, -roots], axis=1)
-    return roots
-
-
-@lru_cache
-def _turns(degree: int) -> tuple[Floats, Floats, Floats]:
-    """Turns of the sphere: matrices (j, degree + 1, degree + 1), coefficients in x to those in y; cosines; sines."""
-    count = 2 * degree + 2
-    angles = (np.arange(count) + 0.5) * np.pi / count
-    cosines, sines = np.cos(angles), np.sin(angles)
-    turns = np.zeros((count, degree + 1, degree + 1))
-    for j, (c, s) in enumerate(zip(cosines, sines, strict=True)):
-        for k in range(degree + 1):
-            above = np.polynomial.polynomial.polypow([s, c], k)
-            below = np.polynomial.polynomial.polypow([c, -s], degree - k)
-            turns[j, :, k] = np.polynomial.polynomial.polymul(above, below)
-    return turns, cosines, sines
-
-
-def _newton_step(p: Floats, roots: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    value = np.broadcast_to(p[:, -1:].astype(np.complex128), roots.shape)
-    slope = np.zeros_like(roots)
-    for k in range(p.shape[1] - 2, -1, -1):
-        slope = slope * roots + value
-        value = value * roots + p[:, k : k + 1]
-    # only a correction: near a multiple root Newton's step is noise
-    small = np.abs(value) < 1e-3 * np.abs(slope) * np.abs(roots)
-    step = np.zeros_like(roots)
-    np.divide(value, slope, out=step, where=small)
-    return roots - step
-
-
-def _monomials(g: Link) -> tuple[Integers, Floats]:
-    """Exponents (k, r) and coefficients (k,) of g as floating-point numbers."""
+def _monomials(g: Link) -> tuple[Fraction, Integers, Floats]:
+    """The rational part of the constant of g, and exponents (k, r) and coefficients (k,) of the rest as doubles."""
     terms: dict[tuple[int, ...], float] = {}
+    constant = Fraction(0)
     for radicand, part in g.polynomial.parts.items():
         for exponent, coefficient in part.to_dict().items():
             key = tuple(int(k) for k in exponent)
-            terms[key] = terms.get(key, 0.0) + math.sqrt(radicand) * float(coefficient)
-    return np.array(list(terms), dtype=np.int64).reshape(len(terms), g.r), np.array(list(terms.values()))
+            if radicand == 1 and not any(key):
+                constant = Fraction(int(coefficient.p), int(coefficient.q))
+            else:
+                terms[key] = terms.get(key, 0.0) + math.sqrt(radicand) * float(coefficient)
+    return constant, np.array(list(terms), dtype=np.int64).reshape(len(terms), g.r), np.array(list(terms.values()))
 
 
 def norm_moments(bound: Floats, power: int, r: int, reach: float) -> tuple[float, float]:

@@ -37,6 +37,7 @@ FLOORS = [
     ],
     [
         "links",
+        *("polynomial_roots", "angle_grids"),
         "line_integrals",
         "gaussian_integrals",
         "closed_forms",

@@ -1,0 +1,175 @@
+"""The radius of the fast method where kink curves nearly touch: z1^2 at level 1e-14 is a strip 2e-7 wide.
+
+Oracles are closed forms and integrals over one variable to 20 digits or more. Seeds are fixed; 160 problems in up
+to two variables and 6 in three, each with every entry of C and c0.
+"""
+
+import itertools
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+from mimtheory.hessian import expected_hessian
+from mimtheory.line_integrals import LineIntegrals
+from mimtheory.links import link
+from mimtheory.losses import loss
+
+CENTRES = [0.0, *(side * size for size in (1e-300, 1e-16, 1e-14, 1e-10, 1e-6) for side in (1, -1))]
+LOSSES = {
+    "l1": (lambda u: mpmath.sign(u), 0.0),
+    "quantile(0.3)": (lambda u: mpmath.mpf(7) / 10 if u > 0 else mpmath.mpf(-3) / 10, 0.0),
+    "huber(1)": (lambda u: max(min(u, mpmath.mpf(1)), mpmath.mpf(-1)), 1.0),
+    "huber(1e-8)": (lambda u: max(min(u, mpmath.mpf(10) ** -8), -(mpmath.mpf(10) ** -8)), 1e-8),
+}
+
+
+def rational_turn(rng: np.random.Generator) -> tuple[list[list[Fraction]], np.ndarray]:
+    """A random turn of the plane with rational entries, exactly and as doubles."""
+    m, n = (int(k) for k in rng.integers(1, 12, 2))
+    a, b = Fraction(m * m - n * n, m * m + n * n), Fraction(2 * m * n, m * m + n * n)
+    exact = [[a, -b], [b, a]]
+    return exact, np.array(exact, dtype=np.float64)
+
+
+def assert_covered(found: Any, C: np.ndarray, c0: float, radius: float = 0.0) -> None:
+    size = 4e-16 * max(abs(c0), np.abs(C).max())  # of the oracle in doubles
+    assert np.abs(found.C - C).max() <= found.radius + radius + size
+    assert abs(found.c0 - c0) <= found.radius + radius + size
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    ("text", "base"), [("({0})**2", 0), ("(({0})**2 - 1)**2", 0), ("(({0})**2 - 1)**2", 1), ("({0})**4", 0)]
+)
+def test_links_of_one_direction_in_the_plane(text: str, base: int, name: str) -> None:
+    """C = C_1 v v^T with C_1 in closed form; 16 x 6 problems."""
+    rng = np.random.default_rng(20)
+    for centre in rng.permutation(CENTRES)[:6]:
+        Q, turn = rational_turn(rng)
+        line = expected_hessian(text.format("z1"), name, base + centre)
+        plane = expected_hessian(text.format(f"({Q[0][0]})*z1 + ({Q[0][1]})*z2"), name, base + centre, method="fast")
+        assert_covered(plane, line.C[0, 0] * np.outer(turn[0], turn[0]), line.c0, line.radius)
+
+
+@pytest.mark.parametrize("centre", [1e-14, 1e-16, -1e-14, 0.0])
+@pytest.mark.parametrize("name", ["l1", "huber(1)"])
+def test_a_link_of_one_coordinate(name: str, centre: float) -> None:
+    """8 problems; at r = 2 the other coordinate is there with coefficient 0."""
+    line = expected_hessian("z1**2", name, centre)
+    assert_covered(expected_hessian("z1**2", name, centre, method="fast"), line.C, line.c0, line.radius)
+    plane = expected_hessian("z2**2", name, centre, method="fast")
+    assert_covered(plane, np.diag([0.0, line.C[0, 0]]), line.c0, line.radius)
+
+
+def average(T: Callable[[Any], Any], weight: Callable[[Any], Any], cuts: list[Any], end: int) -> Any:
+    ends = [mpmath.mpf(0), *sorted({cut for cut in cuts if 0 < cut < end}), mpmath.mpf(1), mpmath.mpf(end)]
+    return sum(mpmath.quad(lambda x: T(x) * weight(x), pair) for pair in itertools.pairwise(sorted(set(ends))))
+
+
+def of_the_norm(T: Callable[[Any], Any], cuts: list[Any]) -> tuple[np.ndarray, float]:
+    """z1^2 + z2^2 = x has density exp(-x/2)/2, and each square is x/2 on average."""
+    c0 = average(T, lambda x: mpmath.exp(-x / 2) / 2, cuts, 90)
+    second = average(T, lambda x: x * mpmath.exp(-x / 2) / 4, cuts, 90)
+    return np.eye(2) * float(second - c0), float(c0)
+
+
+def of_the_product(T: Callable[[Any], Any], cuts: list[Any]) -> tuple[np.ndarray, float]:
+    """z1 z2 = x has density K0(|x|)/pi, and E[z1^2 | x] = |x| K1(|x|)/K0(|x|)."""
+    cuts = [abs(cut) for cut in cuts]
+    c0 = average(lambda x: T(x) + T(-x), lambda x: mpmath.besselk(0, x) / mpmath.pi, cuts, 50)
+    second = average(lambda x: T(x) + T(-x), lambda x: x * mpmath.besselk(1, x) / mpmath.pi, cuts, 50)
+    mixed = average(lambda x: T(x) - T(-x), lambda x: x * mpmath.besselk(0, x) / mpmath.pi, cuts, 50)
+    off, diagonal = float(mixed), float(second - c0)
+    return np.array([[diagonal, off], [off, diagonal]]), float(c0)
+
+
+FAMILIES = {
+    "z1**2 + z2**2": (of_the_norm, lambda x: x, lambda y: y),
+    "z1*z2": (of_the_product, lambda x: x, lambda y: y),
+    "z1**2*z2**2": (of_the_product, lambda x: x * x, lambda y: mpmath.sqrt(abs(y))),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("text", FAMILIES)
+def test_circles_and_hyperbolas(text: str, name: str) -> None:
+    """12 x 2 problems, turned at random."""
+    rng = np.random.default_rng(21)
+    (oracle, inner, back), (derivative, kink) = FAMILIES[text], LOSSES[name]
+    with mpmath.workdps(20):
+        for centre in rng.permutation(CENTRES)[:2]:
+            Q, turn = rational_turn(rng)
+            c = mpmath.mpf(float(centre))
+            cuts = [back(c - side * mpmath.mpf(kink)) for side in (0, 1, -1)]
+            C, c0 = oracle(partial(lambda c, x: derivative(c - inner(x)), c), cuts)
+            found = expected_hessian(link(text).rotate(Q), name, float(centre), method="fast")
+            assert_covered(found, turn @ C @ turn.T, c0)
+
+
+@pytest.mark.parametrize(("name", "below"), [("l1", -1.0), ("quantile(0.3)", -0.3)])
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-8, 1e-14])
+def test_a_parabola_that_is_nearly_a_double_line(epsilon: float, name: str, below: float) -> None:
+    """T is `below` + 1(epsilon z2 < c - z1^2); given z1 that is Phi(s), s = (c - z1^2)/epsilon; 6 x 4 problems."""
+    rng = np.random.default_rng(22)
+    with mpmath.workdps(30):
+        for centre in rng.permutation(CENTRES)[:4]:
+            Q, turn = rational_turn(rng)
+            c, eps = mpmath.mpf(float(centre)), mpmath.mpf(epsilon)
+            scale = mpmath.sqrt(eps + abs(c))
+            cuts = [0, *(scale * k for k in (0.25, 0.5, 1, 2, 4)), 1, 12]
+            cuts += [mpmath.sqrt(c + k * eps) for k in range(-12, 13, 3) if c + k * eps > 0]
+
+            def mean(f: Callable[[Any, Any], Any], c: Any = c, eps: Any = eps, cuts: Any = tuple(cuts)) -> Any:
+                def along(x: Any) -> Any:
+                    return 2 * mpmath.npdf(x) * f(x, (c - x * x) / eps)
+
+                pairs = itertools.pairwise(sorted({x for x in cuts if x <= 12}))
+                return sum(mpmath.quad(along, pair) for pair in pairs)
+
+            jump = 1.0 if name != "l1" else 2.0
+            c0 = below + jump * mean(lambda x, s: mpmath.ncdf(s))
+            first = jump * mean(lambda x, s: (x * x - 1) * mpmath.ncdf(s))
+            second = jump * mean(lambda x, s: -s * mpmath.npdf(s))
+            g = link(f"z1**2 + ({Fraction(epsilon)})*z2").rotate(Q)
+            found = expected_hessian(g, name, float(centre), method="fast")
+            assert_covered(found, turn @ np.diag([float(first), float(second)]) @ turn.T, float(c0))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "centre"),
+    [
+        ("({0})**2", "l1", 1e-14),
+        ("({0})**2", "l1", 0.0),
+        ("({0})**2", "huber(1e-8)", 1e-10),
+        ("({0})**2", "quantile(0.3)", 1e-6),
+        ("(({0})**2 - 1)**2", "l1", 1e-14),
+        ("(({0})**2 - 1)**2", "l1", 1 - 1e-14),
+    ],
+)
+def test_links_of_one_direction_in_space(text: str, name: str, centre: float) -> None:
+    v = np.array([2.0, -3.0, 6.0]) / 7
+    line = expected_hessian(text.format("z1"), name, centre)
+    space = expected_hessian(text.format("(2*z1 - 3*z2 + 6*z3)/7"), name, centre, method="fast")
+    assert_covered(space, line.C[0, 0] * np.outer(v, v), line.c0, line.radius)
+
+
+def test_what_rounding_misplaces_along_a_line_is_the_width_where_g_is_rounding() -> None:
+    """(z^2 - 1)^2 within eps of 0 is two intervals of width sqrt(eps) about +-1, with a jump of 2 and phi(1)."""
+    lines = LineIntegrals(link("(z1**2 - 1)**2"), loss("l1"), 0.0, moments=False)
+    moved = lines.with_rounding(np.ones((1, 1)))[1][0]
+    least = 2 * 2 * np.sqrt(np.finfo(np.float64).eps) * np.exp(-0.5) / np.sqrt(2 * np.pi)
+    assert np.all(moved >= least)
+    assert np.all(moved <= 100 * least)
+
+
+def test_the_rounding_of_a_lipschitz_T_is_at_most_that_of_g() -> None:
+    """E|z1 z2| = 2/pi; 6.5 roundings of eps (2 powers, 2.5 for products, coefficient and sum, 2 of Horner's scheme)."""
+    lines = LineIntegrals(link("z1*z2"), loss("huber(1)"), 0.0, moments=False)
+    change = 6.5 * np.finfo(np.float64).eps * 2 / np.pi * np.array([1.0, 4.0])  # E|z1 z2| |z|^2 = 4 E|z1 z2|
+    sums = 4 * np.finfo(np.float64).eps * lines.size
+    assert np.allclose(lines.rounding, change + sums, rtol=1e-9, atol=0)
