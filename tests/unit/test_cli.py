@@ -263,7 +263,10 @@ def test_a_shell_can_complete_commands() -> None:
     }
     run = subprocess.run([sys.executable, "-m", "mimtheory"], capture_output=True, text=True, env=environment)
     assert run.stdout.split() == ["explain", "explore", "export"]
-    assert "_MIMTHEORY_COMPLETE" in mim("--show-completion", "bash").stdout
+    # else the shell is looked for among the processes above this one, of which none need be a shell
+    environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    command = [sys.executable, "-m", "mimtheory", "--show-completion", "bash"]
+    assert "_MIMTHEORY_COMPLETE" in subprocess.run(command, capture_output=True, text=True, env=environment).stdout
 
 
 def test_doctor_finds_this_installation_in_order() -> None:
