@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mimtheory.polynomial_roots import ray_roots
 
-__all__ = ["around", "beside", "form_zeros", "ordered"]
+__all__ = ["around", "beside", "form_zeros", "lowest_between", "ordered"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -20,6 +20,7 @@ _NEAR = 0.02  # zeros nearer than this are looked at as one
 _RATIO = 16.0
 _LEVELS = 13  # 16^-13 is the rounding of an angle
 _SAME = 1e-14
+_POINTS, _ROUNDS = 8, 12  # a gap of 0.1 shrinks to 0.1 (2/9)^12 = 1e-9
 
 
 def form_zeros(
@@ -91,6 +92,31 @@ def beside(angle: Floats, plane: Integers, zeros: Floats, owners: Integers) -> t
     away = np.maximum(distance, _SAME)[:, None] * _RATIO ** np.arange(_LEVELS)
     k, step = np.nonzero((away < 0.1) & (distance < 0.1 / _RATIO)[:, None])
     return np.concatenate([angle[k] - away[k, step], angle[k] + away[k, step]]), np.tile(plane[k], 2)
+
+
+def lowest_between(
+    distances: Callable[[Floats, Integers], Floats], angle: Floats, plane: Integers
+) -> tuple[Floats, Integers]:
+    """Angles between those of a grid where one of several distances (n, k) from the line has a minimum that may be 0.
+
+    A root at distance 0 turns away from the line by the angle by which the line turns away from it, or by some times as
+    much where its oval is long. So what is farther off than the gap of the grid at its lowest angle is none.
+    """
+    found = distances(angle, plane)
+    gap = np.where(plane[2:] == plane[:-2], angle[2:] - angle[:-2], 0.0)[:, None]
+    middle = found[1:-1]
+    k, column = np.nonzero((middle > 0) & (middle < gap) & (middle <= found[:-2]) & (middle <= found[2:]))
+    low, high, owner, every = angle[k], angle[k + 2], plane[k], np.arange(len(k))
+    on_line = np.count_nonzero(middle[k] == 0, axis=1)[:, None]
+    for _ in range(_ROUNDS if len(k) else 0):
+        points = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, _POINTS + 2)
+        inner = points[:, 1:-1]
+        values = distances(inner.ravel(), np.repeat(owner, _POINTS)).reshape(*inner.shape, -1)
+        # where roots have come to the line the order of the others is another
+        met = np.count_nonzero(values == 0, axis=2) != on_line
+        lowest = np.argmin(np.where(met, 0.0, values[every, :, column]), axis=1)
+        low, high = points[every, lowest], points[every, lowest + 2]
+    return (low + high) / 2, owner
 
 
 def ordered(angles: list[Floats], planes: list[Integers]) -> tuple[Floats, Integers]:

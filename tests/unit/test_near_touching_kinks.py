@@ -1,7 +1,8 @@
 """The radius of the fast method where kink curves nearly touch: z1^2 at level 1e-14 is a strip 2e-7 wide.
 
 Oracles are closed forms and integrals over one variable to 20 digits or more. Seeds are fixed; 160 problems in up
-to two variables and 6 in three, each with every entry of C and c0.
+to two variables, 100 tiny ovals and 6 problems in three variables, each with every entry of C and, but for the ovals,
+c0.
 """
 
 import itertools
@@ -138,6 +139,34 @@ def test_a_parabola_that_is_nearly_a_double_line(epsilon: float, name: str, belo
             g = link(f"z1**2 + ({Fraction(epsilon)})*z2").rotate(Q)
             found = expected_hessian(g, name, float(centre), method="fast")
             assert_covered(found, turn @ np.diag([float(first), float(second)]) @ turn.T, float(c0))
+
+
+def over_an_ellipse(centre: tuple[float, float], a: float, b: float, c: float) -> np.ndarray:
+    """2 E[(z z^T - I) 1{a (z1 - p)^2 + b (z2 - q)^2 < c}], the C of the loss l1, by 20 Gauss nodes along the radius and
+    64 equal angles: the integrand is a polynomial of degree 2 times a Gaussian over at most 0.1."""
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    angles = 2 * np.pi * (np.arange(64) + 0.5) / 64
+    radius, angle = np.meshgrid((1 + nodes) / 2, angles, indexing="ij")
+    z = np.stack(
+        [
+            centre[0] + radius * np.cos(angle) * np.sqrt(c / a),
+            centre[1] + radius * np.sin(angle) * np.sqrt(c / b),
+        ]
+    )
+    weight = weights[:, None] / 128 * radius * c / np.sqrt(a * b) * np.exp(-np.sum(z * z, axis=0) / 2)
+    return 2 * (np.einsum("ajk,bjk,jk->ab", z, z, weight) - weight.sum() * np.eye(2))
+
+
+@pytest.mark.parametrize(("p", "q"), [("1", "1"), ("2", "-1/2"), ("1/3", "7/4"), ("-1/10", "1/5"), ("3", "0")])
+@pytest.mark.parametrize(("a", "b"), [(1, 1), (9, 1), (1, 100), (2500, 1)])
+def test_an_oval_between_two_angles_of_the_grid(p: str, q: str, a: int, b: int) -> None:
+    """20 x 5 problems: ellipses off the origin with half axes from 0.1 down to 2e-8."""
+    for c in (1e-2, 1e-4, 1e-6, 1e-9, 1e-12):
+        found = expected_hessian(f"{a}*(z1 - ({p}))**2 + {b}*(z2 - ({q}))**2", "l1", c, method="fast")
+        exact = over_an_ellipse((float(Fraction(p)), float(Fraction(q))), a, b, c)
+        assert np.abs(found.C - exact).max() <= found.radius + 1e-15
+        if a == b and c >= 1e-9:
+            assert found.radius <= 1e-12  # what the method promises where an oval is neither long nor rounding
 
 
 @pytest.mark.parametrize(
