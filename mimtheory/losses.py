@@ -213,6 +213,16 @@ def loss(name: "str | Loss", **parameter: "float | int | str | Fraction") -> Los
         return Loss.from_sympy(name)
     if not isinstance(name, str):
         raise ValueError(f"loss = {name!r}: a text such as 'huber(1)' is needed, not {type(name).__name__}")
+    return _named(name, parameter) if parameter else _written(name)
+
+
+@lru_cache(maxsize=64)
+def _written(text: str) -> Loss:
+    """The loss of a text that says all: it is read once, as small calls of the kernels would feel it."""
+    return _named(text, {})
+
+
+def _named(name: str, parameter: "dict[str, float | int | str | Fraction]") -> Loss:
     if re.search(r"\bu\b", name):
         return Loss.from_sympy(name)
     match = re.fullmatch(r"\s*([A-Za-z]\w*)\s*(?:\(\s*(?:(\w+)\s*=)?([^()=]*)\))?\s*", name)
@@ -222,7 +232,7 @@ def loss(name: "str | Loss", **parameter: "float | int | str | Fraction") -> Los
     if base not in _SHAPES:
         near = difflib.get_close_matches(base, LOSS_NAMES, n=1, cutoff=0.0)
         raise ValueError(f"loss = {base!r} is unknown; did you mean {near[0]!r}? allowed: {', '.join(LOSS_NAMES)}")
-    given: dict[str, float | int | str | Fraction] = dict(parameter)
+    given = dict(parameter)
     if inside is not None and inside.strip():
         given[keyword or _PARAMETER.get(base, "parameter")] = inside.strip()
     return _build(base, _checked_parameter(base, given))

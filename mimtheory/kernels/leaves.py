@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from mimtheory.kernels.gaussians import Gaussians
 from mimtheory.kernels.partition import LEAVES, ROWS, leaf_start
+from mimtheory.kernels.products import in_rows
 from mimtheory.kernels.sweep import FEATURES, PRODUCTS, padded, sweep, workspace
 from mimtheory.kernels.threads import across_parts, thread_count
+from mimtheory.kernels.vector_code import lanes
 
 __all__ = ["kind_of", "one_pass"]
 
@@ -73,7 +75,9 @@ def one_pass(
     total = out[0]
     for leaf in range(1, out.shape[0]):
         total += out[leaf]
-    return total[:, :width]
+    size, rows = lanes(np.dtype(kind).itemsize), np.empty_like(total)
+    in_rows(total, (total.shape[1] if mode == FEATURES else d) // size, size, rows)
+    return rows[:, :width]
 
 
 def _leaves(mode: int, X: Floats | Gaussians, kind: Kind, low: int, high: int, fixed: tuple[Any, ...]) -> None:

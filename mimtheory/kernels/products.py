@@ -9,12 +9,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mimtheory.kernels import tiles
-from mimtheory.kernels.compiling import inlined, part
-from mimtheory.kernels.partition import DEPTH, GROUP
+from mimtheory.kernels.compiling import inlined, kernel, part
+from mimtheory.kernels.partition import DEPTH, GROUP, ROWS
 from mimtheory.kernels.tiles import (
     INNER_ROWS,
     PANELS,
     PRODUCT_ROWS,
+    copy_8,
     edge_1,
     edge_2,
     edge_4,
@@ -30,12 +31,26 @@ from mimtheory.kernels.tiles import (
     rank_8,
 )
 
-__all__ = ["FEW", "accumulate", "add", "asked_later", "carry", "copy_edge", "few_products", "many_products", "pack"]
+__all__ = [
+    "FEW",
+    "accumulate",
+    "add",
+    "asked_later",
+    "carry",
+    "copy_edge",
+    "few_products",
+    "in_rows",
+    "many_products",
+    "pack",
+]
 
 Floats = NDArray[Any]
 
 FEW = 4  # neurons up to which the lanes of a register run along d and not along the neurons
 _LONG = 4 * DEPTH  # terms that a tile of `products` takes at once: 8 rows of them and of W fill the first cache
+_NEAR = 2**19  # bytes that stay in the second cache, whatever the machine
+_CROWDED = 2048  # rows at a distance of so many bytes or a multiple of it share few places of the first cache
+_OFTEN = 32  # neurons from which it is worth while to copy a piece of such rows to a place of its own
 _V8, _V4, _V2, _V1 = (tiles.RANK_SHAPES[j] for j in (8, 4, 2, 1))
 
 
@@ -89,9 +104,15 @@ def _inner(
 
 
 @part
-def asked_later(m: int, whole: int, size: int) -> int:
-    """Vectors of a row of the next block that the second product asks for; the first asks for the rest, so that
-    memory is never idle."""
+def asked_later(m: int, whole: int, size: int, itemsize: int) -> int:
+    """Vectors of a row of the next block that the second product asks for; the first asks for the rest, so that memory
+    is never idle.
+
+    None, if all that the two products of many neurons go through (two blocks, W and the sums twice) is too much for
+    the second cache: it would drive out what was asked for before its turn.
+    """
+    if m > FEW and (2 * ROWS + 3 * m) * whole * size * itemsize > _NEAR:
+        return 0
     piece = DEPTH if m <= FEW else _LONG // size
     return max((whole + piece) // (2 * piece), 1) * piece
 
@@ -122,13 +143,21 @@ def few_products(
 
 @part
 def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: Floats, ahead: int, asked: int) -> None:
-    """Z = X W^T, W packed in panels (k, d, lanes): a piece of a panel stays in the first cache for all rows."""
+    """Z = X W^T, W packed in panels (k, d, lanes): a piece of a panel stays in the first cache for all rows.
+
+    The first panels ask for what the second product does not, or if it asks for nothing, for the next piece of each
+    row, and at the end of the rows for the first piece of the next block.
+    """
     (count, d, size), wide = panels.shape, Z.shape[1]
     most = _LONG if count == 1 else _LONG // PANELS
     for k in range(0, d, most):
         depth = min(most, d - k)
+        if asked:
+            distance = ahead if k >= asked * size else 0
+        else:
+            distance = depth if k + depth < d else ahead - k if ahead else 0
         for p in range(0, count, PANELS):
-            w, far = (p * d + k) * size, ahead if p == 0 and k >= asked * size else 0
+            w, far = (p * d + k) * size, distance if p == 0 else 0
             both = p + 2 <= count and PANELS == 2
             for r in range(0, rows, PRODUCT_ROWS):
                 some, at, z = min(PRODUCT_ROWS, rows - r), x + r * stride + k, r * wide + p * size
@@ -138,7 +167,8 @@ def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: 
                     products_1(X, at, stride, some, panels, w, d * size, depth, Z, z, wide, k == 0, far)
 
 
-# The second product
+# The second product. Its sums stand in the order of the tiles, the numbers of each side by side: as rows they would be
+# in as many pages of memory as there are neurons, and the processor would not fetch by itself what comes next.
 
 
 @inlined
@@ -152,35 +182,51 @@ def _tile(
     s: int,
     G: Floats,
     g: int,
+    columns: int,
     fresh: bool,
     ahead: int,
 ) -> None:
     """The widest tile of so many neurons."""
-    s_stride, wide = S.shape[1], G.shape[1]
+    s_stride = S.shape[1]
     if neurons == 8:
-        rank_8(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, ahead)
+        rank_8(X, x, stride, rows, S, s, s_stride, G, g, columns, fresh, ahead)
     elif neurons == 4:
-        rank_4(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, ahead)
+        rank_4(X, x, stride, rows, S, s, s_stride, G, g, columns, fresh, ahead)
     elif neurons == 2:
-        rank_2(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, ahead)
+        rank_2(X, x, stride, rows, S, s, s_stride, G, g, columns, fresh, ahead)
     else:
-        rank_1(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, ahead)
+        rank_1(X, x, stride, rows, S, s, s_stride, G, g, columns, fresh, ahead)
 
 
 @inlined
 def _edge_tile(
-    neurons: int, X: Floats, x: int, stride: int, rows: int, S: Floats, s: int, G: Floats, g: int, fresh: bool
+    neurons: int,
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    S: Floats,
+    s: int,
+    G: Floats,
+    g: int,
+    size: int,
+    fresh: bool,
 ) -> None:
     """The tile of so many neurons and one vector."""
-    s_stride, wide = S.shape[1], G.shape[1]
+    s_stride = S.shape[1]
     if neurons == 8:
-        edge_8(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, 0)
+        edge_8(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, 0)
     elif neurons == 4:
-        edge_4(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, 0)
+        edge_4(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, 0)
     elif neurons == 2:
-        edge_2(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, 0)
+        edge_2(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, 0)
     else:
-        edge_1(X, x, stride, rows, S, s, s_stride, G, g, wide, fresh, 0)
+        edge_1(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, 0)
+
+
+@part
+def _vectors(neurons: int) -> int:
+    return _V8 if neurons == 8 else _V4 if neurons == 4 else _V2 if neurons == 2 else _V1
 
 
 @part
@@ -200,23 +246,35 @@ def _rank(
     fresh: bool,
     ahead: int,
     asked: int,
+    piece: Floats,
 ) -> None:
     """Neurons first ... end - 1 in tiles of `neurons` rows.
 
     Each piece of the block is read for all of them while it is near; the first of them asks for that of the next block.
+    `piece` has room for one.
     """
-    size, wide = edge.shape[1], G.shape[1]
-    vectors = _V8 if neurons == 8 else _V4 if neurons == 4 else _V2 if neurons == 2 else _V1
+    size, wide, vectors = edge.shape[1], G.shape[1], _vectors(neurons)
+    g = first * wide
+    crowded = neurons == 8 and end - first >= _OFTEN and stride * X.itemsize % _CROWDED == 0
     for c in range(0, whole - vectors + 1, vectors):
+        far = ahead if c < asked else 0
+        if crowded:
+            copy_8(X, x + c * size, stride, rows, piece, far)
+            for j in range(first, end, neurons):
+                rank_8(piece, 0, vectors * size, rows, S, s + j, S.shape[1], G, g, vectors * size, fresh, 0)
+                g += neurons * vectors * size
+            continue
         for j in range(first, end, neurons):
-            far = ahead if j == first and c < asked else 0
-            _tile(neurons, X, x + c * size, stride, rows, S, s + j, G, j * wide + c * size, fresh, far)
+            _tile(neurons, X, x + c * size, stride, rows, S, s + j, G, g, vectors * size, fresh, far)
+            g, far = g + neurons * vectors * size, 0
     for c in range(whole - whole % vectors, whole):
         for j in range(first, end, neurons):
-            _edge_tile(neurons, X, x + c * size, stride, rows, S, s + j, G, j * wide + c * size, fresh)
+            _edge_tile(neurons, X, x + c * size, stride, rows, S, s + j, G, g, size, fresh)
+            g += neurons * size
     if whole * size < wide:
         for j in range(first, end, neurons):
-            _edge_tile(neurons, edge, 0, size, rows, S, s + j, G, j * wide + whole * size, fresh)
+            _edge_tile(neurons, edge, 0, size, rows, S, s + j, G, g, size, fresh)
+            g += neurons * size
 
 
 @part
@@ -234,8 +292,9 @@ def accumulate(
     fresh: bool,
     ahead: int,
     asked: int,
+    piece: Floats,
 ) -> None:
-    """G (+)= S^T X: neurons by eights, then what is left of them.
+    """G (+)= S^T X, in the order of the tiles: neurons by eights, then what is left of them.
 
     From one place: LLVM would make a copy of `_rank` for every number that it is called with, which takes 8 s longer.
     """
@@ -243,9 +302,28 @@ def accumulate(
     while neurons:
         end = m - m % neurons
         if j < end:
-            _rank(neurons, X, x, stride, rows, whole, edge, S, s, j, end, G, fresh, ahead, asked)
+            _rank(neurons, X, x, stride, rows, whole, edge, S, s, j, end, G, fresh, ahead, asked, piece)
             j, ahead = end, 0
         neurons //= 2
+
+
+@kernel
+def in_rows(sums: Floats, whole: int, size: int, rows: Floats) -> None:
+    """What `accumulate` has summed, in the order of the tiles, as an array of rows."""
+    m, wide = rows.shape
+    packed, g, first, neurons = sums.reshape(-1), 0, 0, 8
+    while neurons:
+        end, c = m - m % neurons, 0
+        while first < end and c < wide:
+            columns = _vectors(neurons) * size
+            if c + columns > whole * size:
+                columns = size
+            for j in range(first, end):
+                for k in range(columns):
+                    rows[j, c + k] = packed[g + k]
+                g += columns
+            c += columns
+        first, neurons = max(first, end), neurons // 2
 
 
 @part

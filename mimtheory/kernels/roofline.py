@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from mimtheory.kernels.compiling import kernel
 from mimtheory.kernels.partition import LEAVES
+from mimtheory.kernels.products import in_rows
 from mimtheory.kernels.sweep import POWER, padded, sweep, workspace
 from mimtheory.kernels.tiles import RANK_SHAPES, rank_8
 from mimtheory.kernels.vector_code import lanes
@@ -40,4 +41,6 @@ def one_leaf(X: Floats, T: Floats, V: Floats) -> Floats:
     space = workspace(POWER, k, d, out.shape[2], np.float64)
     arguments = (POWER, X, LEAVES * n, d, 0, 0, 1, V, T, nothing, np.zeros(k), *rest, space)
     sweep(*arguments)
-    return out[0, :, :d] / n
+    rows = np.empty_like(out[0])
+    in_rows(out[0], d // lanes(8), lanes(8), rows)
+    return rows[:, :d] / n

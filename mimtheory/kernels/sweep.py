@@ -26,6 +26,7 @@ from mimtheory.kernels.products import (
     many_products,
     pack,
 )
+from mimtheory.kernels.tiles import RANK_SHAPES
 from mimtheory.kernels.vector_code import lanes
 
 __all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep", "workspace"]
@@ -166,6 +167,7 @@ def workspace(mode: int, m: int, d: int, width: int, kind: type[np.floating[Any]
     block, edge : a block of products and factors, and the last columns of a block of X
     u, value, slope : the same block in double precision
     levels : (4, m, width), sums of a group, a section, a leaf and, for one vector, of a block
+    piece : a piece of a block of X
     """
     size = lanes(np.dtype(kind).itemsize)
     packed, few = mode != GIVEN, m <= FEW
@@ -180,6 +182,7 @@ def workspace(mode: int, m: int, d: int, width: int, kind: type[np.floating[Any]
         np.zeros((ROWS, size), kind),
         *np.zeros((3, ROWS * wide)),
         np.empty((4, m, width), kind),
+        np.empty((ROWS, RANK_SHAPES[8] * size), kind),
     )
 
 
@@ -213,15 +216,18 @@ def sweep(
     """Leaves low ... high - 1 of n rows of d numbers, of which X holds those from `first` on; if `made`, X is the place
     for a block of Gaussians of this key, with room for whole vectors.
 
-    The sum of leaf k is added to out[k % out.shape[0]], (m, whole vectors).
+    The sum of leaf k, with its numbers in the order of the tiles (`in_rows`), is added to out[k % out.shape[0]],
+    (m, whole vectors).
     """
-    few, panels, block, edge, u, value, slope, levels = space
+    few, panels, block, edge, u, value, slope, levels, piece = space
     m, size, wide, long = out.shape[1], edge.shape[1], block.shape[1], X.shape[1]
     whole = d // size
     single = mode == POWER and m == 1
     tall = SHORT if m <= FEW and not single else ROWS
     # one product alone asks for everything
-    asked = whole if mode == GIVEN else 0 if mode in (PRODUCTS, FEATURES) else asked_later(m, whole, size)
+    asked = asked_later(m, whole, size, X.itemsize)
+    if mode in (GIVEN, PRODUCTS, FEATURES):
+        asked = whole if mode == GIVEN else 0
     pack(W, few, panels)
     for leaf in range(low, high):
         start, stop = leaf * n // LEAVES, (leaf + 1) * n // LEAVES
@@ -262,7 +268,7 @@ def sweep(
             elif mode == FEATURES:
                 left, x_left, stride, vectors, ahead = block, 0, wide, wide // size, 0
             fresh = number % GROUP == 0
-            accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead, asked)
+            accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead, asked, piece)
             carry(levels, number, blocks)
         if blocks and mode != PRODUCTS:
             top = 0 if blocks <= GROUP else (1 if blocks <= GROUP * GROUP else 2)

@@ -40,6 +40,7 @@ __all__ = [
     "PRODUCT_ROWS",
     "RANK_SHAPES",
     "Tile",
+    "copy_8",
     "edge_1",
     "edge_2",
     "edge_4",
@@ -47,6 +48,7 @@ __all__ = [
     "inner_1",
     "inner_2",
     "inner_4",
+    "plain_copy",
     "plain_inner",
     "plain_products",
     "plain_rank",
@@ -161,6 +163,14 @@ def plain_rank(
         out[at : at + size] = total if fresh else out[at : at + size] + total
 
 
+def plain_copy(X: Floats, x: int, x_stride: int, rows: int, target: Floats, ahead: int, vectors: int) -> None:
+    """`vectors` whole vectors of each row, side by side."""
+    size = vectors * lanes(X.itemsize)
+    data, out = X.reshape(-1), target.reshape(-1)
+    for i in range(rows):
+        out[i * size : (i + 1) * size] = data[x + i * x_stride : x + i * x_stride + size]
+
+
 # Vector code. Numba calls what makes it with objects of its own that have no public types, by argument name; so these
 # functions bear no annotations.
 
@@ -272,6 +282,29 @@ def _vector_rank(neurons: int, vectors: int) -> Tile:
     return tile
 
 
+def _vector_copy(vectors: int) -> Tile:
+    @intrinsic
+    def tile(typing, X, x, x_stride, rows, target, ahead):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            _, x, x_stride, rows, _, ahead = arguments
+            code = Code(context, builder, signature, arguments)
+            data, out = code.at(code.array(0), x), code.array(4)
+            with cgutils.for_range(builder, rows) as loop:
+                row, place = (
+                    code.at(data, builder.mul(loop.index, x_stride)),
+                    code.times(loop.index, vectors * code.size),
+                )
+                for v in range(vectors):
+                    shift = code.integer(v * code.size)
+                    code.store(code.load(code.at(row, shift)), code.at(out, place, shift))
+                    code.prefetch(code.at(row, ahead, shift))
+            return context.get_dummy_value()
+
+        return signature_of((X, x, x_stride, rows, target, ahead)), generate
+
+    return tile
+
+
 # The tiles in use
 
 
@@ -291,3 +324,4 @@ rank_8, rank_4, rank_2, rank_1 = (
 edge_8, edge_4, edge_2, edge_1 = (
     _plain(plain_rank, count, 1) if DISABLED else _vector_rank(count, 1) for count in RANK_SHAPES
 )
+copy_8 = _plain(plain_copy, RANK_SHAPES[8]) if DISABLED else _vector_copy(RANK_SHAPES[8])

@@ -195,6 +195,36 @@ def test_a_row_that_is_not_a_number_shows() -> None:
     assert np.isfinite(hessian_power(X[8:], T[8:], V)).all()
 
 
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 31, 33])
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_sums_come_out_of_the_order_of_the_tiles_in_rows(m: int, kind: type) -> None:
+    """Small integers, so that sums are exact: of columns that fill no vector, one tile and less or more."""
+    rng = np.random.default_rng(m)
+    S: np.ndarray = rng.integers(-8, 9, (70, m)).astype(kind)
+    for d in (1, 7, 16, 33, 48, 63, 127, 130, 200, 257):
+        X: np.ndarray = rng.integers(-8, 9, (70, d)).astype(kind)
+        assert (weighted_sums(X, S) == S.T @ X).all()
+
+
+@pytest.mark.parametrize("m", [8, 31, 32, 47])
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("lines", [31, 32, 64, 96])
+def test_rows_that_share_places_of_a_cache_have_the_bits_of_others(m: int, kind: type, lines: int) -> None:
+    """A column of zeros more moves the rows apart; pieces of the rows are copied or not, and nothing else changes."""
+    rng = np.random.default_rng(0)
+    d, n = 64 * lines // np.dtype(kind).itemsize, 600
+    X: np.ndarray = rng.standard_normal((n, d)).astype(kind)
+    W: np.ndarray = rng.standard_normal((m, d)).astype(kind)
+    y = X[:, 0]
+    apart, weights = (np.column_stack((A, np.zeros(len(A), kind))) for A in (X, W))
+    arguments = {"activation": "1-cos", "loss": "squared", "quantities": True}
+    one = gradient(X, y, W, np.ones(m) / m, **arguments)
+    other = gradient(apart, y, weights, np.ones(m) / m, **arguments)
+    assert (one.gradient == other.gradient[:, :d]).all()
+    assert (one.outputs == other.outputs).all()
+    assert not other.gradient[:, d].any()
+
+
 @pytest.mark.parametrize(
     ("X", "T", "V", "threads"),
     [

@@ -53,6 +53,11 @@ def call_both(X, new, rows, old, rows_old, stride, vectors, V, S, G, Z, ahead): 
     both_tile(X, new, rows, old, rows_old, stride, vectors, V, S, G, Z, ahead)
 
 
+@kernel
+def call_copy(X, x, stride, rows, target):  # type: ignore[no-untyped-def]
+    tiles.copy_8(X, x, stride, rows, target, 0)
+
+
 def integers(kind: type, *shape: int) -> np.ndarray:
     """Small integers: every sum is exact, so that the order does not matter and equality is the test."""
     return np.random.default_rng(sum(shape)).integers(-8, 9, shape).astype(kind)
@@ -110,6 +115,20 @@ def test_rank_updates_are_those_of_the_twin(kind: type, count: int, fresh: bool)
         tiles.plain_rank(*arguments, twin, size, d, fresh, 0, count, wide)
         assert (ours == twin).all()
         assert (ours == integers(kind, 9, d)).sum() >= ours.size - count * wide * size
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [1, 9])
+def test_copies_are_those_of_the_twin(kind: type, rows: int) -> None:
+    size, columns = lanes(np.dtype(kind).itemsize), tiles.RANK_SHAPES[8] * lanes(np.dtype(kind).itemsize)
+    X, ours = integers(kind, 12, 2 * columns), integers(kind, 10, columns)
+    twin = ours.copy()
+    arguments = (X, 2 * columns + size, 2 * columns, rows)
+    call_copy(*arguments, ours)
+    tiles.plain_copy(*arguments, twin, 0, tiles.RANK_SHAPES[8])
+    assert (ours == twin).all()
+    assert (ours[:rows] == X[1 : 1 + rows, size : size + columns]).all()
+    assert (ours[rows:] == integers(kind, 10, columns)[rows:]).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
