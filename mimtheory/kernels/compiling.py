@@ -10,11 +10,14 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import numpy as np
 from numba import config, njit, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 
 __all__ = ["DISABLED", "inlined", "kernel", "part", "stamp"]
@@ -69,6 +72,33 @@ class _Part(CPUDispatcher):
         raise TypeError(f"{self.py_func.__name__} is part of kernels: only compiled code can call it")
 
 
+class _Linked(JITCodeLibrary):
+    """The LLVM code of a part, as it is: callers link it, optimise it with their own and make machine code of both."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0
+
+    @property
+    def codegen(self) -> Any:
+        # there is no machine code that could be told where the environment of a call is
+        return SimpleNamespace(set_env=lambda name, env: None)
+
+
+class _PartCompiler(Compiler):
+    """Numba's compiler, into a library of that kind."""
+
+    def define_pipelines(self) -> Any:
+        self.state.library = _Linked(self.state.targetctx.codegen(), "part")
+        return super().define_pipelines()
+
+
 def kernel(function: Function) -> Function:
     """Compile at the first call or load from the cache; releases the lock of the interpreter while it runs."""
     if DISABLED:
@@ -89,13 +119,13 @@ def inlined(function: Function) -> Function:
     return _plain(function) if DISABLED else _part(function, forceinline=True)
 
 
-def _part(function: Function, **options: bool) -> Any:
-    compiled = _compiled(function, no_cpython_wrapper=True, **options)
+def _part(function: Function, **options: Any) -> Any:
+    compiled = _compiled(function, no_cpython_wrapper=True, pipeline_class=_PartCompiler, **options)
     compiled.__class__ = _Part
     return compiled
 
 
-def _compiled(function: Function, **options: bool) -> Any:
+def _compiled(function: Function, **options: Any) -> Any:
     compile_: Any = njit  # its types lack these options
     compiled = compile_(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
     typed = compiled.get_call_template

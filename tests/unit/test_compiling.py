@@ -91,6 +91,25 @@ def test_what_only_kernels_call_cannot_be_called_from_python_even_after_compilin
     assert said == "tanh is part of kernels: only compiled code can call it\n"
 
 
+# machine code of `tanh` would be made for itself and again in its caller
+MADE = """
+from numba.core import codegen
+from mimtheory.kernels.pointwise import loss_slope
+made = []
+add = codegen.JITCPUCodegen._add_module
+def listen(self, module):
+    made.extend(f.name for f in module.functions if not f.is_declaration)
+    return add(self, module)
+codegen.JITCPUCodegen._add_module = listen
+print(loss_slope(4, 1.0, 0.0) > 0.76)
+print(any("loss_slope" in name for name in made), [name for name in made if "elementary" in name])
+"""
+
+
+def test_what_only_kernels_call_is_machine_code_in_its_callers_alone(copy: Path) -> None:
+    assert run(copy, MADE, NUMBA_DISABLE_JIT="0").stdout == "True\nTrue []\n"
+
+
 # the same parts with constants and with variables: each is compiled once for a precision
 COPIES = """
 import collections
