@@ -6,7 +6,8 @@ from functools import lru_cache
 import sympy
 
 from mimtheory import links, losses
-from mimtheory.gaussian_integrals import gaussian_mean, linear_derivative, noisy
+from mimtheory.gaussian_integrals import gaussian_mean
+from mimtheory.gaussian_moments import linear_derivative, noisy
 from mimtheory.hessian import exact_hessian, expected_hessian, problem_of
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link

@@ -7,31 +7,15 @@ quasi-Monte-Carlo on the sphere for r >= 4. The errors are estimates made with c
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mimtheory import links, losses
 from mimtheory.angle_grids import around, beside, form_zeros, lowest_between, ordered
 from mimtheory.line_integrals import LineIntegrals, integrate_segments, ray_roots
-from mimtheory.links import Link
-from mimtheory.losses import Loss
-from mimtheory.polynomials import Polynomial, surd_to_float
 
-__all__ = [
-    "Averages",
-    "Moments",
-    "checked_centre",
-    "checked_noise",
-    "gaussian_averages",
-    "gaussian_mean",
-    "gaussian_moments",
-    "linear_derivative",
-    "noisy",
-    "symmetric",
-]
+__all__ = ["Averages", "gaussian_averages", "gaussian_mean"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -306,126 +290,3 @@ def _sphere(lines: LineIntegrals, kept: int) -> tuple[Floats, Floats]:
     sample = np.array(means)
     quantile = float(stats.t.isf(_MISS / sample.shape[1] / 2, _REPLICATES - 1))
     return sample.mean(axis=0), quantile * sample.std(axis=0, ddof=1) / math.sqrt(_REPLICATES) + moved
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Gaussian moments of T = T_y for y = g(z) + label noise, z ~ N(0, I_r).
-
-    Attributes
-    ----------
-    mean_T, mean_T_plus, mean_T_minus : float
-        E T, E max(T, 0), E max(-T, 0), in units of T.
-    mean_T2, T2_z4 : float
-        E T^2 and E[T^2 |z|^4], in units of T^2.
-    mean_Tzz : (r, r) array
-        E[T z z^T], in units of T.
-    radius : float
-        Bound on the absolute error of every number above, in units of T for means of T and of T^2 for those of T^2;
-        how it is estimated is said at `Averages`.
-    """
-
-    mean_T: float
-    mean_T_plus: float
-    mean_T_minus: float
-    mean_T2: float
-    T2_z4: float
-    mean_Tzz: Floats
-    radius: float
-
-
-def gaussian_moments(link: Link | str, loss: Loss | str, centre: float = 0.0, label_noise: float = 0.0) -> Moments:
-    """Moments of T_y = l'(centre, y), y = g(z) + label_noise * N(0, 1).
-
-    Parameters
-    ----------
-    link : Link or str
-    loss : Loss or str
-    centre : float
-        The centring constant c, in units of y.
-    label_noise : float
-        Standard deviation of the noise, in units of y, at least 0; it counts as one more Gaussian variable.
-
-    Raises
-    ------
-    ValueError
-        For a centre that is not finite or a negative label noise.
-    """
-    g, f, preprocessing = links.link(link), noisy(link, label_noise), losses.loss(loss)
-    centre = checked_centre(centre)
-    averages = gaussian_averages(LineIntegrals(f, preprocessing, centre, moments=True), g.r)
-    values, errors = averages.values, averages.errors
-    line = linear_derivative(preprocessing)
-    if line is not None:
-        values[2:] = _moments_of_line(g, line, Fraction(centre), Fraction(label_noise))
-        errors[2:] = 4 * _EPS * np.abs(values[2:])
-    return Moments(
-        mean_T=float(values[0] - values[1]),
-        mean_T_plus=float(values[0]),
-        mean_T_minus=float(values[1]),
-        mean_T2=float(values[2]),
-        T2_z4=float(values[3]),
-        mean_Tzz=symmetric(values[4:], g.r),
-        radius=float(max(errors.max(), errors[:2].sum())),
-    )
-
-
-def linear_derivative(loss: Loss) -> tuple[Fraction, Fraction] | None:
-    """(a, b) where l'(u) = a + b u for all u, else None."""
-    if loss.pieces is None or len(loss.pieces) != 1 or len(loss.pieces[0].coefficients) > 2:
-        return None
-    a, b = (*loss.pieces[0].coefficients, Fraction(0), Fraction(0))[:2]
-    return a, b
-
-
-def _moments_of_line(g: Link, line: tuple[Fraction, Fraction], centre: Fraction, noise: Fraction) -> Floats:
-    """E T^2, E[T^2 |z|^4] and the triangle of E[T z z^T] for T = a + b (centre - y), by Parseval and by Stein."""
-    r, (a, b) = g.r, line
-    t = Polynomial.constant(r, a + b * centre) - Polynomial.constant(r, b) * g.polynomial
-    square = sum((Polynomial.variable(r, k) ** 2 for k in range(r)), Polynomial.constant(r, Fraction(0)))
-    variance = float((b * noise) ** 2)
-    moments = [_mean_square(t) + variance, _mean_square(t * square) + variance * r * (r + 2)]
-    for i, j in zip(*np.triu_indices(r), strict=True):
-        mean = t.gaussian_mean() if i == j else {}
-        bend = t.derivative(int(i)).derivative(int(j)).gaussian_mean()
-        moments.append(surd_to_float(mean) + surd_to_float(bend))
-    return np.array(moments)
-
-
-def _mean_square(p: Polynomial) -> float:
-    """E p(z)^2, a sum without cancellation over the Hermite coefficients of p."""
-    return sum(
-        math.prod(map(math.factorial, index)) * surd_to_float(coefficient) ** 2
-        for index, coefficient in p.heat(1).terms.items()
-    )
-
-
-def symmetric(triangle: Floats, r: int) -> Floats:
-    """The symmetric (r, r) matrix with this upper triangle, row by row."""
-    matrix = np.zeros((r, r))
-    matrix[np.triu_indices(r)] = triangle
-    return matrix + np.triu(matrix, 1).T
-
-
-def checked_centre(centre: float) -> float:
-    """The centring constant as a finite float; ValueError otherwise."""
-    try:
-        value = float(centre)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"centre = {centre!r}: a finite number is needed")
-    return value
-
-
-def noisy(link: Link | str, label_noise: float) -> Link:
-    """The link, with the label noise as one more variable where there is any; ValueError for a bad noise."""
-    g = links.link(link)
-    return g.with_noise(label_noise) if checked_noise(label_noise) else g
-
-
-def checked_noise(label_noise: float) -> Fraction:
-    """The standard deviation of the label noise, exactly; ValueError for a bad one."""
-    if not (math.isfinite(label_noise) and label_noise >= 0):
-        raise ValueError(f"label_noise = {label_noise!r}: a finite standard deviation of at least 0 is needed")
-    return Fraction(label_noise)

@@ -19,15 +19,8 @@ from mimtheory.balls import double_of
 from mimtheory.certificate import Certificate, certify
 from mimtheory.closed_forms import ClosedForm, closed_form
 from mimtheory.enclosures import Enclosure, Problem, enclose
-from mimtheory.gaussian_integrals import (
-    Moments,
-    checked_centre,
-    checked_noise,
-    gaussian_averages,
-    gaussian_moments,
-    noisy,
-    symmetric,
-)
+from mimtheory.gaussian_integrals import gaussian_averages
+from mimtheory.gaussian_moments import Moments, checked_centre, checked_noise, gaussian_moments, noisy, symmetric
 from mimtheory.hessian_results import TIME_LIMIT, Exact, ExpectedHessian, ParametricHessian, checked_time
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link

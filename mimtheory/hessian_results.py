@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mimtheory.balls import certified_text
 from mimtheory.certificate import Certificate, certify
 from mimtheory.enclosures import Enclosure, Problem, enclose_fourth
-from mimtheory.gaussian_integrals import gaussian_moments
+from mimtheory.gaussian_moments import gaussian_moments
 from mimtheory.parametric_hessian import ParametricMoments
 
 __all__ = ["TIME_LIMIT", "Exact", "ExpectedHessian", "ParametricHessian", "checked_time"]

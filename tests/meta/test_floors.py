@@ -39,7 +39,7 @@ FLOORS = [
         "links",
         *("polynomial_roots", "angle_grids"),
         "line_integrals",
-        "gaussian_integrals",
+        *("gaussian_integrals", "gaussian_moments"),
         "closed_forms",
         "polynomial_derivatives",
         "piecewise_lines",

@@ -8,16 +8,8 @@ import pytest
 from scipy import integrate, special, stats
 
 from mimtheory import gaussian_integrals
-from mimtheory.gaussian_integrals import (
-    Averages,
-    checked_centre,
-    gaussian_averages,
-    gaussian_mean,
-    gaussian_moments,
-    linear_derivative,
-    noisy,
-    symmetric,
-)
+from mimtheory.gaussian_integrals import Averages, gaussian_averages, gaussian_mean
+from mimtheory.gaussian_moments import checked_centre, gaussian_moments, linear_derivative, noisy, symmetric
 from mimtheory.hessian import expected_hessian
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import link
