@@ -36,7 +36,7 @@ FLOORS = [
         "kernels",
     ],
     [
-        "links",
+        *("link_text", "links"),
         *("polynomial_roots", "angle_grids"),
         "line_integrals",
         *("gaussian_integrals", "gaussian_moments"),

@@ -11,7 +11,7 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimtheory import links
+from mimtheory import link_text
 from mimtheory.links import MAX_DEGREE, ZOO, link
 
 Z1, Z2, Z3 = sympy.symbols("z1:4")
@@ -276,7 +276,7 @@ def test_a_link_of_more_terms_than_allowed_is_never_read(text: str, monkeypatch:
     """The bound is never below the true number of terms: with the limit one below that, the link is refused."""
     count = len(link(text).polynomial.terms)
     assert count == len(sympy.Poly(link(text).to_sympy(), *sympy.symbols("z1:4")).terms())
-    monkeypatch.setattr(links, "_MAX_TERMS", count - 1)
+    monkeypatch.setattr(link_text, "_MAX_TERMS", count - 1)
     with pytest.raises(ValueError, match="expands to as many as"):
         link(text)
 
