@@ -20,6 +20,8 @@ __all__ = ["Gradient", "gradient", "inner_products", "weighted_sums"]
 
 Floats = NDArray[Any]
 
+_UNKNOWN = np.array([np.nan])  # the series of s(u) - 1 where there is none
+
 
 @dataclass(frozen=True, eq=False)
 class Gradient:
@@ -110,8 +112,10 @@ def gradient(
     sigma, l = activation_of(activation), loss_of(loss)  # noqa: E741
     if sigma.code < 0 or l.code < 0:
         return _in_blocks(X, y, W, a, bias, sigma, l, centre, threads, quantities)
-    f, inside = np.empty(n), sigma.reason is None
-    peaks = np.zeros((LEAVES if quantities else 0, 2, m))
+    f, peaks = np.empty(n), np.zeros((LEAVES if quantities else 0, 2, m))
+    series, near = _UNKNOWN, np.inf
+    if quantities and sigma.reason is None:
+        series, near = np.array(sigma._series), sigma._near
     total = one_pass(
         GRADIENT,
         X,
@@ -125,8 +129,8 @@ def gradient(
         centre=centre,
         codes=(l.code, sigma.code),
         parameter=0.0 if l.parameter is None else float(l.parameter),
-        series=np.array(sigma._series if inside else [np.nan]),
-        near=sigma._near if inside else np.inf,
+        series=series,
+        near=near,
         f=f,
         peaks=peaks,
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mimtheory.kernels.gaussians import Gaussians
 from mimtheory.kernels.partition import LEAVES, ROWS, leaf_start
 from mimtheory.kernels.products import in_rows
-from mimtheory.kernels.sweep import FEATURES, PRODUCTS, padded, sweep, workspace
+from mimtheory.kernels.sweep import FEATURES, PRODUCTS, padded, sweep
 from mimtheory.kernels.threads import across_parts, thread_count
 from mimtheory.kernels.vector_code import lanes
 
@@ -18,14 +18,16 @@ __all__ = ["kind_of", "one_pass"]
 Floats = NDArray[Any]
 Kind = type[np.floating[Any]]
 
+_SINGLE = np.dtype(np.float32)
 _NO_VECTOR, _NO_PEAKS, _NO_KEY = np.zeros(0), np.zeros((0, 2, 0)), (np.uint64(0), np.uint64(0))
 
 
 def kind_of(X: Floats | Gaussians, *arrays: Floats) -> Kind:
     """float32 where all arrays are, else float64; that of X where X is made."""
     if isinstance(X, Gaussians):
-        return np.float32 if X.dtype == np.float32 else np.float64
-    return np.float32 if all(array.dtype == np.float32 for array in (X, *arrays)) else np.float64
+        arrays = ()
+    single = X.dtype == _SINGLE and all(array.dtype == _SINGLE for array in arrays)
+    return np.float32 if single else np.float64
 
 
 def one_pass(
@@ -81,13 +83,12 @@ def one_pass(
 
 
 def _leaves(mode: int, X: Floats | Gaussians, kind: Kind, low: int, high: int, fixed: tuple[Any, ...]) -> None:
-    (n, d), out = X.shape, fixed[10]
-    space = workspace(mode, out.shape[1], d, out.shape[2], kind)
+    (n, d), size = X.shape, lanes(np.dtype(kind).itemsize)
     if isinstance(X, Gaussians):
-        rest = (*fixed, True, X.key, space)
+        rest = (*fixed, True, X.key, size)
         sweep(mode, X.block(ROWS), n, d, 0, low, high, *rest)
         return
-    X, fixed = _writeable(X), (*fixed, False, _NO_KEY, space)
+    X, fixed = _writeable(X), (*fixed, False, _NO_KEY, size)
     if X.flags.c_contiguous and X.dtype == kind:
         sweep(mode, X, n, d, 0, low, high, *fixed)
         return

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from mimtheory.kernels.compiling import kernel
 from mimtheory.kernels.partition import LEAVES
 from mimtheory.kernels.products import in_rows
-from mimtheory.kernels.sweep import POWER, padded, sweep, workspace
+from mimtheory.kernels.sweep import POWER, padded, sweep
 from mimtheory.kernels.tiles import RANK_SHAPES, rank_8
 from mimtheory.kernels.vector_code import lanes
 
@@ -38,8 +38,7 @@ def one_leaf(X: Floats, T: Floats, V: Floats) -> Floats:
     none, nothing = np.zeros((0, 0)), np.zeros(0)
     out = np.zeros((1, k, padded(d, 8)))
     rest = (0.0, (0, 0), 0.0, none, nothing, 0.0, out, nothing, none, np.zeros((0, 2, 0)), False, _NO_KEY)
-    space = workspace(POWER, k, d, out.shape[2], np.float64)
-    arguments = (POWER, X, LEAVES * n, d, 0, 0, 1, V, T, nothing, np.zeros(k), *rest, space)
+    arguments = (POWER, X, LEAVES * n, d, 0, 0, 1, V, T, nothing, np.zeros(k), *rest, lanes(8))
     sweep(*arguments)
     rows = np.empty_like(out[0])
     in_rows(out[0], d // lanes(8), lanes(8), rows)

@@ -29,9 +29,11 @@ from mimtheory.kernels.products import (
 from mimtheory.kernels.tiles import RANK_SHAPES
 from mimtheory.kernels.vector_code import lanes
 
-__all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep", "workspace"]
+__all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep"]
 
 Floats = NDArray[Any]
+
+_PIECE = RANK_SHAPES[8]
 
 # What is made of the products u_ij = w_j.x_i + b_j of a block:
 GRADIENT = 0  # f_i, and S_ij = a_j l'(c + f_i, y_i) sigma'(u_ij)
@@ -158,8 +160,9 @@ def _copied(rows: int, m: int, block: Floats, at: int, Z: Floats) -> None:
 # The pass
 
 
-def workspace(mode: int, m: int, d: int, width: int, kind: type[np.floating[Any]]) -> tuple[Floats, ...]:
-    """What `sweep` works in; every thread needs its own.
+@part
+def _workspace(mode: int, X: Floats, m: int, d: int, width: int, size: int) -> tuple[Floats, ...]:
+    """Room to work in, 4 m d numbers and what a block needs.
 
     Returns
     -------
@@ -169,20 +172,18 @@ def workspace(mode: int, m: int, d: int, width: int, kind: type[np.floating[Any]
     levels : (4, m, width), sums of a group, a section, a leaf and, for one vector, of a block
     piece : a piece of a block of X
     """
-    size = lanes(np.dtype(kind).itemsize)
     packed, few = mode != GIVEN, m <= FEW
-    if mode == FEATURES:
-        wide = padded(m + 1, np.dtype(kind).itemsize)
-    else:
-        wide = m if few else padded(m, np.dtype(kind).itemsize)
+    wide = m if few and mode != FEATURES else (m + (mode == FEATURES) + size - 1) // size * size
     return (
-        np.zeros((m if packed and few else 0, -(-d // size) * size), kind),
-        np.zeros((-(-m // size) if packed and not few else 0, d, size), kind),
-        np.zeros((ROWS, wide), kind),
-        np.zeros((ROWS, size), kind),
-        *np.zeros((3, ROWS * wide)),
-        np.empty((4, m, width), kind),
-        np.empty((ROWS, RANK_SHAPES[8] * size), kind),
+        np.zeros((m if packed and few else 0, (d + size - 1) // size * size), X.dtype),
+        np.zeros(((m + size - 1) // size if packed and not few else 0, d, size), X.dtype),
+        np.zeros((ROWS, wide), X.dtype),
+        np.zeros((ROWS, size), X.dtype),
+        np.zeros(ROWS * wide),
+        np.zeros(ROWS * wide),
+        np.zeros(ROWS * wide),
+        np.empty((4, m, width), X.dtype),
+        np.empty((ROWS, _PIECE * size), X.dtype),
     )
 
 
@@ -211,7 +212,7 @@ def sweep(
     peaks: Floats,
     made: bool,
     key: tuple[Any, Any],
-    space: tuple[Floats, ...],
+    size: int,
 ) -> None:
     """Leaves low ... high - 1 of n rows of d numbers, of which X holds those from `first` on; if `made`, X is the place
     for a block of Gaussians of this key, with room for whole vectors.
@@ -219,8 +220,9 @@ def sweep(
     The sum of leaf k, with its numbers in the order of the tiles (`in_rows`), is added to out[k % out.shape[0]],
     (m, whole vectors).
     """
-    few, panels, block, edge, u, value, slope, levels, piece = space
-    m, size, wide, long = out.shape[1], edge.shape[1], block.shape[1], X.shape[1]
+    m, long = out.shape[1], X.shape[1]
+    few, panels, block, edge, u, value, slope, levels, piece = _workspace(mode, X, m, d, out.shape[2], size)
+    wide = block.shape[1]
     whole = d // size
     single = mode == POWER and m == 1
     tall = SHORT if m <= FEW and not single else ROWS
