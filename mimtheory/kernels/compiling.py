@@ -73,7 +73,7 @@ class _Part(CPUDispatcher):
 
 
 class _Linked(JITCodeLibrary):
-    """The LLVM code of a part, as it is: callers link it, optimise it with their own and make machine code of both."""
+    """The LLVM code of a part: callers link it, optimise it with their own and make machine code of both."""
 
     def _optimize_final_module(self) -> None:
         pass
@@ -110,7 +110,11 @@ def kernel(function: Function) -> Function:
 
 def part(function: Function) -> Function:
     """The same for a function that kernels alone call: without a way in from Python, which would have to be compiled
-    too, and in the cache as part of its callers."""
+    too, and in the cache as part of its callers.
+
+    It may raise, but not use objects of Python, as `print` does: where these are is told to machine code alone, and a
+    caller that has let go of the lock of the interpreter would wait for them without end.
+    """
     return _plain(function) if DISABLED else _part(function)
 
 
