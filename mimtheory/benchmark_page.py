@@ -24,7 +24,7 @@ def markdown(result: Benchmark) -> str:
     lines += [
         "",
         f"One core: {result.work / 1e9:.1f} GFLOP/s in float64 on data in its nearest cache, "
-        f"{result.bandwidth / 1e9:.1f} GB/s from memory.",
+        f"{result.bandwidth / 1e9:.1f} GB/s from memory, in the best of the rounds that precede each gradient.",
     ]
     cases = dict.fromkeys(timing.case for timing in result.timings)
     for case in cases:

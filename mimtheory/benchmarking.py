@@ -71,9 +71,10 @@ class Benchmark:
     ----------
     timings : tuple of Timing
     work : float
-        Additions and multiplications a second that one core reaches on data in its registers, float64.
+        Additions and multiplications a second that one core reaches on data in its registers, float64, in the best of
+        the rounds that precede each gradient.
     bandwidth : float
-        Bytes a second that one core reads from memory.
+        Bytes a second that one core reads from memory, likewise.
     exponents : dict
         Fitted slopes of log time in log n, log d and log m, of the gradient.
     machine : dict
@@ -130,6 +131,11 @@ class _Stopwatch:
     def last(self, engine: str) -> float:
         return next(timing.median for timing in reversed(self.timings) if timing.engine == engine)
 
+    def limits(self) -> tuple[float, float]:
+        """Additions and multiplications a second, and bytes a second, of the yardsticks in their best rounds."""
+        work = max(t.operations / t.least for t in self.timings if t.case == "arithmetic")
+        return work, max(t.bytes / t.least for t in self.timings if t.case == "memory")
+
 
 def benchmark(
     *, repeats: int = 7, sizes: tuple[tuple[int, int, int], ...] = SIZES, verification: bool = True
@@ -155,8 +161,9 @@ def benchmark(
     watch = _Stopwatch(repeats)
     with threadpool_limits(limits=1), _one_torch_thread():
         kernels.warm()
-        work, bandwidth = _roofline(watch, min(_SWEPT, max(d * n for d, n, _ in sizes)))
+        swept = min(_SWEPT, max(d * n for d, n, _ in sizes))
         for d, n, m in sizes:
+            _race_yardsticks(watch, d, n, m, swept)
             _race_gradient(watch, d, n, m)
         _race_threads(watch, *sizes[-2 if len(sizes) > 1 else 0][:2])
         _race_hessian_power(watch, *sizes[min(2, len(sizes) - 1)][:2])
@@ -166,7 +173,7 @@ def benchmark(
         exponents = _exponents(watch, *sizes[0])
     if verification:
         _time_verification(watch)
-    return Benchmark(tuple(watch.timings), work, bandwidth, exponents, _machine())
+    return Benchmark(tuple(watch.timings), *watch.limits(), exponents, _machine())
 
 
 def _machine() -> dict[str, str]:
@@ -205,14 +212,12 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _roofline(watch: _Stopwatch, size: int) -> tuple[float, float]:
-    """Additions and multiplications a second, bytes a second over so many numbers."""
-    rounds, X = 2000, np.ones(size)
-    operations = peak_work(1)
-    watch.race("arithmetic", {"registers": lambda: peak_work(rounds)}, {}, operations * rounds)
-    work = operations * rounds / watch.last("registers")
-    watch.race("memory", {"sum of X": lambda: X.sum()}, {}, 0.0, X.nbytes)
-    return work, X.nbytes / watch.last("sum of X")
+def _race_yardsticks(watch: _Stopwatch, d: int, n: int, m: int, swept: int) -> None:
+    """What the core does on data in its registers, and how soon it reads so many numbers."""
+    rounds, X = 20_000, np.ones(swept)
+    sizes, operations = {"d": d, "n": n, "m": m}, peak_work(1)
+    watch.race("arithmetic", {"registers": lambda: peak_work(rounds)}, sizes, operations * rounds)
+    watch.race("memory", {"sum of X": lambda: X.sum()}, sizes, 0.0, X.nbytes)
 
 
 def _data(d: int, n: int, m: int) -> tuple[Floats, Floats, Floats, Floats]:

@@ -24,6 +24,11 @@ def test_every_case_is_measured(tiny: Benchmark) -> None:
         timing.engine for timing in tiny.timings if timing.case == "gradient"
     }
     assert all(timing.least <= timing.median <= timing.most for timing in tiny.timings)
+    yardsticks = [timing for timing in tiny.timings if timing.case in ("arithmetic", "memory")]
+    assert len(yardsticks) == 4
+    for timing in yardsticks:
+        assert tiny.work >= timing.operations / timing.least
+        assert tiny.bandwidth >= timing.bytes / timing.least
     assert set(tiny.exponents) == {"n", "d", "m"}
     assert tiny.median("gradient", "mimtheory", d=8, n=64, m=2) > 0
     assert math.isnan(tiny.median("gradient", "nobody", d=8, n=64, m=2))
