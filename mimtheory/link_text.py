@@ -70,8 +70,8 @@ class _Reader:
                 return self._value(node.operand)
             case ast.BinOp():
                 return self._operation(node)
-            case ast.Call(func=ast.Name(), args=[argument], keywords=[]):
-                return self._call(node, argument)
+            case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]):
+                return self._call(node, name, argument)
         allowed = "numbers, z1 ... z6, + - * / **, sqrt(number), h<k>(...), He<k>(...)"
         raise self._error(node, "is not part of a polynomial", allowed)
 
@@ -149,8 +149,7 @@ class _Reader:
         ((s, value),) = terms.items()
         return Polynomial.constant(MAX_R, Fraction(int(value.q), int(value.p) * s), s)
 
-    def _call(self, node: ast.Call, argument: ast.AST) -> Polynomial:
-        name = node.func.id  # type: ignore[attr-defined]
+    def _call(self, node: ast.Call, name: str, argument: ast.AST) -> Polynomial:
         hermite = re.fullmatch(r"(h|He)(\d{1,3})", name)
         if name == "sqrt":
             return self._root(node, self._value(argument))

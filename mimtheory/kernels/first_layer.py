@@ -92,7 +92,7 @@ def gradient(
     Returns
     -------
     Gradient
-        The pass allocates 4 m d numbers, with several threads 16 m d more.
+        The pass allocates 8 m d numbers, with T > 1 threads (5 T + 18) m d.
 
     Raises
     ------

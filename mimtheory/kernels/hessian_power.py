@@ -29,7 +29,7 @@ def hessian_power(X: Floats | Gaussians, T: Floats, V: Floats, *, threads: int |
     Returns
     -------
     (k, d)
-        Row q is S_hat applied to V[q]. Allocates 5 k d numbers, with several threads 16 k d more.
+        Row q is S_hat applied to V[q]. Allocates 8 k d numbers, with T > 1 threads (5 T + 18) k d.
 
     Raises
     ------

@@ -311,3 +311,11 @@ def test_a_derivative_that_is_written_as_a_polynomial_proves_nothing_of_a_formul
     own = loss("atan(tan(u))")  # of derivative 1 between its jumps
     assert own.constants == "numerical"
     assert own.pieces is None
+
+
+def test_a_text_is_read_once_and_one_that_is_wrong_every_time() -> None:
+    assert loss("huber(3)") is loss("huber(3)")
+    assert loss("huber", delta=3) == loss("huber(3)")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="did you mean 'huber'"):
+            loss("hubert")
