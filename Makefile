@@ -29,7 +29,7 @@ peers: venv
 
 # The Python twins of the compiled functions.
 twins: venv
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(TWINS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 $(TWINS)
 
 check: venv
 	$(BIN)/ruff format --check .

@@ -98,15 +98,24 @@ def plain_products(
     """
     size = lanes(X.itemsize)
     data, weights, out = X.reshape(-1), W.reshape(-1), Z.reshape(-1)
+    starts = x + np.minimum(np.arange(PRODUCT_ROWS), rows - 1) * x_stride
     for p in range(count):
         first = w + p * w_stride
         panel = weights[first : first + depth * size].reshape(depth, size)
-        for r in range(PRODUCT_ROWS):
-            start, at = x + min(r, rows - 1) * x_stride, z + r * z_stride + p * size
-            for k in range(0, depth, DEPTH):
-                end = min(k + DEPTH, depth)
-                total = data[start + k : start + end] @ panel[k:end]
-                out[at : at + size] = total if fresh and k == 0 else out[at : at + size] + total
+        places = (z + np.arange(PRODUCT_ROWS) * z_stride + p * size)[:, None] + np.arange(size)
+        for k in range(0, depth, DEPTH):
+            terms = slice(k, min(k + DEPTH, depth))
+            columns = data[starts + np.arange(depth)[terms, None]]
+            total = _in_order(columns[:, :, None] * panel[terms, None])
+            out[places] = total if fresh and k == 0 else out[places] + total
+
+
+def _in_order(terms: Floats) -> Floats:
+    """Their sum along the first axis, one after the other, as NumPy adds along any axis but the last; the order in
+    which its products add depends on the processor and on how many terms there are.
+    """
+    total: Floats = np.add.reduce(terms, axis=0)
+    return total
 
 
 def plain_inner(
@@ -155,12 +164,11 @@ def plain_rank(
     """G[j] (+)= sum_{i < rows} S[i, j] X[i] for `neurons` rows of G and `vectors` whole vectors along d."""
     size = vectors * lanes(X.itemsize)
     data, factors, out = X.reshape(-1), S.reshape(-1), G.reshape(-1)
-    for j in range(neurons):
-        total = np.zeros(size, X.dtype)
-        for i in range(rows):
-            total += factors[s + i * s_stride + j] * data[x + i * x_stride : x + i * x_stride + size]
-        at = g + j * g_stride
-        out[at : at + size] = total if fresh else out[at : at + size] + total
+    columns = data[(x + np.arange(rows) * x_stride)[:, None] + np.arange(size)]
+    weights = factors[(s + np.arange(rows) * s_stride)[:, None] + np.arange(neurons)]
+    places = (g + np.arange(neurons) * g_stride)[:, None] + np.arange(size)
+    total = _in_order(weights[:, :, None] * columns[:, None])
+    out[places] = total if fresh else out[places] + total
 
 
 def plain_copy(X: Floats, x: int, x_stride: int, rows: int, target: Floats, ahead: int, vectors: int) -> None:
