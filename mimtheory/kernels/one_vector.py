@@ -7,7 +7,6 @@ line. The order of summation is that of `sweep`, with blocks of ROWS rows.
 
 from typing import Any
 
-import numpy as np
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -114,16 +113,18 @@ def one_vector(
     levels: Floats,
     made: bool,
     key: tuple[Any, Any],
+    Z: Floats,
+    S: Floats,
 ) -> None:
     """The sum over a leaf, rows start ... stop - 1, of which X holds those from `first` on; `carry` says at what level.
 
     `size` is the number of lanes. A step multiplies four rows by V and adds up the four before them; levels[3] is the
-    sum of a block.
+    sum of a block, Z and S have room for the products and factors of a step.
     """
     stride, whole = X.shape[1], d // size
     steps, blocks = (stop - start + BOTH_ROWS - 1) // BOTH_ROWS, (stop - start + ROWS - 1) // ROWS
     x, rows = 0 if made else (start - first) * stride, BOTH_ROWS
-    Z, S = np.zeros(BOTH_ROWS, X.dtype), np.zeros(BOTH_ROWS, X.dtype)
+    S[:BOTH_ROWS] = 0.0
     for step in range(steps):
         row, x_old, rows_old = start + step * BOTH_ROWS, x, rows
         rows, x = min(BOTH_ROWS, stop - row), step % 2 * BOTH_ROWS * stride if made else (row - first) * stride

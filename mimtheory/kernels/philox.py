@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from mimtheory.kernels.compiling import inlined, kernel, part
+from mimtheory.kernels.compiling import inlined, maker, part
 from mimtheory.kernels.elementary import bits_of_single, cosine_near_0, float_of, fma, logarithm, sine_near_0, single_of
 
 __all__ = ["fill_rows", "philox"]
@@ -155,7 +155,7 @@ def _typed_gaussians_of(words, count, flat, at):  # type: ignore[no-untyped-def]
     return lambda words, count, flat, at: make(words, count, flat, at)
 
 
-@kernel
+@maker
 def fill_rows(out: Floats, first: int, k0: Any, k1: Any) -> None:
     """The rows from `first` on, in the precision of `out`, which is C-contiguous.
 

@@ -30,9 +30,11 @@ from mimtheory.kernels.tiles import (
     rank_4,
     rank_8,
 )
+from mimtheory.kernels.vector_code import lanes
 
 __all__ = [
     "FEW",
+    "PIECE",
     "accumulate",
     "add",
     "asked_later",
@@ -52,6 +54,8 @@ _NEAR = 2**19  # bytes that stay in the second cache, whatever the machine
 _CROWDED = 2048  # rows at a distance of so many bytes or a multiple of it share few places of the first cache
 _OFTEN = 32  # neurons from which it is worth while to copy a piece of such rows to a place of its own
 _V8, _V4, _V2, _V1 = (tiles.RANK_SHAPES[j] for j in (8, 4, 2, 1))
+# room for a piece of a block of X: a tile's rows of the first product or a tile's columns of the second
+PIECE = (PRODUCT_ROWS, max(_LONG, ROWS * _V8 * lanes(4) // PRODUCT_ROWS))
 
 
 @part
@@ -142,11 +146,22 @@ def few_products(
 
 
 @part
-def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: Floats, ahead: int, asked: int) -> None:
+def many_products(
+    X: Floats,
+    x: int,
+    stride: int,
+    rows: int,
+    panels: Floats,
+    Z: Floats,
+    ahead: int,
+    asked: int,
+    piece: Floats,
+) -> None:
     """Z = X W^T, W packed in panels (k, d, lanes): a piece of a panel stays in the first cache for all rows.
 
     The first panels ask for what the second product does not, or if it asks for nothing, for the next piece of each
-    row, and at the end of the rows for the first piece of the next block.
+    row, and at the end of the rows for the first piece of the next block. Where a block ends within a tile, the
+    rows that follow it in X are multiplied too; `piece` has room for the last rows of X, which none follow.
     """
     (count, d, size), wide = panels.shape, Z.shape[1]
     most = _LONG if count == 1 else _LONG // PANELS
@@ -160,11 +175,24 @@ def many_products(X: Floats, x: int, stride: int, rows: int, panels: Floats, Z: 
             w, far = (p * d + k) * size, distance if p == 0 else 0
             both = p + 2 <= count and PANELS == 2
             for r in range(0, rows, PRODUCT_ROWS):
-                some, at, z = min(PRODUCT_ROWS, rows - r), x + r * stride + k, r * wide + p * size
+                source, at, step, z = X, x + r * stride + k, stride, r * wide + p * size
+                if x // stride + r + PRODUCT_ROWS > X.shape[0]:
+                    _copy_rows(X, at, stride, rows - r, depth, piece)
+                    source, at, step = piece, 0, depth
                 if both:
-                    products_2(X, at, stride, some, panels, w, d * size, depth, Z, z, wide, k == 0, far)
+                    products_2(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far)
                 else:
-                    products_1(X, at, stride, some, panels, w, d * size, depth, Z, z, wide, k == 0, far)
+                    products_1(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far)
+
+
+@part
+def _copy_rows(X: Floats, x: int, stride: int, rows: int, depth: int, piece: Floats) -> None:
+    """`depth` numbers of each row, side by side."""
+    data, target = X.reshape(-1), piece.reshape(-1)
+    for r in range(rows):
+        source, place = data[x + r * stride :], target[r * depth :]
+        for k in range(depth):
+            place[k] = source[k]
 
 
 # The second product. Its sums stand in the order of the tiles, the numbers of each side by side: as rows they would be

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.kernels.compiling import kernel, part
+from mimtheory.kernels.compiling import maker, part
 from mimtheory.kernels.one_vector import one_vector
 from mimtheory.kernels.partition import GROUP, LEAVES, ROWS, SHORT
 from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.pointwise import activate, defects, loss_slope
 from mimtheory.kernels.products import (
     FEW,
+    PIECE,
     accumulate,
     add,
     asked_later,
@@ -26,14 +27,11 @@ from mimtheory.kernels.products import (
     many_products,
     pack,
 )
-from mimtheory.kernels.tiles import RANK_SHAPES
 from mimtheory.kernels.vector_code import lanes
 
 __all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep"]
 
 Floats = NDArray[Any]
-
-_PIECE = RANK_SHAPES[8]
 
 # What is made of the products u_ij = w_j.x_i + b_j of a block:
 GRADIENT = 0  # f_i, and S_ij = a_j l'(c + f_i, y_i) sigma'(u_ij)
@@ -49,54 +47,63 @@ def padded(count: int, itemsize: int) -> int:
     return -(-count // size) * size
 
 
-# Between the products, in double precision: entry j rows + i of u, value and slope is that of row i and neuron j, so
-# that loops over the rows are vector code.
+# Between the products, in double precision: u, value and slope stand like the block of products, row after row with
+# what pads it, and so do the biases and the outer weights, the same in each row; loops over all of it are vector code
+# for any number of neurons.
+
+
+@part
+def _repeated(v: Floats, wide: int, out: Floats) -> None:
+    rows = out.reshape(-1, wide)
+    for i in range(rows.shape[0]):
+        for j in range(v.shape[0]):
+            rows[i, j] = v[j]
+
+
+@part
+def _biased(count: int, products: Floats, biases: Floats, u: Floats) -> None:
+    for k in range(count):
+        u[k] = products[k] + biases[k]
 
 
 @part
 def _slopes(
     rows: int,
     m: int,
-    value: Floats,
-    slope: Floats,
+    values: Floats,
+    slopes: Floats,
     y: Floats,
     at: int,
-    a: Floats,
+    weights: Floats,
     centre: float,
     loss: int,
     parameter: float,
+    value: Floats,
     S: Floats,
     f: Floats,
 ) -> None:
-    """f_i, and S_ij = a_j l'(c + f_i, y_i) sigma'(u_ij).
+    """f_i, and S_ij = a_j l'(c + f_i, y_i) sigma'(u_ij). `value` is all of `values`, one row after the other.
 
     Neurons j and m-1-j are added first: where they cancel, as they do at a symmetric start, f is exactly 0.
     """
+    wide, half = S.shape[1], m // 2
+    for k in range(rows * wide):
+        value[k] *= weights[k]
+    # an index that is no sum is known not to be negative, and costs nothing
+    outputs, targets = f[at : at + rows], y[at : at + rows]
+    mirrored = values[:, m - half : m][:, ::-1]
     for i in range(rows):
-        f[at + i] = 0.0
-    for j in range(m // 2):
-        mirror = m - 1 - j
-        one, other = a[j], a[mirror]
-        for i in range(rows):
-            f[at + i] += one * value[j * rows + i] + other * value[mirror * rows + i]
-    if m & 1:
-        for i in range(rows):
-            f[at + i] += a[m // 2] * value[m // 2 * rows + i]
+        total = 0.0
+        for j in range(half):
+            total += values[i, j] + mirrored[i, j]
+        outputs[i] = total + values[i, half] if m & 1 else total
     # the values have done their work: the first of them give their place to l'
     for i in range(rows):
-        value[i] = loss_slope(loss, centre + f[at + i] - y[at + i], parameter)
-    for j in range(m):
-        one = a[j]
-        for i in range(rows):
-            S[i, j] = slope[j * rows + i] * (one * value[i])
-
-
-@part
-def _biased(rows: int, m: int, Z: Floats, b: Floats, u: Floats) -> None:
-    """u = Z + b in double precision."""
-    for j in range(m):
-        for i in range(rows):
-            u[j * rows + i] = Z[i, j] + b[j]
+        value[i] = loss_slope(loss, centre + outputs[i] - targets[i], parameter)
+    for i in range(rows):
+        factor = value[i]
+        for j in range(wide):
+            S[i, j] = slopes[i, j] * (weights[j] * factor)
 
 
 @part
@@ -111,7 +118,7 @@ def _raise(peaks: Floats, kind: int, j: int, size: float) -> None:
 def _peaks(
     rows: int,
     m: int,
-    u: Floats,
+    arguments: Floats,
     minus_1: Floats,
     y: Floats,
     at: int,
@@ -127,20 +134,20 @@ def _peaks(
         T = loss_slope(loss, centre - y[at + i], parameter)
         factor = loss_slope(loss, centre + f[at + i] - y[at + i], parameter)
         for j in range(m):
-            _raise(peaks, 0, j, abs(u[j * rows + i]))
-            _raise(peaks, 1, j, abs(factor * minus_1[j * rows + i] + (factor - T)))
+            _raise(peaks, 0, j, abs(arguments[i, j]))
+            _raise(peaks, 1, j, abs(factor * minus_1[i, j] + (factor - T)))
 
 
 @part
-def _features(rows: int, m: int, value: Floats, y: Floats, at: int, block: Floats, Z: Floats) -> None:
+def _features(rows: int, m: int, values: Floats, y: Floats, at: int, block: Floats, Z: Floats) -> None:
     """Phi in place of the products, with y as one more column, and a copy of Phi in Z."""
     for i in range(rows):
         for j in range(m):
-            block[i, j] = value[j * rows + i]
+            block[i, j] = values[i, j]
         block[i, m] = y[at + i]
         if Z.shape[0]:
             for j in range(m):
-                Z[at + i, j] = value[j * rows + i]
+                Z[at + i, j] = values[i, j]
 
 
 @part
@@ -161,33 +168,82 @@ def _copied(rows: int, m: int, block: Floats, at: int, Z: Floats) -> None:
 
 
 @part
-def _workspace(mode: int, X: Floats, m: int, d: int, width: int, size: int) -> tuple[Floats, ...]:
-    """Room to work in, 4 m d numbers and what a block needs.
+def _pass(
+    mode: int,
+    X: Floats,
+    n: int,
+    d: int,
+    first: int,
+    low: int,
+    high: int,
+    problem: tuple[Any, ...],
+    made: bool,
+    key: tuple[Any, Any],
+    size: int,
+    room: tuple[Floats, ...],
+) -> None:
+    """What `sweep` does with its other arguments, the problem, in the room that it makes."""
+    W, y, a, b, centre, (loss, activation), parameter, S, series, near, out, f, Z, peaks = problem
+    few, panels, block, edge, u, value, slope, biases, weights, levels, piece = room
+    m, long, wide, whole = out.shape[1], X.shape[1], block.shape[1], d // size
+    products, arguments = block.reshape(-1), u.reshape(-1, wide)
+    values, slopes = value.reshape(-1, wide), slope.reshape(-1, wide)
+    single = mode == POWER and m == 1
+    tall = SHORT if m <= FEW and not single else ROWS
+    # one product alone asks for everything
+    asked = asked_later(m, whole, size, X.itemsize)
+    if mode in (GIVEN, PRODUCTS, FEATURES):
+        asked = whole if mode == GIVEN else 0
+    pack(W, few, panels)
+    _repeated(b, wide, biases)
+    _repeated(a, wide, weights)
+    for leaf in range(low, high):
+        start, stop = leaf * n // LEAVES, (leaf + 1) * n // LEAVES
+        blocks = (stop - start + tall - 1) // tall
+        if single and blocks:
+            one_vector(X, d, first, start, stop, size, few, y, levels, made, key, piece[0], piece[1])
+        for number in range(0 if single else blocks):
+            row = start + number * tall
+            rows, x = min(tall, stop - row), 0 if made else (row - first) * long
+            ahead = 0 if made or row + tall >= stop else tall * long
+            if made:
+                fill_rows(X[:rows], row, key[0], key[1])
+            if panels.shape[0]:
+                many_products(X, x, long, rows, panels, block, ahead, asked, piece)
+            # after these products, which have waited for the columns to come from memory
+            if whole * size < d:
+                copy_edge(X, 0 if made else row - first, rows, whole * size, d, edge)
+            if few.shape[0]:
+                few_products(X, x, long, rows, whole, edge, few, block, ahead, asked)
+            if mode in (GRADIENT, FEATURES):
+                _biased(rows * wide, products, biases, u)
+                activate(activation, rows * wide, u, value, slope)
+            if mode == GRADIENT:
+                _slopes(rows, m, values, slopes, y, row, weights, centre, loss, parameter, value, block, f)
+                if peaks.shape[0]:
+                    defects(rows * wide, u, slope, series, near, value)
+                    _peaks(rows, m, arguments, values, y, row, f, centre, loss, parameter, peaks[leaf])
+            elif mode == FEATURES:
+                _features(rows, m, values, y, row, block, Z)
+            elif mode == POWER:
+                _scaled(rows, m, y, row, block)
+            elif mode == PRODUCTS:
+                _copied(rows, m, block, row, Z)
+                continue
+            left, x_left, stride, vectors, factors, at = X, x, long, whole, block, 0
+            if mode == GIVEN:
+                factors, at = S, row * m
+            elif mode == FEATURES:
+                left, x_left, stride, vectors, ahead = block, 0, wide, wide // size, 0
+            fresh = number % GROUP == 0
+            accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead, asked, piece)
+            carry(levels, number, blocks)
+        if blocks and mode != PRODUCTS:
+            top = 0 if blocks <= GROUP else (1 if blocks <= GROUP * GROUP else 2)
+            add(out[leaf % out.shape[0]], levels[top], False)
 
-    Returns
-    -------
-    few, panels : W packed, one of them empty
-    block, edge : a block of products and factors, and the last columns of a block of X
-    u, value, slope : the same block in double precision
-    levels : (4, m, width), sums of a group, a section, a leaf and, for one vector, of a block
-    piece : a piece of a block of X
-    """
-    packed, few = mode != GIVEN, m <= FEW
-    wide = m if few and mode != FEATURES else (m + (mode == FEATURES) + size - 1) // size * size
-    return (
-        np.zeros((m if packed and few else 0, (d + size - 1) // size * size), X.dtype),
-        np.zeros(((m + size - 1) // size if packed and not few else 0, d, size), X.dtype),
-        np.zeros((ROWS, wide), X.dtype),
-        np.zeros((ROWS, size), X.dtype),
-        np.zeros(ROWS * wide),
-        np.zeros(ROWS * wide),
-        np.zeros(ROWS * wide),
-        np.empty((4, m, width), X.dtype),
-        np.empty((ROWS, _PIECE * size), X.dtype),
-    )
 
-
-@kernel
+@maker
 def sweep(
     mode: int,
     X: Floats,
@@ -218,60 +274,28 @@ def sweep(
     for a block of Gaussians of this key, with room for whole vectors.
 
     The sum of leaf k, with its numbers in the order of the tiles (`in_rows`), is added to out[k % out.shape[0]],
-    (m, whole vectors).
+    (m, whole vectors). `codes` are those of the loss and of the activation; below `near`, s(u) - 1 is `series`.
+
+    The room is 4 m d numbers and what a block needs: W packed for few neurons and for many, one of them empty; a block
+    of products and factors, and the last columns of a block of X; u, value, slope, biases and weights as long as such a
+    block, in double precision; the sums of a group, a section, a leaf and, for one vector, of a block; a piece of a
+    block of X.
     """
-    m, long = out.shape[1], X.shape[1]
-    few, panels, block, edge, u, value, slope, levels, piece = _workspace(mode, X, m, d, out.shape[2], size)
-    wide = block.shape[1]
-    whole = d // size
-    single = mode == POWER and m == 1
-    tall = SHORT if m <= FEW and not single else ROWS
-    # one product alone asks for everything
-    asked = asked_later(m, whole, size, X.itemsize)
-    if mode in (GIVEN, PRODUCTS, FEATURES):
-        asked = whole if mode == GIVEN else 0
-    pack(W, few, panels)
-    for leaf in range(low, high):
-        start, stop = leaf * n // LEAVES, (leaf + 1) * n // LEAVES
-        blocks = (stop - start + tall - 1) // tall
-        if single and blocks:
-            one_vector(X, d, first, start, stop, size, few, y, levels, made, key)
-        for number in range(0 if single else blocks):
-            row = start + number * tall
-            rows, x = min(tall, stop - row), 0 if made else (row - first) * long
-            ahead = 0 if made or row + tall >= stop else tall * long
-            if made:
-                fill_rows(X[:rows], row, key[0], key[1])
-            if panels.shape[0]:
-                many_products(X, x, long, rows, panels, block, ahead, asked)
-            # after these products, which have waited for the columns to come from memory
-            if whole * size < d:
-                copy_edge(X, 0 if made else row - first, rows, whole * size, d, edge)
-            if few.shape[0]:
-                few_products(X, x, long, rows, whole, edge, few, block, ahead, asked)
-            if mode in (GRADIENT, FEATURES):
-                _biased(rows, m, block, b, u)
-                activate(codes[1], rows * m, u, value, slope)
-            if mode == GRADIENT:
-                _slopes(rows, m, value, slope, y, row, a, centre, codes[0], parameter, block, f)
-                if peaks.shape[0]:
-                    defects(rows * m, u, slope, series, near, value)
-                    _peaks(rows, m, u, value, y, row, f, centre, codes[0], parameter, peaks[leaf])
-            elif mode == FEATURES:
-                _features(rows, m, value, y, row, block, Z)
-            elif mode == POWER:
-                _scaled(rows, m, y, row, block)
-            elif mode == PRODUCTS:
-                _copied(rows, m, block, row, Z)
-                continue
-            left, x_left, stride, vectors, factors, at = X, x, long, whole, block, 0
-            if mode == GIVEN:
-                factors, at = S, row * m
-            elif mode == FEATURES:
-                left, x_left, stride, vectors, ahead = block, 0, wide, wide // size, 0
-            fresh = number % GROUP == 0
-            accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead, asked, piece)
-            carry(levels, number, blocks)
-        if blocks and mode != PRODUCTS:
-            top = 0 if blocks <= GROUP else (1 if blocks <= GROUP * GROUP else 2)
-            add(out[leaf % out.shape[0]], levels[top], False)
+    m, long = out.shape[1], (d + size - 1) // size * size
+    packed, few = mode != GIVEN, m <= FEW
+    wide = m if few and mode != FEATURES else (m + (mode == FEATURES) + size - 1) // size * size
+    room = (
+        np.zeros((m if packed and few else 0, long), X.dtype),
+        np.zeros(((m + size - 1) // size if packed and not few else 0, d, size), X.dtype),
+        np.zeros((ROWS, wide), X.dtype),
+        np.zeros((ROWS, size), X.dtype),
+        np.zeros(ROWS * wide),
+        np.zeros(ROWS * wide),
+        np.zeros(ROWS * wide),
+        np.zeros(ROWS * wide),
+        np.zeros(ROWS * wide),
+        np.empty((4, m, out.shape[2]), X.dtype),
+        np.empty(PIECE, X.dtype),
+    )
+    problem = (W, y, a, b, centre, codes, parameter, S, series, near, out, f, Z, peaks)
+    _pass(mode, X, n, d, first, low, high, problem, made, key, size, room)

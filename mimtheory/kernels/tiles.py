@@ -79,7 +79,6 @@ def plain_products(
     X: Floats,
     x: int,
     x_stride: int,
-    rows: int,
     W: Floats,
     w: int,
     w_stride: int,
@@ -91,14 +90,12 @@ def plain_products(
     ahead: int,
     count: int,
 ) -> None:
-    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for `rows` <= 8 rows and `count` vectors of columns l, in pieces of
-    DEPTH terms; W has a panel for each vector.
-
-    Rows of Z up to the eighth are overwritten.
+    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for 8 rows and `count` vectors of columns l, in pieces of DEPTH
+    terms; W has a panel for each vector.
     """
     size = lanes(X.itemsize)
     data, weights, out = X.reshape(-1), W.reshape(-1), Z.reshape(-1)
-    starts = x + np.minimum(np.arange(PRODUCT_ROWS), rows - 1) * x_stride
+    starts = x + np.arange(PRODUCT_ROWS) * x_stride
     for p in range(count):
         first = w + p * w_stride
         panel = weights[first : first + depth * size].reshape(depth, size)
@@ -185,12 +182,12 @@ def plain_copy(X: Floats, x: int, x_stride: int, rows: int, target: Floats, ahea
 
 def _vector_products(count: int) -> Tile:
     @intrinsic
-    def tile(typing, X, x, x_stride, rows, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
+    def tile(typing, X, x, x_stride, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            _, x, x_stride, rows, _, w, w_stride, depth, _, z, z_stride, fresh, ahead = arguments
+            _, x, x_stride, _, w, w_stride, depth, _, z, z_stride, fresh, ahead = arguments
             code = Code(context, builder, signature, arguments)
-            data, panel, out = code.at(code.array(0), x), code.at(code.array(4), w), code.at(code.array(8), z)
-            pointers = code.row_pointers(data, x_stride, rows, PRODUCT_ROWS)
+            data, panel, out = code.at(code.array(0), x), code.at(code.array(3), w), code.at(code.array(7), z)
+            rows = code.row_offsets(x_stride, PRODUCT_ROWS)
             panels = [code.at(panel, code.times(w_stride, p)) for p in range(count)]
             places = [
                 code.at(out, code.times(z_stride, r), code.integer(p * code.size))
@@ -203,24 +200,32 @@ def _vector_products(count: int) -> Tile:
                     builder.store(code.load(place), total)
             with code.pieces(depth, DEPTH) as (start, length):
                 sums = code.sums(PRODUCT_ROWS * count)
-                with cgutils.for_range(builder, length) as loop:
-                    k = builder.add(start, loop.index)
+
+                def term(k):  # type: ignore[no-untyped-def]
                     weights = [code.load(code.at(pointer, code.times(k, code.size))) for pointer in panels]
-                    for r, pointer in enumerate(pointers):
-                        one = code.splat(code.at(pointer, k))
+                    here = code.opaque(code.at(data, k))
+                    for r, offset in enumerate(rows):
+                        one = code.splat(code.by_bytes(here, offset))
                         for p in range(count):
                             code.add_product(sums[r * count + p], one, weights[p])
-                    # over eight k the next eight numbers of each of eight rows
-                    r = builder.and_(k, code.integer(PRODUCT_ROWS - 1))
-                    column = builder.add(builder.sub(k, r), code.integer(PRODUCT_ROWS))
-                    code.prefetch(code.at(data, ahead, builder.mul(r, x_stride), column))
+
+                # eight at once, each of which asks for the next eight numbers of one row: little else is left to do
+                with cgutils.for_range(builder, builder.lshr(length, code.integer(3))) as loop:
+                    first = builder.add(start, code.times(loop.index, PRODUCT_ROWS))
+                    far = code.opaque(code.at(data, first, ahead, code.integer(PRODUCT_ROWS)))
+                    for r, offset in enumerate(rows):
+                        term(builder.add(first, code.integer(r)))
+                        code.prefetch(code.by_bytes(far, offset))
+                rest = builder.and_(length, code.integer(PRODUCT_ROWS - 1))
+                with cgutils.for_range(builder, rest) as loop:
+                    term(builder.add(builder.sub(builder.add(start, length), rest), loop.index))
                 for total, slot in zip(totals, sums, strict=True):
                     builder.store(builder.fadd(builder.load(total), builder.load(slot)), total)
             for total, place in zip(totals, places, strict=True):
                 code.store(builder.load(total), place)
             return context.get_dummy_value()
 
-        return signature_of((X, x, x_stride, rows, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead)), generate
+        return signature_of((X, x, x_stride, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead)), generate
 
     return tile
 

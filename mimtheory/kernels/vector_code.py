@@ -143,6 +143,28 @@ class Code:
         locality = [ir.Constant(number, k) for k in (0, 2, 1)]  # a read, into the second cache, of data
         self.builder.call(function, [self.builder.bitcast(pointer, byte), *locality])
 
+    def opaque(self, value: Any) -> Any:
+        """The same value, of which LLVM knows nothing any more: it makes no other sums of it than it is told to, and
+        reads nothing through such a pointer before this place."""
+        kind = ir.FunctionType(value.type, [value.type])
+        return self.builder.call(ir.InlineAsm(kind, "", "=r,0", side_effect=True), [value])
+
+    def row_offsets(self, stride: Any, count: int) -> list[Any]:
+        """Distances in bytes of the first `count` rows: multiples of the first, third, fifth ... of them, which an
+        address contains for nothing, so that rows take half as many registers."""
+        byte = self.times(stride, _alignment(self.element))
+        odd = {k: self.opaque(self.times(byte, k)) for k in range(1, count, 2)}
+        offsets = [self.integer(0)]
+        for r in range(1, count):
+            power = r & -r
+            offsets.append(self.times(odd[r // power], power))
+        return offsets
+
+    def by_bytes(self, pointer: Any, *offsets: Any) -> Any:
+        """The pointer moved by the sum of the offsets in bytes."""
+        byte = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        return self.builder.bitcast(self.at(byte, *offsets), pointer.type)
+
     def row_pointers(self, start: Any, stride: Any, rows: Any, count: int) -> list[Any]:
         """Pointers to `count` rows, the last of `rows` again where there are fewer."""
         last = self.builder.sub(rows, self.integer(1))

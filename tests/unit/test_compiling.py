@@ -130,3 +130,28 @@ print(ours["sweep"], ours["add"], max(ours.values()))
 
 def test_a_constant_among_the_arguments_makes_no_copy_of_a_kernel(copy: Path) -> None:
     assert run(copy, COPIES, NUMBA_DISABLE_JIT="0").stdout == "2 2 2\n"
+
+
+# a reference that is counted costs more than a small product
+ARRAYS = """
+import numpy as np
+from numba.core.errors import NumbaError
+from mimtheory.kernels.compiling import kernel, maker, part
+def zeros(n):
+    return np.zeros(n).sum()
+inner = part(zeros)
+for decorator in (kernel, maker, part):
+    function = decorator(zeros) if decorator is not part else maker(lambda n: inner(n))
+    try:
+        print(function(3))
+    except NumbaError:
+        print("refused")
+"""
+
+
+def test_only_a_maker_makes_arrays(tmp_path: Path) -> None:
+    program = tmp_path / "arrays.py"
+    program.write_text(ARRAYS)
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "0", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, str(program)], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n0.0\nrefused\n"

@@ -1,6 +1,8 @@
 """Kernels: exact rationals, extended precision within the derived bound on rounding, the same bits for any threads."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -223,6 +225,56 @@ def test_rows_that_share_places_of_a_cache_have_the_bits_of_others(m: int, kind:
     assert (one.gradient == other.gradient[:, :d]).all()
     assert (one.outputs == other.outputs).all()
     assert not other.gradient[:, d].any()
+
+
+# X ends where the memory of the process does, and starts there too
+AT_AN_EDGE = """
+import ctypes, mmap
+import numpy as np
+from mimtheory.kernels import gradient, hessian_power, inner_products, weighted_sums
+page, library = mmap.PAGESIZE, ctypes.CDLL(None, use_errno=True)
+for kind in (np.float64, np.float32):
+    for n, d in ((1, 5), (7, 33), (8, 64), (9, 200), (40, 24), (130, 17), (300, 65)):
+        size = n * d * np.dtype(kind).itemsize
+        pages = -(-size // page)
+        for end in (True, False):
+            memory = mmap.mmap(-1, (pages + 2) * page)
+            start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+            for closed in (start, start + (pages + 1) * page):
+                if library.mprotect(ctypes.c_void_p(closed), ctypes.c_size_t(page), 0):
+                    raise OSError(ctypes.get_errno())
+            X = np.frombuffer(memory, kind, n * d, page + (pages * page - size if end else 0)).reshape(n, d)
+            X[:] = np.random.default_rng(n).standard_normal((n, d))
+            for m in (1, 3, 8, 17, 33):
+                W, S = np.ones((m, d), kind), np.ones((n, m), kind)
+                gradient(X, np.ones(n), W, np.ones(m), activation="1-cos", loss="squared")
+                hessian_power(X, np.ones(n), W), inner_products(X, W), weighted_sums(X, S)
+print("read nothing else")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32" or DISABLED, reason="pages without access, and compiled code")
+def test_nothing_beside_the_samples_is_read() -> None:
+    """Rows that follow a block are multiplied with it; after the last of all there are none."""
+    done = subprocess.run([sys.executable, "-c", AT_AN_EDGE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "read nothing else\n"), done.stderr
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("m", [3, 8, 33])
+def test_a_sample_says_nothing_about_the_outputs_of_others(kind: type, m: int) -> None:
+    """Leaves of 5 to 6 rows end within a tile, so that the next rows are multiplied with theirs."""
+    rng = np.random.default_rng(0)
+    X: np.ndarray = rng.standard_normal((90, 30)).astype(kind)
+    W: np.ndarray = rng.standard_normal((m, 30)).astype(kind)
+    other = X.copy()
+    other[40], other[41] = np.nan, 1e30
+    found, changed = (
+        gradient(A, np.ones(90), W, np.ones(m), activation="sqrt", loss="squared").outputs for A in (X, other)
+    )
+    same = np.delete(np.arange(90), [40, 41])
+    assert (found[same] == changed[same]).all()
+    assert np.isnan(changed[40])
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ KINDS = [np.float64, np.float32]
 
 
 @kernel
-def call_products(count, X, x, stride, rows, W, w, w_stride, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
+def call_products(count, X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
     if count == 2:
-        tiles.products_2(X, x, stride, rows, W, w, w_stride, depth, Z, z, z_stride, fresh, 0)
+        tiles.products_2(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0)
     else:
-        tiles.products_1(X, x, stride, rows, W, w, w_stride, depth, Z, z, z_stride, fresh, 0)
+        tiles.products_1(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0)
 
 
 @kernel
@@ -64,23 +64,22 @@ def integers(kind: type, *shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("rows", [1, 5, 8])
-@pytest.mark.parametrize("depth", [29, 128, 150])
+@pytest.mark.parametrize("depth", [5, 8, 29, 128, 150])
 @pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize("count", [1, 2])
-def test_products_are_those_of_the_twin(kind: type, rows: int, depth: int, fresh: bool, count: int) -> None:
+def test_products_are_those_of_the_twin(kind: type, depth: int, fresh: bool, count: int) -> None:
     size = lanes(np.dtype(kind).itemsize)
     X, W = integers(kind, 9, 160), integers(kind, 3, 160, size)
     before = integers(kind, 10, 4 * size)
     ours, twin = before.copy(), before.copy()
-    arguments = (X, 160 + 3, 160, rows, W, (160 + 7) * size, 160 * size, depth)
+    arguments = (X, 160 + 3, 160, W, (160 + 7) * size, 160 * size, depth)
     call_products(count, *arguments, ours, 4 * size + size, 4 * size, fresh)
     tiles.plain_products(*arguments, twin, 4 * size + size, 4 * size, fresh, 0, count)
     assert (ours == twin).all()
     for p in range(count):
         place = slice((1 + p) * size, (2 + p) * size)
-        expected = X[1 : 1 + rows, 3 : 3 + depth] @ W[1 + p, 7 : 7 + depth]
-        assert (ours[1 : 1 + rows, place] == expected + (0 if fresh else before[1 : 1 + rows, place])).all()
+        expected = X[1:9, 3 : 3 + depth] @ W[1 + p, 7 : 7 + depth]
+        assert (ours[1:9, place] == expected + (0 if fresh else before[1:9, place])).all()
     assert (ours[:, (1 + count) * size :] == before[:, (1 + count) * size :]).all()
 
 
