@@ -29,9 +29,11 @@ from mimtheory.kernels.products import (
 )
 from mimtheory.kernels.vector_code import lanes
 
-__all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep"]
+__all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep", "zeros"]
 
 Floats = NDArray[Any]
+
+_LINE = 64  # bytes of a line of the caches, and of the widest vectors
 
 # What is made of the products u_ij = w_j.x_i + b_j of a block:
 GRADIENT = 0  # f_i, and S_ij = a_j l'(c + f_i, y_i) sigma'(u_ij)
@@ -244,6 +246,14 @@ def _pass(
 
 
 @maker
+def zeros(count: int, kind: Any) -> Floats:
+    """So many zeros of that precision, from the start of a cache line on: half of the vectors of others lie in two."""
+    numbers = np.zeros(count + _LINE, kind)
+    start = -numbers.ctypes.data % _LINE // numbers.itemsize
+    return numbers[start : start + count]
+
+
+@maker
 def sweep(
     mode: int,
     X: Floats,
@@ -284,18 +294,19 @@ def sweep(
     m, long = out.shape[1], (d + size - 1) // size * size
     packed, few = mode != GIVEN, m <= FEW
     wide = m if few and mode != FEATURES else (m + (mode == FEATURES) + size - 1) // size * size
+    rows, packs, count = m if packed and few else 0, (m + size - 1) // size if packed and not few else 0, ROWS * wide
     room = (
-        np.zeros((m if packed and few else 0, long), X.dtype),
-        np.zeros(((m + size - 1) // size if packed and not few else 0, d, size), X.dtype),
-        np.zeros((ROWS, wide), X.dtype),
-        np.zeros((ROWS, size), X.dtype),
-        np.zeros(ROWS * wide),
-        np.zeros(ROWS * wide),
-        np.zeros(ROWS * wide),
-        np.zeros(ROWS * wide),
-        np.zeros(ROWS * wide),
-        np.empty((4, m, out.shape[2]), X.dtype),
-        np.empty(PIECE, X.dtype),
+        zeros(rows * long, X.dtype).reshape(rows, long),
+        zeros(packs * d * size, X.dtype).reshape(packs, d, size),
+        zeros(count, X.dtype).reshape(ROWS, wide),
+        zeros(ROWS * size, X.dtype).reshape(ROWS, size),
+        zeros(count, y.dtype),
+        zeros(count, y.dtype),
+        zeros(count, y.dtype),
+        zeros(count, y.dtype),
+        zeros(count, y.dtype),
+        zeros(4 * m * out.shape[2], X.dtype).reshape(4, m, out.shape[2]),
+        zeros(PIECE[0] * PIECE[1], X.dtype).reshape(PIECE),
     )
     problem = (W, y, a, b, centre, codes, parameter, S, series, near, out, f, Z, peaks)
     _pass(mode, X, n, d, first, low, high, problem, made, key, size, room)

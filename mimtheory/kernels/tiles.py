@@ -209,14 +209,17 @@ def _vector_products(count: int) -> Tile:
                         for p in range(count):
                             code.add_product(sums[r * count + p], one, weights[p])
 
-                # eight at once, each of which asks for the next eight numbers of one row: little else is left to do
-                with cgutils.for_range(builder, builder.lshr(length, code.integer(3))) as loop:
-                    first = builder.add(start, code.times(loop.index, PRODUCT_ROWS))
-                    far = code.opaque(code.at(data, first, ahead, code.integer(PRODUCT_ROWS)))
-                    for r, offset in enumerate(rows):
+                # four at once, with requests for the next eight numbers of four rows: little else is left to do
+                four = code.integer(4)
+                with cgutils.for_range(builder, builder.udiv(length, four)) as loop:
+                    first = builder.add(start, builder.mul(loop.index, four))
+                    row = builder.and_(first, four)
+                    next_eight = builder.add(builder.sub(first, row), code.integer(PRODUCT_ROWS))
+                    far = code.opaque(code.at(data, builder.mul(row, x_stride), next_eight, ahead))
+                    for r, offset in enumerate(rows[:4]):
                         term(builder.add(first, code.integer(r)))
                         code.prefetch(code.by_bytes(far, offset))
-                rest = builder.and_(length, code.integer(PRODUCT_ROWS - 1))
+                rest = builder.urem(length, four)
                 with cgutils.for_range(builder, rest) as loop:
                     term(builder.add(builder.sub(builder.add(start, length), rest), loop.index))
                 for total, slot in zip(totals, sums, strict=True):

@@ -19,6 +19,7 @@ from mimtheory.kernels.compiling import DISABLED, kernel
 from mimtheory.kernels.elementary import _C, _L, _S, exponential, log1p, logarithm, sin_cos, tanh
 from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, SHORT, leaf_start, product_roundings, roundings
 from mimtheory.kernels.pointwise import activate, loss_slope
+from mimtheory.kernels.sweep import zeros
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 from mimtheory.relations import gamma
 
@@ -258,6 +259,13 @@ def test_nothing_beside_the_samples_is_read() -> None:
     """Rows that follow a block are multiplied with it; after the last of all there are none."""
     done = subprocess.run([sys.executable, "-c", AT_AN_EDGE], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "read nothing else\n"), done.stderr
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_what_a_pass_works_in_starts_at_a_line_of_the_cache(kind: type) -> None:
+    made = [zeros(count, np.dtype(kind)) for count in (*range(1, 40), 1000, 100_000)]
+    assert [array.size for array in made] == [*range(1, 40), 1000, 100_000]
+    assert not any(array.any() or array.ctypes.data % 64 or array.dtype != kind for array in made)
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
