@@ -29,11 +29,11 @@ from mimtheory.kernels.products import (
 )
 from mimtheory.kernels.vector_code import lanes
 
-__all__ = ["FEATURES", "GIVEN", "GRADIENT", "POWER", "PRODUCTS", "padded", "sweep", "zeros"]
+__all__ = ["FEATURES", "GIVEN", "GRADIENT", "LINE", "POWER", "PRODUCTS", "at_a_line", "padded", "sweep"]
 
 Floats = NDArray[Any]
 
-_LINE = 64  # bytes of a line of the caches, and of the widest vectors
+LINE = 64  # bytes of a line of the caches, and of the widest vectors
 
 # What is made of the products u_ij = w_j.x_i + b_j of a block:
 GRADIENT = 0  # f_i, and S_ij = a_j l'(c + f_i, y_i) sigma'(u_ij)
@@ -246,11 +246,10 @@ def _pass(
 
 
 @maker
-def zeros(count: int, kind: Any) -> Floats:
-    """So many zeros of that precision, from the start of a cache line on: half of the vectors of others lie in two."""
-    numbers = np.zeros(count + _LINE, kind)
-    start = -numbers.ctypes.data % _LINE // numbers.itemsize
-    return numbers[start : start + count]
+def at_a_line(numbers: Floats) -> Floats:
+    """All but LINE of the numbers, from the start of a cache line on: else half of all vectors may lie in two lines."""
+    start = -numbers.ctypes.data % LINE // numbers.itemsize
+    return numbers[start : start + numbers.size - LINE]
 
 
 @maker
@@ -296,17 +295,17 @@ def sweep(
     wide = m if few and mode != FEATURES else (m + (mode == FEATURES) + size - 1) // size * size
     rows, packs, count = m if packed and few else 0, (m + size - 1) // size if packed and not few else 0, ROWS * wide
     room = (
-        zeros(rows * long, X.dtype).reshape(rows, long),
-        zeros(packs * d * size, X.dtype).reshape(packs, d, size),
-        zeros(count, X.dtype).reshape(ROWS, wide),
-        zeros(ROWS * size, X.dtype).reshape(ROWS, size),
-        zeros(count, y.dtype),
-        zeros(count, y.dtype),
-        zeros(count, y.dtype),
-        zeros(count, y.dtype),
-        zeros(count, y.dtype),
-        zeros(4 * m * out.shape[2], X.dtype).reshape(4, m, out.shape[2]),
-        zeros(PIECE[0] * PIECE[1], X.dtype).reshape(PIECE),
+        at_a_line(np.zeros(rows * long + LINE, X.dtype)).reshape(rows, long),
+        at_a_line(np.zeros(packs * d * size + LINE, X.dtype)).reshape(packs, d, size),
+        at_a_line(np.zeros(count + LINE, X.dtype)).reshape(ROWS, wide),
+        at_a_line(np.zeros(ROWS * size + LINE, X.dtype)).reshape(ROWS, size),
+        at_a_line(np.zeros(count + LINE)),
+        at_a_line(np.zeros(count + LINE)),
+        at_a_line(np.zeros(count + LINE)),
+        at_a_line(np.zeros(count + LINE)),
+        at_a_line(np.zeros(count + LINE)),
+        at_a_line(np.empty(4 * m * out.shape[2] + LINE, X.dtype)).reshape(4, m, out.shape[2]),
+        at_a_line(np.empty(PIECE[0] * PIECE[1] + LINE, X.dtype)).reshape(PIECE),
     )
     problem = (W, y, a, b, centre, codes, parameter, S, series, near, out, f, Z, peaks)
     _pass(mode, X, n, d, first, low, high, problem, made, key, size, room)

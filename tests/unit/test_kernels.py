@@ -19,7 +19,7 @@ from mimtheory.kernels.compiling import DISABLED, kernel
 from mimtheory.kernels.elementary import _C, _L, _S, exponential, log1p, logarithm, sin_cos, tanh
 from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, SHORT, leaf_start, product_roundings, roundings
 from mimtheory.kernels.pointwise import activate, loss_slope
-from mimtheory.kernels.sweep import zeros
+from mimtheory.kernels.sweep import LINE, at_a_line
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 from mimtheory.relations import gamma
 
@@ -263,9 +263,14 @@ def test_nothing_beside_the_samples_is_read() -> None:
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 def test_what_a_pass_works_in_starts_at_a_line_of_the_cache(kind: type) -> None:
-    made = [zeros(count, np.dtype(kind)) for count in (*range(1, 40), 1000, 100_000)]
-    assert [array.size for array in made] == [*range(1, 40), 1000, 100_000]
-    assert not any(array.any() or array.ctypes.data % 64 or array.dtype != kind for array in made)
+    for count in (*range(40), 1000, 100_000):
+        numbers = np.arange(count + LINE, dtype=kind)
+        part = at_a_line(numbers)
+        start = int(part[0]) if count else 0
+        assert (part == numbers[start : start + count]).all()
+        assert part.shape == (count,)
+        assert not count or part.ctypes.data % 64 == 0
+        assert start * numbers.itemsize < 64
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
