@@ -72,7 +72,7 @@ def test_the_finding_is(label: str, fields: dict[str, object], status: str, says
 
 
 def test_an_eigenvalue_within_the_error_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
-    p = population(link="z1*z2*z3*z4*z5 + z1**2")  # no certified method
+    p = population(link="z1*z2*z3*z4 + z1**2")  # no certificate is found
     assert check("assumption_cov", p).status == "holds"
     monkeypatch.setattr(Population, "radius", property(lambda self: 1.0))
     assert check("assumption_cov", p).status == "undecided"

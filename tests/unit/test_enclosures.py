@@ -30,7 +30,7 @@ PAIRS = [
     ("mixed", "pseudo_huber(1)", Fraction(1, 8), ZERO, 1e-9, 2e-2),
     ("mixed", "l1", ZERO, Fraction(1, 2), 1e-8, 2e-2),
     ("z1*z2 + He2(z3)/2", "huber(1)", ZERO, ZERO, 2e-2, 5e-2),
-    ("z1*z2 + He2(z3)/2", "logcosh", ZERO, ZERO, 1e-2, 2e-1),
+    pytest.param("z1*z2 + He2(z3)/2", "logcosh", ZERO, ZERO, 1e-2, 2e-1, marks=pytest.mark.long),
     ("h4(z1) + h4(z2) + h4(z3)", "l1", ZERO, ZERO, 1e-3, 3e-2),
     ("h4(z1) + h3(z2) - h2(z3) + z4", "pseudo_huber(1)", Fraction(1, 8), ZERO, 2e-2, 1e-1),
     ("h4(z1) + h4(z2) + h4(z3) + h4(z4) + h4(z5)", "huber(1)", ZERO, ZERO, 1e-4, 3e-2),
