@@ -104,10 +104,10 @@ def gradient(
     bias = np.zeros(a.shape) if b is None else np.asarray(b)
     n, m = X.shape[0] if X.ndim else 0, W.shape[0] if W.ndim else 0
     shapes = (X.shape, y.shape, W.shape, a.shape, bias.shape)
-    if min(n, m) < 1 or X.ndim != 2 or shapes != (X.shape, (n,), (m, X.shape[1]), (m,), (m,)):
+    if min(n, m, *X.shape) < 1 or X.ndim != 2 or shapes != (X.shape, (n,), (m, X.shape[1]), (m,), (m,)):
         raise ValueError(
             f"shapes X {X.shape}, y {y.shape}, W {W.shape}, a {a.shape}, b {bias.shape} do not fit; "
-            "allowed: (n, d), (n,), (m, d), (m,), (m,) with n, m at least 1"
+            "allowed: (n, d), (n,), (m, d), (m,), (m,) with n, d, m at least 1"
         )
     sigma, l = activation_of(activation), loss_of(loss)  # noqa: E741
     if sigma.code < 0 or l.code < 0:

@@ -161,7 +161,8 @@ def many_products(
 
     The first panels ask for what the second product does not, or if it asks for nothing, for the next piece of each
     row, and at the end of the rows for the first piece of the next block. Where a block ends within a tile, the
-    rows that follow it in X are multiplied too; `piece` has room for the last rows of X, which none follow.
+    rows that follow it in X are multiplied too, of Gaussians those of an earlier block, and nothing is made of that;
+    `piece` has room for the last rows of X, which none follow.
     """
     (count, d, size), wide = panels.shape, Z.shape[1]
     most = _LONG if count == 1 else _LONG // PANELS

@@ -72,10 +72,10 @@ def normal_equations(
     y, W = np.asarray(y), np.asarray(W)
     n, m = X.shape[0] if X.ndim else 0, W.shape[0] if W.ndim else 0
     bias = np.zeros(m) if b is None else np.asarray(b)
-    if min(n, m) < 1 or X.ndim != 2 or (y.shape, W.shape, bias.shape) != ((n,), (m, X.shape[1]), (m,)):
+    if min(n, m, *X.shape) < 1 or X.ndim != 2 or (y.shape, W.shape, bias.shape) != ((n,), (m, X.shape[1]), (m,)):
         raise ValueError(
             f"shapes X {X.shape}, y {y.shape}, W {W.shape}, b {bias.shape} do not fit; "
-            "allowed: (n, d), (n,), (m, d), (m,) with n, m at least 1"
+            "allowed: (n, d), (n,), (m, d), (m,) with n, d, m at least 1"
         )
     sigma, kind = activation_of(activation), kind_of(X, W)
     if sigma.code < 0:

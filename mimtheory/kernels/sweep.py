@@ -247,7 +247,7 @@ def _pass(
 
 @maker
 def at_a_line(numbers: Floats) -> Floats:
-    """All but LINE of the numbers, from the start of a cache line on: else half of all vectors may lie in two lines."""
+    """All but LINE numbers, from the start of a cache line on: else vectors as long as a line may each lie in two."""
     start = -numbers.ctypes.data % LINE // numbers.itemsize
     return numbers[start : start + numbers.size - LINE]
 
@@ -288,7 +288,7 @@ def sweep(
     The room is 4 m d numbers and what a block needs: W packed for few neurons and for many, one of them empty; a block
     of products and factors, and the last columns of a block of X; u, value, slope, biases and weights as long as such a
     block, in double precision; the sums of a group, a section, a leaf and, for one vector, of a block; a piece of a
-    block of X.
+    block of X, or for one vector the products and factors of a step.
     """
     m, long = out.shape[1], (d + size - 1) // size * size
     packed, few = mode != GIVEN, m <= FEW

@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mimtheory.activations import ACTIVATION_NAMES, Activation, activation
-from mimtheory.kernels import gradient, hessian_power, inner_products, weighted_sums
+from mimtheory.kernels import gradient, hessian_power, inner_products, normal_equations, weighted_sums
 from mimtheory.kernels.compiling import DISABLED, kernel
 from mimtheory.kernels.elementary import _C, _L, _S, exponential, log1p, logarithm, sin_cos, tanh
 from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, SHORT, leaf_start, product_roundings, roundings
@@ -308,6 +308,16 @@ def test_shapes_that_do_not_fit_are_refused(X, T, V, threads) -> None:  # type: 
             inner_products(X, V if V.shape != (1, 2) else np.ones((1, 5)))
         with pytest.raises(ValueError, match="allowed"):
             weighted_sums(X, np.ones((7, 1)))
+
+
+@pytest.mark.parametrize(("n", "d", "m"), [(0, 2, 1), (3, 0, 1), (3, 2, 0)])
+def test_nothing_is_made_of_no_samples_columns_or_neurons(n: int, d: int, m: int) -> None:
+    """Without columns the factors of the block before would be taken for products."""
+    X, y, W = np.ones((n, d)), np.ones(n), np.ones((m, d))
+    with pytest.raises(ValueError, match=r"allowed: .* with n, d, m at least 1"):
+        gradient(X, y, W, np.ones(m), np.ones(m), activation="1-cos", loss="squared")
+    with pytest.raises(ValueError, match=r"allowed: .* with n, d, m at least 1"):
+        normal_equations(X, y, W, np.ones(m), activation="1-cos")
 
 
 # Pointwise functions
