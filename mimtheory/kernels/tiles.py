@@ -13,10 +13,10 @@ tile        result                     registers hold                           
 ==========  =========================  ==========================================================  =============
 
 All operands are C-contiguous arrays of any dimension with an offset and a stride in elements. Nothing is masked:
-callers pad to whole vectors. A sum starts at 0, takes its terms in order with one rounding each (where the machine
-fuses; two else), and is then added to what is there, or stored if `fresh`; `products` does so once in DEPTH terms.
-`ahead` is the distance of the data that the processor is asked to fetch meanwhile. The width follows the machine that
-Numba compiles for, and with it the bits of `inner` alone.
+callers pad to whole vectors, and give `products` eight rows. A sum starts at 0, takes its terms in order with one
+rounding each (where the machine fuses; two else), and is then added to what is there, or stored if `fresh`; `products`
+does so once in DEPTH terms. `ahead` is the distance of the data that the processor is asked to fetch meanwhile. The
+width follows the machine that Numba compiles for, and with it the bits of `inner` alone.
 
 `NUMBA_DISABLE_JIT=1` puts the plain twins in place of the tiles.
 """
