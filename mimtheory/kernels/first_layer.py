@@ -116,7 +116,7 @@ def gradient(
     series, near = _UNKNOWN, np.inf
     if quantities and sigma.reason is None:
         series, near = np.array(sigma._series), sigma._near
-    total = one_pass(
+    found = one_pass(
         GRADIENT,
         X,
         m,
@@ -134,7 +134,7 @@ def gradient(
         f=f,
         peaks=peaks,
     )
-    return Gradient(total / n, f, peaks.max(axis=0) if quantities else None, y, l, centre)
+    return Gradient(found, f, peaks.max(axis=0) if quantities else None, y, l, centre)
 
 
 def _in_blocks(

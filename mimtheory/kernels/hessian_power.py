@@ -38,4 +38,4 @@ def hessian_power(X: Floats | Gaussians, T: Floats, V: Floats, *, threads: int |
     """
     if X.ndim != 2 or V.ndim != 2 or T.shape != X.shape[:1] or V.shape[1] != X.shape[1] or not X.shape[0]:
         raise ValueError(f"shapes X {X.shape}, T {T.shape}, V {V.shape} do not fit; allowed: (n, d), (n,), (k, d)")
-    return one_pass(POWER, X, V.shape[0], kind_of(X, V), threads, W=V, y=T) / X.shape[0]
+    return one_pass(POWER, X, V.shape[0], kind_of(X, V), threads, W=V, y=T)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mimtheory.kernels.gaussians import Gaussians
 from mimtheory.kernels.partition import LEAVES, ROWS, leaf_start
 from mimtheory.kernels.products import in_rows
-from mimtheory.kernels.sweep import FEATURES, PRODUCTS, padded, sweep
+from mimtheory.kernels.sweep import FEATURES, GIVEN, PRODUCTS, padded, sweep
 from mimtheory.kernels.threads import across_parts, thread_count
 from mimtheory.kernels.vector_code import lanes
 
@@ -51,7 +51,7 @@ def one_pass(
     Z: Floats | None = None,
     peaks: Floats = _NO_PEAKS,
 ) -> Floats:
-    """The sum of a mode of `sweep` over all samples, (m, width), not yet divided by n; f, Z and peaks are filled."""
+    """The mean over all samples of a mode of `sweep`, (m, width), of GIVEN the sum; f, Z and peaks are filled."""
     n, d = X.shape
     threads = thread_count(threads, 2.0 * n * d * m)
     width = 0 if mode == PRODUCTS else m + 1 if mode == FEATURES else d
@@ -77,9 +77,9 @@ def one_pass(
     total = out[0]
     for leaf in range(1, out.shape[0]):
         total += out[leaf]
-    size, rows = lanes(np.dtype(kind).itemsize), np.empty_like(total)
-    in_rows(total, (total.shape[1] if mode == FEATURES else d) // size, size, rows)
-    return rows[:, :width]
+    size, rows = lanes(np.dtype(kind).itemsize), np.empty((m, width), kind)
+    in_rows(total, (total.shape[1] if mode == FEATURES else d) // size, size, kind(1 if mode == GIVEN else n), rows)
+    return rows
 
 
 def _leaves(mode: int, X: Floats | Gaussians, kind: Kind, low: int, high: int, fixed: tuple[Any, ...]) -> None:

@@ -340,19 +340,19 @@ def accumulate(
 
 
 @kernel
-def in_rows(sums: Floats, whole: int, size: int, rows: Floats) -> None:
-    """What `accumulate` has summed, in the order of the tiles, as an array of rows."""
-    m, wide = rows.shape
+def in_rows(sums: Floats, whole: int, size: int, divisor: float, rows: Floats) -> None:
+    """What `accumulate` has summed, in the order of the tiles, over the divisor and as rows without what pads them."""
+    m, width = rows.shape
     packed, g, first, neurons = sums.reshape(-1), 0, 0, 8
     while neurons:
         end, c = m - m % neurons, 0
-        while first < end and c < wide:
+        while first < end and c < width:
             columns = _vectors(neurons) * size
             if c + columns > whole * size:
                 columns = size
             for j in range(first, end):
-                for k in range(columns):
-                    rows[j, c + k] = packed[g + k]
+                for k in range(min(columns, width - c)):
+                    rows[j, c + k] = packed[g + k] / divisor
                 g += columns
             c += columns
         first, neurons = max(first, end), neurons // 2

@@ -80,8 +80,8 @@ def normal_equations(
     sigma, kind = activation_of(activation), kind_of(X, W)
     if sigma.code < 0:
         Phi = sigma.sigma(inner_products(X, W, threads=threads) + bias).astype(kind)
-        sums = weighted_sums(np.column_stack((Phi, y.astype(kind))), Phi, threads=threads)
+        means = weighted_sums(np.column_stack((Phi, y.astype(kind))), Phi, threads=threads) / n
     else:
         Phi = np.empty((n if features else 0, m), kind)
-        sums = one_pass(FEATURES, X, m, kind, threads, W=W, y=y, b=bias, codes=(0, sigma.code), Z=Phi)
-    return NormalEquations(sums[:, :m] / n, sums[:, m] / n, Phi if features else None)
+        means = one_pass(FEATURES, X, m, kind, threads, W=W, y=y, b=bias, codes=(0, sigma.code), Z=Phi)
+    return NormalEquations(means[:, :m], means[:, m], Phi if features else None)
