@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mimtheory.losses import logcosh
 
-__all__ = ["CONSTANTS", "EXPRESSIONS", "FUNCTIONS", "OUTSIDE", "SERIES", "SERIES_ORDER", "Function"]
+__all__ = ["CONSTANTS", "EXPRESSIONS", "FUNCTIONS", "OUTSIDE", "SERIES", "SERIES_ORDER", "SUPREMA", "Function"]
 
 Floats = NDArray[np.float64]
 Function = Callable[[Floats], Floats]
@@ -95,7 +95,7 @@ EXPRESSIONS = {
     "utanh": "u*tanh(u)/2",
     "asymmetric": "1 - cos(u) + u - sin(u)",
 }
-# sigma'''(0), M3, M4, Lip; the suprema are derived in docs/theory/stage_one.md
+# sigma'''(0), M3, M4, Lip; the suprema are derived in docs/theory/stage_one.md; those outside have no expansion at 0
 CONSTANTS: dict[str, tuple[float, float, float, float]] = {
     "quadratic": (0, 0, 0, math.inf),
     "1-cos": (0, 1, 1, 1),
@@ -103,7 +103,13 @@ CONSTANTS: dict[str, tuple[float, float, float, float]] = {
     "sqrt": (0, 48 / (25 * math.sqrt(5)), 3, 1),
     "utanh": (0, 1.2327262, 4, 0.5998394),
     "asymmetric": (1, math.sqrt(2), math.sqrt(2), 1 + math.sqrt(2)),
+    "relu": (math.nan, math.inf, math.inf, 1),
+    "gelu": (math.nan, math.inf, math.inf, 1.1289042),
+    "silu": (math.nan, math.inf, math.inf, 1.0998394),
+    "tanh": (math.nan, math.inf, math.inf, 1),
+    "softplus": (math.nan, math.inf, math.inf, 1),
 }
+SUPREMA = {"1-cos": 2.0, "tanh": 1.0}  # of |sigma|; all others grow without bound
 OUTSIDE = {
     "relu": "not in C^3 (a kink at 0)",
     "gelu": "sigma'(0) = 1/2, not 0",
@@ -111,7 +117,7 @@ OUTSIDE = {
     "tanh": "sigma'(0) = 1, not 0",
     "softplus": "sigma'(0) = 1/2, not 0",
 }
-# Maclaurin coefficients of s(u) - 1 at u^1, u^2, ...: numerators and denominators of the derivative's series over u
+# k -> coefficient of u^k in s(u) - 1, k >= 1
 SERIES: dict[str, Callable[[int], float]] = {
     "quadratic": lambda k: 0.0,
     "1-cos": lambda k: _alternating(k) / math.factorial(k + 1) if k % 2 == 0 else 0.0,

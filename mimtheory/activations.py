@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mimtheory.activation_zoo import CONSTANTS, EXPRESSIONS, FUNCTIONS, OUTSIDE, SERIES, SERIES_ORDER, Function
+from mimtheory.activation_zoo import (
+    CONSTANTS,
+    EXPRESSIONS,
+    FUNCTIONS,
+    OUTSIDE,
+    SERIES,
+    SERIES_ORDER,
+    SUPREMA,
+    Function,
+)
 from mimtheory.expressions import canonical_text, read_expression, supremum
 
 if TYPE_CHECKING:
@@ -49,15 +58,18 @@ class Activation:
     d3_0 : float
         sigma'''(0), in units of 1/w.
     M3 : float
-        Supremum of |sigma'''|, in units of 1/w; infinite where there is none, as where sigma'' jumps.
+        Supremum of |sigma'''|, in units of 1/w; infinite where there is none, as where sigma'' jumps, and for those of
+        the zoo outside assumption_activation, where no lemma uses it.
     M4 : float
         The same of |sigma''''|, in units of 1/w^2.
     Lip : float
         The same of |sigma'|, in units of w.
     reason : str or None
         Why assumption_activation fails; None where it holds.
+    supremum : float
+        The same of |sigma|, in units of w^2; infinite also where none is proved.
     constants : {"exact", "certified", "numerical"}
-        Whether the suprema are known, proven upper bounds (see `suprema`), or were searched for on a grid and proved
+        Whether M3, M4 and Lip are known, proven upper bounds (see `suprema`), or were searched for on a grid and proved
         by nothing.
     """
 
@@ -69,6 +81,7 @@ class Activation:
     M3: float
     M4: float
     Lip: float
+    supremum: float = math.inf
     reason: str | None = None
     constants: str = "exact"
     _functions: tuple[Function, ...] = field(default=(), repr=False, compare=False)
@@ -157,11 +170,6 @@ class Activation:
         result: Floats = np.where(np.abs(u) < self._near, near, far)
         return result
 
-    @property
-    def supremum(self) -> float:
-        """sup |sigma|, in units of w^2: 2 for 1-cos, infinite for all others of the zoo and where it is not known."""
-        return 2.0 if self.text == "1-cos" else math.inf
-
     def kappa(self, u: ArrayLike) -> Floats:
         """Bound on |s(v) - 1| for |v| <= |u|: min(M3 |u|/2, |sigma'''(0)||u|/2 + M4 u^2/6), by Taylor's formula.
 
@@ -210,7 +218,7 @@ def _times(factor: float, size: Floats) -> Floats:
 @lru_cache(maxsize=64)
 def _built_in(name: str) -> Activation:
     code, inside = ACTIVATION_NAMES.index(name), name in EXPRESSIONS
-    d3_0, M3, M4, Lip = CONSTANTS.get(name, (math.nan, math.inf, math.inf, 1.2))
+    d3_0, M3, M4, Lip = CONSTANTS[name]
     series = (0.0, *(SERIES[name](k) for k in range(1, SERIES_ORDER + 1))) if inside else ()
     return Activation(
         text=name,
@@ -221,6 +229,7 @@ def _built_in(name: str) -> Activation:
         M3=M3,
         M4=M4,
         Lip=Lip,
+        supremum=SUPREMA.get(name, math.inf),
         reason=OUTSIDE.get(name),
         _functions=FUNCTIONS[name],
         _series=series,
@@ -265,6 +274,7 @@ def _from_text(text: str) -> Activation:
     functions = [by_pieces(pieces, k, "activation", text) for k in range(5)]
     proved = suprema_of_derivatives(pieces, [(1, 0), (3, 0), (4, 0)])
     found = [supremum(functions[k]) for k in (1, 3, 4)] if proved is None else [part.upper for part in proved]
+    height = suprema_of_derivatives(pieces, [(0, 0)])
     # the Lipschitz constant of the derivative one below, which a jump makes infinite
     jumps = math.inf if broken is None else broken[0]
     Lip, M3, M4 = (math.inf if jumps < k else bound for k, bound in zip((1, 3, 4), found, strict=True))
@@ -282,6 +292,7 @@ def _from_text(text: str) -> Activation:
         M3=M3,
         M4=M4,
         Lip=Lip,
+        supremum=math.inf if height is None else height[0].upper,
         reason=reason,
         constants="numerical" if proved is None else "certified",
         _functions=tuple(functions[:3]),

@@ -18,6 +18,7 @@ from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.lemmas.a5_compounding import largest_eps0
 from mimtheory.population import Population, Setting, check_delta
 from mimtheory.registry import Claim
+from mimtheory.relations import EPS
 
 __all__ = [
     "EPSILON0",
@@ -33,7 +34,6 @@ __all__ = [
 
 EPSILON0 = "ass:epsilon0"
 _LARGEST_N = 10**9
-_STEPS = 64
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Window:
         First T at which (rho_b/rho_r)^T sqrt((d-r)/r) <= 1: the median neuron points more to the signal than away
         from it. None where rho_r <= rho_b.
     T_max : int or None
-        Last T at which (rho_1/rho_r)^T <= 10: ten times the condition number of the start. None for no limit.
+        Last T at which (rho_1/rho_r)^T <= 10: ten times the condition number of the start. None where both are equal
+        as far as C is known: no limit.
     rho_1, rho_r, rho_b : float
         Largest and smallest |eigenvalue| of E H on the signal, and that of the bulk, widened to the edge of its spread
         2 sqrt(E T^2 d/n) around c0.
@@ -191,11 +192,15 @@ def window(setting: Setting, sign: int = 1) -> Window:
     """
     population = Population(setting)
     step, gamma = sign * population.eta1 * setting.a_scale, population.gamma1
-    signal = np.abs(gamma - step * (np.linalg.eigvalsh(population.C) + population.c0))
+    values = np.linalg.eigvalsh(population.C) + population.c0
+    signal = np.abs(gamma - step * values)
+    # of each rate: C is known up to its radius, and eigenvalues up to some roundings of the largest
+    error = abs(step) * (population.r + 1) * population.radius
+    error += 4 * population.r * EPS * (abs(gamma) + abs(step) * float(np.abs(values).max()))
     edge = 2 * math.sqrt(max(population.moments.mean_T2, 0.0) * population.d / population.n)
     bulk = max(abs(gamma - step * (population.c0 + end)) for end in (edge, -edge)) if population.p else 0.0
     rho_1, rho_r = float(signal.max()), float(signal.min())
-    return Window(_first(population, bulk, rho_r), _last(rho_1, rho_r), rho_1, rho_r, bulk)
+    return Window(_first(population, bulk, rho_r), _last(rho_1, rho_r, error), rho_1, rho_r, bulk)
 
 
 def _first(population: Population, bulk: float, rho_r: float) -> int | None:
@@ -206,11 +211,10 @@ def _first(population: Population, bulk: float, rho_r: float) -> int | None:
     return max(1, math.ceil(math.log(math.sqrt(population.p / population.r)) / math.log(rho_r / bulk)))
 
 
-def _last(rho_1: float, rho_r: float) -> int | None:
+def _last(rho_1: float, rho_r: float, error: float) -> int | None:
     if rho_r == 0:
         return 0
-    growth = math.log(rho_1 / rho_r)
-    return None if growth * _STEPS < math.log(10) else math.floor(math.log(10) / growth)
+    return None if rho_1 - rho_r <= 2 * error else math.floor(math.log(10) / math.log(rho_1 / rho_r))
 
 
 @dataclass(frozen=True)

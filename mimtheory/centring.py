@@ -16,6 +16,7 @@ from mimtheory.losses import Loss
 __all__ = ["population_centre"]
 
 _EPS = 2.0**-52
+_FAR = 2.0**40
 
 
 def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0.0) -> float:
@@ -31,13 +32,14 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     Returns
     -------
     float
-        In units of y; exact up to rounding for the squared loss, else E l'(c, y) vanishes up to the radius of
+        In units of y; exact up to rounding where l' is a line, else E l'(c, y) vanishes up to the radius of
         `expected_hessian`.
 
     Raises
     ------
     ValueError
-        For a link, a loss or a noise that cannot be read.
+        For a link, a loss or a noise that cannot be read, and for a loss that falls or rises for ever, which no
+        constant minimises.
 
     Source: docs/theory/expected_hessian.md, The population centre.
     """
@@ -45,8 +47,16 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
 
     g, preprocessing = links.link(link), losses.loss(loss)
     f = noisy(g, label_noise)
-    if linear_derivative(preprocessing) is not None:
-        return float(sympy.N(g.mean, 20))
+    line = linear_derivative(preprocessing)
+    if line is not None and line[1]:
+        shift = line[0] / line[1]
+        return float(sympy.N(g.mean - sympy.Rational(shift.numerator, shift.denominator), 20))
+    # so far from all labels that l' has the signs of its limits
+    if not preprocessing.dl(-_FAR, 0.0) < 0 < preprocessing.dl(_FAR, 0.0):
+        raise ValueError(
+            f"loss = {preprocessing.text!r} has no population centre, since its derivative does not take both signs; "
+            "allowed: a loss that grows on both sides, or a number as centre"
+        )
 
     @lru_cache
     def mean_T(c: float) -> float:

@@ -72,6 +72,31 @@ def test_constants_are_the_suprema(name: str) -> None:
     assert a.reason is None
 
 
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_outside_the_assumptions_lip_is_the_largest_slope(name: str) -> None:
+    a, exact = activation(name), OUTSIDE[name]
+    # sigma'' is at most 1 where it exists: a grid of step 0.02 misses no more than 0.01 of a slope
+    slopes = [abs(mpmath.diff(exact, mpmath.mpf(2 * k + 1) / 100)) for k in range(-1000, 1000)]
+    assert max(slopes) <= a.Lip <= max(slopes) + 0.01
+    if name in ("gelu", "silu"):
+        peak = mpmath.findroot(lambda u: mpmath.diff(exact, u, 2), (1, 3), solver="anderson", tol=1e-20)
+        assert 0 <= a.Lip - mpmath.diff(exact, peak) <= 1e-7
+
+
+@pytest.mark.parametrize(
+    ("text", "height"),
+    [
+        *(("1-cos", 2), ("tanh", 1), ("1 - exp(-u**2/2)", 1), ("u**2*exp(-u**2)/2", mpmath.exp(-1) / 2)),
+        *(("2*atan(u)", mpmath.pi), ("u**2/(4 + u**2) - 3", 3)),
+        *((name, mpmath.inf) for name in ("quadratic", "logcosh", "sqrt", "asymmetric", "relu", "u**4/(10 + u**2)")),
+    ],
+)
+def test_the_supremum_of_an_activation_is_proved_or_infinite(text: str, height: mpmath.mpf) -> None:
+    found = activation(text).supremum
+    assert height <= found
+    assert found == height or found - height <= 1e-6 * height
+
+
 @pytest.mark.parametrize("name", INSIDE)
 def test_kappa_bounds_s_minus_1_and_is_of_its_order_at_0(name: str) -> None:
     a = activation(name)

@@ -81,6 +81,15 @@ def test_the_window_is_computed_from_the_rates() -> None:
     assert not found.empty
 
 
+def test_rates_that_nearly_agree_still_end_the_window() -> None:
+    # C = diag(-2, -2.06), as E[g z z^T] = diag(2, 2.06)
+    found = advisor.window(Setting(link="h2(z1) + 1.03*h2(z2)", loss="squared", d=100, n=4000, eta1=0.5))
+    assert found.rho_1 / found.rho_r == pytest.approx(1.03, rel=1e-12)
+    assert found.T_max == math.floor(math.log(10) / math.log(1.03)) == 77
+    # by symmetry both eigenvalues are the same; the quadrature finds them up to its error
+    assert advisor.window(Setting(link="h4+h4", loss="huber(1)", d=100, n=4000)).T_max is None
+
+
 def test_with_memory_each_sign_of_a_has_a_window_of_its_own() -> None:
     # gamma = 1 - 0.5 * 0.4 = 0.8; C = diag(-2, -1.4), which a > 0 amplifies and a < 0 shrinks
     setting = Setting(link="h2h2", loss="squared", d=102, n=102 * 400, eta1=0.5, beta1=0.4)

@@ -200,6 +200,15 @@ def test_population_centres_that_are_known() -> None:
     assert population_centre("z1**2", "quantile(0.3)") == pytest.approx(stats.chi2(1).ppf(0.3), abs=1e-12)
     assert population_centre("z1**2", "l1") == pytest.approx(stats.chi2(1).median(), abs=1e-12)
     assert population_centre("z1**3 + 2", "huber(1)") == pytest.approx(2.0, abs=1e-12)
+    # l'(c - y) = c - y + 1 and 3 (c - y) - 1/2, with E y = 1
+    assert population_centre("z1**2", "u**2/2 + u") == 0.0
+    assert population_centre("z1**2", "3*u**2/2 - u/2") == pytest.approx(1 + 1 / 6, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", ["u", "2 - u", "exp(u)", "exp(-u)", "log(1 + exp(u))"])
+def test_a_loss_that_no_constant_minimises_has_no_population_centre(name: str) -> None:
+    with pytest.raises(ValueError, match="no population centre"):
+        population_centre("z1**2", name)
 
 
 def test_only_supported_digits_are_shown() -> None:
