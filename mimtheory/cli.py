@@ -1,4 +1,4 @@
-"""The command line: list, explain, explore, verify, certify, check, warm, bench, export.
+"""The command line.
 
 Bad input is one line on stderr and exit code 2. Only light modules are imported here; a command imports what it needs,
 so that help is immediate.
@@ -155,6 +155,7 @@ def verify(
     a_scale: Annotated[float | None, typer.Option(help="Size |a_j| of the outer weights.")] = None,
     delta: Annotated[float | None, typer.Option(help="Failure probability of the claims at levels G and P.")] = None,
     trials: Annotated[int | None, typer.Option(help="Draws for each row.")] = None,
+    examples: Annotated[int | None, typer.Option(help="Examples of a search at levels I and D.")] = None,
     rng: Annotated[int, typer.Option(help="Seed.")] = 0,
     module: Module = None,
     out: Annotated[Path, typer.Option(help="Folder of the rows and the report; an earlier run there resumes.")] = Path(
@@ -174,7 +175,7 @@ def verify(
     own |= {"activation": activation, "m": m, "T1": T1, "eps0": eps0}
     own |= {"eta1": eta1, "beta1": beta1, "eta_last": eta_last, "a_scale": a_scale}
     given = {name: value for name, value in own.items() if value is not None}
-    plan = _plan(list(lemmas or []), profile, given, trials, delta, rng, module)
+    plan = _plan(list(lemmas or []), profile, given, trials, delta, examples, rng, module)
     from mimtheory.terminal import print_plan
 
     if dry_run:
@@ -298,6 +299,7 @@ def _plan(
     given: dict[str, Any],
     trials: int | None,
     delta: float | None,
+    examples: int | None,
     rng: int,
     module: str | None,
 ) -> "Plan":
@@ -305,6 +307,8 @@ def _plan(
 
     if trials is not None:
         check_integer("trials", trials, 1, "an integer from 1")
+    if examples is not None:
+        check_integer("examples", examples, 1, "an integer from 1")
     if delta is not None:
         check_delta(delta)
     if given and profile is not None:
@@ -316,18 +320,19 @@ def _plan(
     # what follows takes half a second to import, which a bad setting should not cost
     from mimtheory.lemmas import REGISTRY, find_lemma
     from mimtheory.operators import DENSE_LIMIT
-    from mimtheory.plan import DELTA, TRIALS, Plan, PlanRow, read_plan
+    from mimtheory.plan import DELTA, EXAMPLES, TRIALS, Plan, PlanRow, read_plan
 
     brought = _load(module)
     named = [find_lemma(label).label for label in lemmas]
     if not given:
         plan = read_plan(profile or "quick").with_lemmas(named or brought).restricted(named)
-        return plan.with_overrides(trials=trials, delta=delta, rng=rng)
+        return plan.with_overrides(trials=trials, delta=delta, examples=examples, rng=rng)
     trials, delta = TRIALS if trials is None else trials, DELTA if delta is None else delta
     labels = named or [lemma.label for lemma in REGISTRY] + brought
     rows = tuple(PlanRow(label, setting, trials, delta) for label in labels)
     drawn = setting.d <= DENSE_LIMIT and any(find_lemma(label).cost == "run" for label in labels)
-    return Plan("custom", rows, rng, portrait=setting if drawn else None)
+    examples = EXAMPLES if examples is None else examples
+    return Plan("custom", rows, rng, examples, portrait=setting if drawn else None)
 
 
 def _run(plan: "Plan", out: Path, json: bool) -> int:

@@ -64,7 +64,7 @@ def _judge_claim(
     if any(result["found"] for result in searched):
         status = "refuted"
     failures, tested = sum(t.failures for t in tallies), sum(t.tested for t in tallies)
-    ratios = [ratio for tally in tallies for ratio in tally.ratios]
+    ratios = [ratio for tally in tallies for _, ratio in tally.compared]
     delta = max(row.delta for row in planned) if claim.probabilistic else None
     return ClaimVerdict(
         label=claim.label,
@@ -90,15 +90,14 @@ def _judge_claim(
 
 def _tally(results: list[Row], delta: float) -> Tally:
     outcomes: tuple[Outcome, ...] = tuple(result["outcome"] for result in results)
-    ratios = tuple(float(r["ratio"]) for r in results if r["outcome"] in ("holds", "violated"))
-    return Tally(outcomes, ratios, delta)
+    return Tally(outcomes, tuple(float(result["ratio"]) for result in results), delta)
 
 
 def _cell(
     claim: Claim, number: int, row: PlanRow, rng: int, results: list[Row], tally: Tally, alpha: float
 ) -> CellVerdict:
-    compared = [(i, r) for i, r in enumerate(results) if r["outcome"] in ("holds", "violated")]
-    worst = max(compared, key=lambda pair: float(pair[1]["ratio"]))[0] if compared else None
+    compared = [results[i] for i, _ in tally.compared]
+    worst = max(tally.compared, key=lambda pair: pair[1])[0] if compared else None
     task = Task("trial", row.lemma, (), row.setting, row.delta, rng, worst or 0)
     return CellVerdict(
         row=number,
@@ -109,9 +108,9 @@ def _cell(
         failures=tally.failures,
         status=cell_status(tally, claim.level, alpha),
         expected=row.expect.get(claim.name, "holds"),
-        ratios=tally.ratios,
-        measured=tuple(float(r["measured"][r["worst"]]) for _, r in compared),
-        stated=tuple(float(r["stated"][r["worst"]]) for _, r in compared),
+        ratios=tuple(ratio for _, ratio in tally.compared),
+        measured=tuple(float(r["measured"][r["worst"]]) for r in compared),
+        stated=tuple(float(r["stated"][r["worst"]]) for r in compared),
         worst_trial=worst,
         command=command_of(task),
         constants=row.setting.constants,
@@ -123,6 +122,7 @@ def _judge_control(claim: Claim, control: Control, done: list[tuple[Task, Row]],
     name = f"{claim.name}/{control.name}"
     results = [r["results"][name] for t, r in done if t.kind == "control" and name in t.names]
     tally = _tally(results, delta)
+    ratios = [ratio for _, ratio in tally.compared]
     refuted = cell_status(tally, claim.level, alpha) == "refuted"
     return ControlVerdict(
         name=control.name,
@@ -133,6 +133,6 @@ def _judge_control(claim: Claim, control: Control, done: list[tuple[Task, Row]],
         failures=tally.failures,
         refuted=refuted,
         p_value=p_value(tally.failures, tally.tested, delta) if claim.probabilistic else float(not refuted),
-        ratio_worst=max(tally.ratios, default=float("nan")),
-        ratio_median=float(np.median(tally.ratios)) if tally.ratios else float("nan"),
+        ratio_worst=max(ratios, default=float("nan")),
+        ratio_median=float(np.median(ratios)) if ratios else float("nan"),
     )

@@ -14,6 +14,7 @@ from mimtheory.verdicts import Status
 
 __all__ = [
     "DELTA",
+    "EXAMPLES",
     "PROFILES",
     "TRIALS",
     "Plan",
@@ -29,6 +30,7 @@ __all__ = [
 PROFILES = ("quick", "full")
 _CONTROL_TRIALS, _CONTROL_DELTA = 20, 0.01
 TRIALS, DELTA = 24, 0.01  # of a row that does not say
+EXAMPLES = 50
 _DESIGN: Mapping[str, Any] = {"link": "h4+h4", "loss": "huber(1)", "d": 100, "n": 4000}
 _ROW_FIELDS = ("lemma", "trials", "delta", "expect")
 _STATUSES = ("holds", "refuted", "vacuous", "undecided", "skipped", "error")
@@ -68,7 +70,7 @@ class Plan:
     profile: str
     rows: tuple[PlanRow, ...]
     rng: int = 0
-    examples: int = 50
+    examples: int = EXAMPLES
     portrait: Setting | None = None
 
     def __post_init__(self) -> None:
@@ -87,12 +89,13 @@ class Plan:
         labels = {find_lemma(label).label for label in lemmas}
         return replace(self, rows=tuple(row for row in self.rows if not labels or row.lemma in labels))
 
-    def with_overrides(self, *, trials: int | None, delta: float | None, rng: int) -> "Plan":
-        """Every row with these trials and delta where given."""
+    def with_overrides(self, *, trials: int | None, delta: float | None, examples: int | None, rng: int) -> "Plan":
+        """Every row with these trials and delta, and this many examples of a search, where given."""
         given: dict[str, Any] = {
             name: value for name, value in (("trials", trials), ("delta", delta)) if value is not None
         }
-        return replace(self, rows=tuple(replace(row, **given) for row in self.rows), rng=rng)
+        rows = tuple(replace(row, **given) for row in self.rows)
+        return replace(self, rows=rows, rng=rng, examples=self.examples if examples is None else examples)
 
 
 def read_plan(profile: str) -> Plan:

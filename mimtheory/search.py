@@ -5,6 +5,7 @@ searched: over seeds, a statement of high probability always has a violation.
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ class Found:
     ----------
     claim : str
     examples : int
-        How many were tried.
+        How many were tried, those of shrinking a counterexample among them.
     ratio_worst : float
         The largest measured/bound.
     tightest, counterexample : dict or None
@@ -74,10 +75,12 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
         suppress_health_check=list(HealthCheck),
     )
     ratios: list[float] = []
+    tried = 0
     tightest: Case | None = None
 
     def violates(case: Case) -> bool:
-        nonlocal tightest
+        nonlocal tried, tightest
+        tried += 1
         try:
             relation = claim.check(Experiment(*case), 0.5, control)
         except FloatingPointError:
@@ -91,12 +94,9 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
         return relation.outcome in ("violated", "error")
 
     counterexample = None
-    try:
+    with suppress(NoSuchExample):
         counterexample = find(st.tuples(strategies.settings(), strategies.seeds()), violates, settings=profile)
-        examples = len(ratios)
-    except NoSuchExample:
-        pass
-    return Found(claim.label, examples, max(ratios, default=0.0), _named(tightest), _named(counterexample), len(ratios))
+    return Found(claim.label, tried, max(ratios, default=0.0), _named(tightest), _named(counterexample), len(ratios))
 
 
 def _named(case: Case | None) -> dict[str, Any] | None:

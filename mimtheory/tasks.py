@@ -249,6 +249,8 @@ def command_of(task: Task) -> str:
     """The command that computes this row (and those before it) again."""
     home = home_of(find_lemma(task.lemma))
     words = ["mimtheory", "verify", task.lemma, *(["--module", home.module] if home else [])]
+    if task.kind == "search":
+        words += ["--examples", str(task.index)]
     if task.kind != "trial" or task.setting is None:
         return shlex.join([*words, "--rng", str(task.rng)])
     defaults = Setting(link=task.setting.link, loss=task.setting.loss, d=task.setting.d, n=task.setting.n).to_dict()

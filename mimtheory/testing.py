@@ -170,12 +170,7 @@ def _refuted(claim: Claim, control: Control, rng: int) -> bool:
 
 def _observed(claim: Claim, cells: list[tuple[Setting, Tally]], survivors: tuple[str, ...]) -> Observed:
     tallies = [tally for _, tally in cells]
-    compared = [
-        (ratio, setting.to_dict(), index)
-        for setting, tally in cells
-        for index, (outcome, ratio) in enumerate(zip(tally.outcomes, tally.ratios, strict=True))
-        if outcome in ("holds", "violated")
-    ]
+    compared = [(ratio, setting.to_dict(), index) for setting, tally in cells for index, ratio in tally.compared]
     ratios = [ratio for ratio, _, _ in compared]
     worst = max(compared, key=lambda entry: entry[0], default=None)
     return Observed(

@@ -84,6 +84,11 @@ class Tally:
     delta: float
 
     @property
+    def compared(self) -> list[tuple[int, float]]:
+        """Trial and ratio where there was something to compare."""
+        return [(i, self.ratios[i]) for i, outcome in enumerate(self.outcomes) if outcome in ("holds", "violated")]
+
+    @property
     def counts(self) -> Counter[Outcome]:
         return Counter(self.outcomes)
 

@@ -6,6 +6,7 @@ first entry and the distance of its rows; the columns that do not fill a vector 
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.kernels import tiles
@@ -340,7 +341,7 @@ def accumulate(
 
 
 @kernel
-def in_rows(sums: Floats, whole: int, size: int, divisor: float, rows: Floats) -> None:
+def in_rows(sums: Floats, whole: int, size: int, divisor: "float | np.floating[Any]", rows: Floats) -> None:
     """What `accumulate` has summed, in the order of the tiles, over the divisor and as rows without what pads them."""
     m, width = rows.shape
     packed, g, first, neurons = sums.reshape(-1), 0, 0, 8

@@ -6,12 +6,14 @@ import io
 import json
 import os
 import resource
+import shlex
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,19 +128,25 @@ def test_rows_and_export_give_every_stored_trial(small: tuple[Path, subprocess.C
 def test_the_command_of_a_row_computes_the_same_row(
     small: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    import shlex
-
     folder, _ = small
     row = next(row for row in mimtheory.rows(folder) if row["kind"] == "trial" and row["index"] == 3)
     mim(*shlex.split(row["command"])[1:], "--out", str(tmp_path))
-    again = next(
-        other
-        for other in mimtheory.rows(tmp_path)
-        if (other["kind"], other["index"], other["claim"]) == ("trial", 3, row["claim"])
-    )
-    assert {key: value for key, value in again.items() if key != "seconds"} == {
-        key: value for key, value in row.items() if key != "seconds"
-    }
+    assert _row_like(row, tmp_path) == row | {"seconds": None}
+
+
+def test_the_command_of_a_search_tries_as_many_examples(tmp_path: Path) -> None:
+    mim("verify", "A.1", "--link", "h2", "--d", "9", "--trials", "1", "--examples", "7", "--out", str(tmp_path / "a"))
+    row = next(row for row in mimtheory.rows(tmp_path / "a") if row["kind"] == "search")
+    mim(*shlex.split(row["command"])[1:], "--trials", "1", "--out", str(tmp_path / "b"))
+    assert _row_like(row, tmp_path / "b") == row | {"seconds": None}
+    assert mim("verify", "A.1", "--examples", "0").stderr.startswith("error: examples = 0; allowed")
+
+
+def _row_like(row: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The row of the same kind, index and claim, whatever it took."""
+    names = ("kind", "index", "claim")
+    found = next(other for other in mimtheory.rows(folder) if all(other[name] == row[name] for name in names))
+    return found | {"seconds": None}
 
 
 def test_json_output_is_the_report(small: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

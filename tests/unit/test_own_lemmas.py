@@ -119,7 +119,7 @@ def test_the_command_of_a_row_names_the_module() -> None:
     (lemma,) = load_lemmas(write("own_command"))
     trial, *_, search = tasks_of(Plan("test", designed_rows(lemma)))
     assert command_of(trial).startswith("mimtheory verify T.1 --module own_command --link 'h2(z1)'")
-    assert command_of(search) == "mimtheory verify T.1 --module own_command --rng 0"
+    assert command_of(search) == "mimtheory verify T.1 --module own_command --examples 50 --rng 0"
 
 
 def test_installed_packages_bring_their_lemmas_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

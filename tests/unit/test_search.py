@@ -154,6 +154,21 @@ def test_random_sampling_with_the_same_budget_misses_the_equality() -> None:
     assert sum(ratio == 1 for ratio in best) < 5
 
 
+def test_every_draw_counts_as_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a false variant too, where the search ends at its counterexample and shrinks it."""
+    drawn = []
+
+    def counted(*case: Any) -> Experiment:
+        drawn.append(case)
+        return Experiment(*case)
+
+    monkeypatch.setattr("mimtheory.search.Experiment", counted)
+    claim = find_claim("A.7/upper")
+    found = search(claim, 200, claim.controls[0])
+    assert found.counterexample is not None
+    assert found.examples == len(drawn) >= found.compared
+
+
 def test_claims_of_high_probability_are_never_searched() -> None:
     with pytest.raises(ValueError, match="allowed: I or D"):
         search(find_claim("A.2/total"), 5)

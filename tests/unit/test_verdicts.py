@@ -58,7 +58,7 @@ def test_a_design_that_can_never_refute_has_no_detectable_rate() -> None:
 
 def tally(delta: float = 0.01, **counts: int) -> Tally:
     outcomes: tuple[Outcome, ...] = tuple(name for name, count in counts.items() for _ in range(count))  # type: ignore[misc]
-    return Tally(outcomes, (0.5,) * (counts.get("holds", 0) + counts.get("violated", 0)), delta)
+    return Tally(outcomes, (0.5,) * len(outcomes), delta)
 
 
 @pytest.mark.parametrize(
