@@ -261,7 +261,9 @@ class Exploration:
         return f"{self.hessian._repr_html_()}<table>{rows}</table>"
 
 
-def explore(link: str, loss: str = "huber(1)", *, d: int = 100, n: int | None = None, **fields: object) -> Exploration:
+def explore(
+    link: str, loss: str = "huber(1)", *, d: int = 100, n: int | None = None, delta: float = 0.01, **fields: object
+) -> Exploration:
     """Everything that the theory says of a problem without a draw.
 
     Parameters
@@ -270,15 +272,16 @@ def explore(link: str, loss: str = "huber(1)", *, d: int = 100, n: int | None = 
         As for `Setting`.
     d, n : int
         n = 40 d if not given.
+    delta : float
+        Failure probability.
     **fields
-        Other fields of `Setting`, and ``delta`` (default 0.01).
+        Other fields of `Setting`.
 
     Raises
     ------
     ValueError
         For a delta out of range, and for what `Setting` refuses.
     """
-    delta = fields.pop("delta", 0.01)
     check_delta(delta)
     setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": 40 * d if n is None else n, **fields})
-    return Exploration(setting, float(delta))  # type: ignore[arg-type] # checked above
+    return Exploration(setting, float(delta))

@@ -198,6 +198,8 @@ def explore(
     label_noise: Annotated[float, typer.Option(help="Standard deviation of the label noise.")] = 0.0,
     eta1: Annotated[float | None, typer.Option(help="Step size.")] = None,
     beta1: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
+    eta_last: Annotated[float | None, typer.Option(help="Step size of the last step.")] = None,
+    a_scale: Annotated[float | None, typer.Option(help="Size |a_j| of the outer weights.")] = None,
     delta: Annotated[float, typer.Option(help="Failure probability of the bounds.")] = 0.01,
 ) -> None:
     """Print what the theory says of a problem without a draw: C, assumptions, bounds, steps, the n it needs."""
@@ -206,7 +208,8 @@ def explore(
     check_delta(delta)
     n = _SAMPLES_PER_DIMENSION * d if n is None else n
     fields = {"activation": activation, "m": m, "T1": T1, "eps0": eps0, "centre": _centre(centre)}
-    fields |= {"label_noise": label_noise, "eta1": eta1, "beta1": beta1}
+    fields |= {"label_noise": label_noise, "eta1": eta1, "beta1": beta1, "eta_last": eta_last}
+    fields |= {} if a_scale is None else {"a_scale": a_scale}
     setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": n, **fields})
     # what follows takes a second to import, which a bad setting should not cost
     from mimtheory.advisor import Exploration

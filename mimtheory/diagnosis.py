@@ -20,14 +20,6 @@ from mimtheory.population import Setting, memory_limit
 
 __all__ = ["Observation", "diagnose"]
 
-_NEEDED_FOR = {
-    "jinja2": "the report",
-    "matplotlib": "the figures of the report",
-    "latex2mathml": "the formulas of the report",
-    "scikit-learn": "the estimator",
-    "pytest": "mimtheory.testing",
-}
-
 
 @dataclass(frozen=True)
 class Observation:
@@ -44,8 +36,8 @@ def diagnose() -> Iterator[Observation]:
     for name, number in environment.versions().items():
         yield Observation(name, number)
     for name, found in environment.optional_versions().items():
-        yield Observation(name, found or f"not installed: needed for {_NEEDED_FOR[name]} only")
-    yield Observation("processors", str(environment.threads()))
+        yield Observation(name, found)
+    yield Observation("processors", str(environment.processors()))
     yield Observation("memory", f"{memory_limit() / 2**30:.1f} GiB")
     yield Observation("BLAS", environment.blas())
     yield _cache()

@@ -5,10 +5,16 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["blas", "optional_versions", "threads", "versions"]
+__all__ = ["blas", "optional_versions", "processors", "versions"]
 
 _PACKAGES = ("numpy", "scipy", "sympy", "numba", "python-flint", "hypothesis")
-_OPTIONAL = ("jinja2", "matplotlib", "latex2mathml", "scikit-learn", "pytest")
+_OPTIONAL = {
+    "jinja2": "the report",
+    "matplotlib": "the figures of the report",
+    "latex2mathml": "the formulas of the report",
+    "scikit-learn": "the estimator",
+    "pytest": "mimtheory.testing",
+}
 
 
 def versions() -> dict[str, str]:
@@ -21,19 +27,21 @@ def versions() -> dict[str, str]:
     }
 
 
-def optional_versions() -> dict[str, str | None]:
-    """Libraries that only a report, a test or the estimator needs; None where one is not installed."""
-    return {package: _version(package) for package in _OPTIONAL}
+def optional_versions() -> dict[str, str]:
+    """Versions of libraries that little needs, or what needs one that is not installed."""
+    return {
+        package: _version_or(package, f"not installed: needed for {use} only") for package, use in _OPTIONAL.items()
+    }
 
 
-def _version(package: str) -> str | None:
+def _version_or(package: str, absent: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return None
+        return absent
 
 
-def threads() -> int:
+def processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header() -> str:
     names = environment.versions()
     libraries = ", ".join(f"{name} {names[name]}" for name in ("numpy", "scipy", "numba"))
-    return f"mimtheory {__version__}: {libraries}, {environment.threads()} processors, BLAS {environment.blas()}"
+    return f"mimtheory {__version__}: {libraries}, {environment.processors()} processors, BLAS {environment.blas()}"
 
 
 @pytest.hookimpl(wrapper=True)

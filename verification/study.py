@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import resource
-import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -335,7 +334,6 @@ def _write_verdict(
         **run,
         "criteria": [plain(outcome) for outcome in outcomes],
         "environment": versions(),
-        "python": sys.version.split()[0],
         "version": __version__,
         "code": fingerprint(),
     }

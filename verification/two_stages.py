@@ -4,7 +4,6 @@ The rows of a study belong to its `measure` function and to this file: a change 
 of what is drawn does not.
 """
 
-import threading
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -22,8 +21,6 @@ __all__ = ["condition", "direct_network", "error_of", "linearised_network", "pre
 
 Floats = NDArray[np.float64]
 
-_LOCK = threading.Lock()  # the working precision of ball arithmetic belongs to the process
-
 
 @lru_cache(maxsize=256)
 def _prepared(text: str) -> Population:
@@ -34,8 +31,7 @@ def _prepared(text: str) -> Population:
 
 def prepared(**fields: Any) -> Population:
     """The Population of a Setting, with its expectations computed; shared by equal settings."""
-    with _LOCK:
-        return _prepared(Setting.from_dict(fields).to_json())
+    return _prepared(Setting.from_dict(fields).to_json())
 
 
 def second_stage(

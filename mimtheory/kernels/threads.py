@@ -9,16 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 
+from mimtheory.environment import processors
+
 __all__ = ["across_parts", "thread_count"]
 
 _VARIABLES = ("MIMTHEORY_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
 # multiply-adds below which a second thread costs more than it saves
 _SMALL = 4_000_000
-
-
-def _available() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def thread_count(threads: int | None, work: float) -> int:
@@ -35,13 +32,13 @@ def thread_count(threads: int | None, work: float) -> int:
     if threads is not None:
         if threads < 1:
             raise ValueError(f"threads = {threads}; allowed: None or at least 1")
-        return min(threads, _available())
+        return min(threads, processors())
     if work < _SMALL:
         return 1
     for name in _VARIABLES:
         if (text := os.environ.get(name, "")).isdigit() and int(text) > 0:
-            return min(int(text), _available())
-    return _available()
+            return min(int(text), processors())
+    return processors()
 
 
 @lru_cache(maxsize=1)
@@ -56,7 +53,7 @@ def across_parts(work: Callable[[int, int], None], parts: int, threads: int) -> 
         work(0, parts)
         return
     bounds = [k * parts // threads for k in range(threads + 1)]
-    pool = _pool(os.getpid(), _available())
+    pool = _pool(os.getpid(), processors())
     futures = [pool.submit(work, *part) for part in pairwise(bounds[1:])]
     try:
         work(bounds[0], bounds[1])

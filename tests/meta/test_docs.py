@@ -138,9 +138,8 @@ def test_python_blocks_print_the_text_after_them(path: str) -> None:
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             exec(compile(code, f"{path}, block {i}", "exec"), {"__name__": "page"})
-        follows = blocks[i + 1] if i + 1 < len(blocks) else ("", "")
-        if output.getvalue():
-            assert follows == ("text", output.getvalue())
+        language, follows = blocks[i + 1] if i + 1 < len(blocks) else ("", "")
+        assert output.getvalue() == (follows if language == "text" else "")
 
 
 @pytest.mark.parametrize("path", EXECUTED)

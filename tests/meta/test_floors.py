@@ -11,7 +11,7 @@ FLOORS = [
     [
         *("relations", "polynomials", "balls", "expressions", "ball_functions", "tails", "suprema"),
         *("formula_pieces", "formula_constants", "losses", "activation_zoo", "activations"),
-        *("concentration", "delta_budget"),
+        *("concentration", "delta_budget", "environment"),
     ],
     [
         *(
@@ -86,7 +86,6 @@ FLOORS = [
             "measuring",
             "estimator",
             "portrait",
-            "environment",
             "verdicts",
             "store",
             "plan",

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from mimtheory.assumptions import check
 from mimtheory.experiment import Experiment
+from mimtheory.links import link
 from mimtheory.population import Population
 from verification.drawing import COLOURS, INK, logarithmic, new_figure
 from verification.study import Options, Row, Study, Table, Values
@@ -51,7 +52,7 @@ def values(table: Table, options: Options) -> Values:
     inside = [sigma for sigma in ACTIVATIONS if holds("assumption_activation", sigma)]
     outside = [sigma for sigma in ACTIVATIONS if sigma not in inside]
     fitting = [sigma for sigma in inside if holds("def_activation", sigma)]
-    variance = float(population_of({"activation": "1-cos", "d": 10, "ratio": 10}).setting.link.variance)
+    variance = float(link(LINK).variance)
     return {
         "agree": max(cosines[sigma] for sigma in inside) - min(cosines[sigma] for sigma in inside),
         "aligned": min(cosines[sigma] for sigma in inside),
@@ -71,7 +72,7 @@ def draw(table: Table, options: Options) -> dict[str, Figure]:
     _bars(axes[1], table, "error", "def_activation")
     axes[1].set(xlabel="test error", title="Both stages; dotted: Var g")
     logarithmic(axes[1], "x")
-    variance = float(population_of({"activation": "1-cos", "d": 10, "ratio": 10}).setting.link.variance)
+    variance = float(link(LINK).variance)
     axes[1].axvline(variance, color=INK, linewidth=1, linestyle=":")
     return {"activations": figure}
 

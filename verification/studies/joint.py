@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from mimtheory.experiment import Experiment
 from mimtheory.generalisation import Network
+from mimtheory.links import link
 from mimtheory.normal_equations import ridge_weights
 from mimtheory.population import Population
 from mimtheory.stage_two import draw_biases
@@ -70,7 +71,7 @@ def seconds(point: Row) -> float:
 def values(table: Table, options: Options) -> Values:
     ratio = table.values("ratio")[-1]
     last = {name: float(np.median(table.where(method=name, ratio=ratio).column("error"))) for name in METHODS}
-    variance = float(prepared(link=LINK, loss=LOSS, d=10, n=10).setting.link.variance)
+    variance = float(link(LINK).variance)
     return {"reuse": last["reused"] / last["split"], "joint_learns": last["joint"] / variance}
 
 
@@ -78,7 +79,7 @@ def draw(table: Table, options: Options) -> dict[str, Figure]:
     figure, (ax,) = new_figure(width=5.6, height=4.0)
     for k, (method, label) in enumerate(METHODS.items()):
         band(ax, *table.where(method=method).by_seed("ratio", "error"), k, label)
-    variance = float(prepared(link=LINK, loss=LOSS, d=10, n=10).setting.link.variance)
+    variance = float(link(LINK).variance)
     ax.axhline(variance, color=INK, linewidth=1, linestyle=":", label="Var g")
     ax.set(xlabel="samples in all / d", ylabel="test error")
     logarithmic(ax, "y")

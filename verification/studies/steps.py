@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from mimtheory.advisor import window
 from mimtheory.linearised import LinearisedRun
-from mimtheory.population import Setting
+from mimtheory.population import Population
 from verification.drawing import COLOURS, INK, SHAPES, band, logarithmic, new_figure, numbered
 from verification.statistics import exponent
 from verification.study import Options, Row, Study, Table, Values
@@ -28,14 +28,14 @@ def points(options: Options) -> list[tuple[Row, int]]:
     return [*found, *((collapse | {"d": 100, "n": 12800, "T": T}, 2 * seeds) for T in TIMES)]
 
 
-def setting_of(point: Row) -> Setting:
+def population_of(point: Row) -> Population:
     fields = {name: point[name] for name in ("link", "loss", "activation", "d", "n")}
-    return prepared(**fields, centre="population", m=M).setting
+    return prepared(**fields, centre="population", m=M)
 
 
 def measure(point: Row, rng: np.random.Generator) -> Row:
     """Mean overlap of the neurons after every number of steps, and of V_hat; or error and coverage after T steps."""
-    population = prepared(**setting_of(point).to_dict())
+    population = population_of(point)
     run, r = LinearisedRun(population, rng), population.r
     if point["part"] == "collapse":
         W = run.neurons(point["T"])[-1]
@@ -82,7 +82,7 @@ def values(table: Table, options: Options) -> Values:
     coverage, cosines = (
         np.median(table.where(part="collapse").by_seed("T", name)[1], axis=1) for name in ("coverage", "cosine")
     )
-    best = window(setting_of(table.where(part="collapse").rows[0]))
+    best = window(population_of(table.where(part="collapse").rows[0]).setting)
     chosen = float(T[np.argmin(medians)])
     assert best.T_min is not None
     assert best.T_max is not None
@@ -135,7 +135,7 @@ def _draw_fixed(ax: Axes, table: Table) -> None:
 
 
 def _shade(ax: Axes, table: Table) -> None:
-    found = window(setting_of(table.where(part="collapse").rows[0]))
+    found = window(population_of(table.where(part="collapse").rows[0]).setting)
     if found.T_min is not None and not found.empty:
         ax.axvspan(found.T_min, TIMES[-1] if found.T_max is None else found.T_max, color="#fbe3d8", zorder=0)
     numbered(ax, "x", [T for T in TIMES if T not in (3, 6, 12, 24, 48)])
@@ -148,7 +148,7 @@ def _draw_errors(ax: Axes, table: Table) -> None:
     band(ax, *rows.by_seed("T", "error"), 0, "test error")
     _shade(ax, table)
     link, d, n = (rows.rows[0][name] for name in ("link", "d", "n"))
-    variance = float(setting_of(rows.rows[0]).link.variance)
+    variance = float(population_of(rows.rows[0]).setting.link.variance)
     ax.axhline(variance, color=INK, linewidth=1, linestyle=":", label="Var g")
     ax.set(ylabel="test error", title=f"{link}, d = {d}, n = {n} a stage; shaded: the window")
     ax.legend()

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mimtheory.experiment import Experiment
+from mimtheory.links import link
 from mimtheory.population import Population
 from mimtheory.stage_two import gradient_descent, minimise, steps_to_reach
 from mimtheory.training import cost_of
@@ -48,8 +49,8 @@ def measure(point: Row, rng: np.random.Generator) -> Row:
 
 
 def _cost(population: Population, rng: np.random.Generator) -> Row:
-    """Counted operations and time of both stages (the second by ridge), and how many steps of gradient descent take the
-    objective a tenth of the way from its start to its minimum."""
+    """Counted operations and time of both stages (the second by ridge), and after how many steps of gradient descent a
+    tenth of the objective's gap to its minimum is left."""
     e = Experiment(population.setting, rng)
     _ = e.run
     started = time.perf_counter()
@@ -70,7 +71,7 @@ def seconds(point: Row) -> float:
 
 def half_of_variance() -> float:
     """Half of the error of the best constant."""
-    return float(prepared(**FIELDS, d=10, n=10).setting.link.variance) / 2
+    return float(link(FIELDS["link"]).variance) / 2
 
 
 def thresholds(table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -134,9 +135,7 @@ def draw(table: Table, options: Options) -> dict[str, Figure]:
     _draw_widths(axes[2], table)
     d, steps = table.where(part="cost").by_seed("d", "T2")
     axes[3].plot(d, np.median(steps, axis=1), color=COLOURS[0], marker=SHAPES[0])
-    axes[3].set(
-        xlabel="d", ylabel="steps T2", title="Gradient descent to a tenth of the way", ylim=(0, 1.3 * steps.max())
-    )
+    axes[3].set(xlabel="d", ylabel="steps T2", title="Descent to a tenth of the gap", ylim=(0, 1.3 * steps.max()))
     numbered(axes[3], "x", d.tolist())
     return {"theorem1": figure}
 
