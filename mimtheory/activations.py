@@ -7,7 +7,7 @@ power series there.
 import difflib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -189,6 +189,15 @@ class Activation:
         by_third = _times(self.M3 / 2, size)
         bound: Floats = np.minimum(by_third, abs(self.d3_0) * size / 2 + _times(self.M4 / 6, size * size))
         return bound
+
+    def __reduce__(self) -> "tuple[Callable[[str], Activation], tuple[str]]":
+        return activation, (self.text,)  # its functions cannot be pickled
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"activation({self.text!r})"
 
     @classmethod
     def from_sympy(cls, expression: "sympy.Expr | str") -> "Activation":

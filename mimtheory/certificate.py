@@ -256,7 +256,8 @@ def _one_piece(problem: Problem) -> str | None:
 
 
 def check_certificate(path: str | Path, time_limit: float = 60.0) -> Check:
-    """Check a certificate from its file alone, by routes independent of those that made it.
+    """Check a certificate from its file alone, by routes independent of those that made it; not checked are `method`
+    and `seconds`, which say how it was made.
 
     The digest must fit; the recorded bounds must be those that the recorded balls give, and hold by exact counting of
     eigenvalues; C computed again by both routes must overlap every recorded ball, and the balls of the second route by
@@ -283,9 +284,17 @@ def check_certificate(path: str | Path, time_limit: float = 60.0) -> Check:
         schema, readable = given.pop("schema"), given.pop("balls")
         made = _read(given)
         problem = Problem(link(made.link), loss(made.loss), Fraction(made.centre), Fraction(made.label_noise))
-    except (OSError, KeyError, TypeError, AttributeError, ZeroDivisionError, json.JSONDecodeError) as wrong:
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ZeroDivisionError,
+        UnicodeError,
+        json.JSONDecodeError,
+    ) as wrong:
         raise ValueError(
-            f"path = {str(path)!r} is not a certificate ({wrong}); allowed: a file that certify wrote"
+            f"path = {str(path)[:200]!r} is not a certificate ({wrong}); allowed: a file that certify wrote"
         ) from None
     if digest != _digest(fields):
         return Check("rejected", "the digest does not fit: the file was edited")
@@ -321,9 +330,12 @@ def _check_argument(made: Certificate, problem: Problem) -> Check:
 
 
 def _check_balls(made: Certificate, problem: Problem, deadline: float) -> Check:
-    if made.C is None or made.inertia is None or made.rank != made.r:
-        return Check("rejected", "the balls or the signs are missing")
+    if made.C is None or made.inertia is None or made.rank != made.r or made.argument:
+        return Check("rejected", "the balls or the signs are missing, or stand beside an argument")
     C = _matrix(made.C)
+    # read back from their text balls are larger by rounding
+    if not made.radius * (1 + 2.0**-20) >= max(float(ball.rad()) for ball in C.entries()):
+        return Check("rejected", f"the balls are wider than the radius {made.radius!r}")
     spectrum = spectrum_bounds(C)
     recorded = made.lambda_min_abs_lower, made.lambda_max_abs_upper
     if (spectrum.least, spectrum.most) != recorded:
@@ -335,6 +347,8 @@ def _check_balls(made: Certificate, problem: Problem, deadline: float) -> Check:
     again = enclose(problem, max(2 * Fraction(made.radius), Fraction(1, 10**100)), now + (deadline - now) / 2)
     if again is None:
         return Check("rejected", "no certified method covers this link and loss")
+    if again.symmetries != made.symmetries:
+        return Check("rejected", f"the symmetries that are used are {again.symmetries}")
     if (clash := _clash(again, C)) is not None:
         return Check("rejected", clash)
     reached = ""

@@ -21,6 +21,7 @@ app = typer.Typer(
     name="mimtheory",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
 
@@ -232,6 +233,10 @@ def certify(
 
     Exit code 0: proved either way. 2: bad input. 3: undecided in the time.
     """
+    if out is not None and not out.parent.is_dir():
+        raise ValueError(
+            f"out = {str(out)!r}: there is no folder {str(out.parent)!r}; allowed: a file in one that exists"
+        )
     from mimtheory.hessian import certified_problem
 
     certificate = certified_problem(link, loss, centre, label_noise, digits, time_limit)

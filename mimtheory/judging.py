@@ -63,6 +63,8 @@ def _judge_claim(
     status = claim_status(tallies, claim.level, alpha, bool(controls) and all(c.refuted for c in controls))
     if any(result["found"] for result in searched):
         status = "refuted"
+    elif any(result.get("faulty") for result in searched):
+        status = "error"
     failures, tested = sum(t.failures for t in tallies), sum(t.tested for t in tallies)
     ratios = [ratio for tally in tallies for _, ratio in tally.compared]
     delta = max(row.delta for row in planned) if claim.probabilistic else None

@@ -33,11 +33,16 @@ def polynomial_of(text: str) -> Polynomial:
 
 def text_of(polynomial: Polynomial) -> str:
     """Monomial form, from which `polynomial_of` reads the same polynomial."""
-    terms = []
+    text = ""
     for index, surd in sorted(polynomial.terms.items(), reverse=True):
-        monomial = "".join(f"*z{k + 1}**{e}" if e > 1 else f"*z{k + 1}" for k, e in enumerate(index) if e)
-        terms += [f"({value})" + (f"*sqrt({s})" if s > 1 else "") + monomial for s, value in sorted(surd.items())]
-    return " + ".join(terms)
+        monomial = [f"z{k + 1}**{e}" if e > 1 else f"z{k + 1}" for k, e in enumerate(index) if e]
+        for s, value in sorted(surd.items()):
+            factors = [f"sqrt({s})", *monomial] if s > 1 else monomial
+            if abs(value) != 1 or not factors:
+                factors = [str(abs(value)), *factors]
+            plus, minus = (" + ", " - ") if text else ("", "-")
+            text += (minus if value < 0 else plus) + "*".join(factors)
+    return text
 
 
 class _Reader:

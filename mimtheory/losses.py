@@ -143,8 +143,14 @@ class Loss:
     def _scale(self) -> float:
         return math.nan if self.parameter is None else float(self.parameter)
 
+    def __reduce__(self) -> "tuple[Callable[[str], Loss], tuple[str]]":
+        return loss, (self.text,)  # its functions cannot be pickled
+
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return f"loss({self.text!r})"
 
 
 def _error(t: ArrayLike, y: ArrayLike) -> Floats:

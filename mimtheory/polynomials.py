@@ -146,6 +146,11 @@ class Polynomial:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __reduce__(self) -> "tuple[Any, ...]":
+        # FLINT's numbers cannot be pickled
+        terms = {index: {s: (int(v.p), int(v.q)) for s, v in surd.items()} for index, surd in self.terms.items()}
+        return _from_integers, (self.r, terms)
+
     def derivative(self, k: int) -> "Polynomial":
         """Partial derivative in z_{k+1}."""
         return Polynomial(self.r, {s: part.derivative(k) for s, part in self.parts.items()})
@@ -206,6 +211,10 @@ class Polynomial:
 
         z = sympy.symbols(f"z1:{self.r + 1}")
         return sympy.Add(*(surd_to_sympy(surd) * _monomial(z, index) for index, surd in self.terms.items()))
+
+
+def _from_integers(r: int, terms: Mapping[Index, Mapping[int, tuple[int, int]]]) -> Polynomial:
+    return Polynomial.from_terms(r, {index: {s: fmpq(*v) for s, v in surd.items()} for index, surd in terms.items()})
 
 
 def surd_to_float(surd: Surd) -> float:

@@ -124,10 +124,11 @@ class Relation:
 
     @property
     def ratios(self) -> Floats:
-        """Tightness of each entry (k,), dimensionless: measured/stated, or its inverse for `at_least`.
+        """Tightness of each entry (k,), dimensionless: measured/stated, or its inverse for `at_least` and where both
+        are negative.
 
         For an identity the discrepancy over its allowance. At most 1 where the claim holds, up to rounding; 0 where
-        the bound is 0 and what is measured is 0 within its rounding.
+        the bound is 0 and what is measured is 0 within its rounding; infinite on the wrong side of 0.
         """
         if self.kind == "equals":
             above, below = self.excess, self.allowance
@@ -136,7 +137,9 @@ class Relation:
         else:
             above, below = self.stated, self.measured
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios: Floats = np.where(below == 0, np.where(above > self.allowance, np.inf, 0.0), above / below)
+            at_0 = np.where(above > self.allowance, np.inf, 0.0)
+            under_0 = np.where(above < 0, below / above, np.inf)
+            ratios: Floats = np.where(below == 0, at_0, np.where(below < 0, under_0, above / below))
         return ratios
 
     @property
@@ -195,6 +198,8 @@ def _relation(
 ) -> Relation:
     left, left_error = _sides(measured)
     right, right_error = _sides(stated)
+    if left.size != right.size and 1 not in (left.size, right.size):
+        raise ValueError(f"measured has {left.size} entries, stated {right.size}; allowed: as many, or one")
     left, right, allowance = np.broadcast_arrays(left, right, left_error + right_error)
     return Relation(kind, left, right, allowance)
 

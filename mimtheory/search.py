@@ -38,6 +38,8 @@ class Found:
         Setting and seed of the draw with that ratio, and of a violation.
     compared : int
         In how many examples there was something to compare.
+    faulty : dict or None
+        Setting and seed of the first draw of which a claim made something that is no number.
     """
 
     claim: str
@@ -46,6 +48,7 @@ class Found:
     tightest: dict[str, Any] | None
     counterexample: dict[str, Any] | None
     compared: int
+    faulty: dict[str, Any] | None = None
 
 
 def search(claim: Claim, examples: int = 200, control: Control | None = None) -> Found:
@@ -77,9 +80,10 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
     ratios: list[float] = []
     tried = 0
     tightest: Case | None = None
+    faulty: Case | None = None
 
     def violates(case: Case) -> bool:
-        nonlocal tried, tightest
+        nonlocal tried, tightest, faulty
         tried += 1
         try:
             relation = claim.check(Experiment(*case), 0.5, control)
@@ -91,12 +95,15 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
             ratios.append(relation.ratio)
             if 0 < relation.ratio < math.inf:
                 target(math.log(relation.ratio))
-        return relation.outcome in ("violated", "error")
+        if relation.outcome == "error":
+            faulty = faulty or case
+        return relation.outcome == "violated"
 
     counterexample = None
     with suppress(NoSuchExample):
         counterexample = find(st.tuples(strategies.settings(), strategies.seeds()), violates, settings=profile)
-    return Found(claim.label, tried, max(ratios, default=0.0), _named(tightest), _named(counterexample), len(ratios))
+    named = _named(tightest), _named(counterexample)
+    return Found(claim.label, tried, max(ratios, default=0.0), *named, len(ratios), _named(faulty))
 
 
 def _named(case: Case | None) -> dict[str, Any] | None:

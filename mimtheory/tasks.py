@@ -208,6 +208,7 @@ def _searched(claim: Claim, examples: int) -> Row:
             "ratio": _plain(found.ratio_worst),
             "examples": found.examples,
             "found": found.counterexample,
+            "faulty": found.faulty,
             "tightest": found.tightest,
         }
     }

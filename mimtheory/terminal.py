@@ -265,7 +265,8 @@ def _remarks(report: Report) -> Iterator[str]:
             yield f"{claim.label}: counterexample {claim.counterexample}"
         for control in claim.controls:
             if not control.refuted:
-                yield f"{claim.label}: the control {control.name} survived ({control.failures}/{control.trials})"
+                counts = f"survived ({control.failures}/{control.trials})" if control.trials else "was not run"
+                yield f"{claim.label}: the control {control.name} {counts}"
         yield from _unexpected(claim)
     for label in report.not_run:
         yield f"not run: {label}"
@@ -286,5 +287,7 @@ def _sentence(report: Report) -> str:
         1: "A claim is refuted.",
         3: "Not everything was decided as expected: see the lines above.",
     }
+    if report.not_run:
+        meaning[3] = "Not everything was run: the same command goes on from here."
     holds = sum(claim.status == "holds" for claim in report.claims)
     return f"{holds} of {len(report.claims)} claims hold. {meaning[report.exit_code]}"

@@ -121,23 +121,27 @@ def assert_holds(
     rng : int
         Seed.
     controls : bool
-        Whether every control of the claim must be refuted, too.
+        Whether every control of the claim must be refuted, too; a claim without one is `undecided` then.
 
     Raises
     ------
     AssertionError
         If the status is not `holds`; the message names the draw with the largest ratio.
     ValueError
-        For trials or delta out of range.
+        For trials or delta out of range, and for settings that are none.
     """
     claim = find_claim(claim) if isinstance(claim, str) else claim
     cells = _cells(claim, settings, pytest_plugin.asked_trials() or trials, delta)
     tallies = [(setting, _check(claim, setting, count, rate, rng)) for setting, count, rate in cells]
     survivors = tuple(c.name for c in claim.controls if not _refuted(claim, c, rng)) if controls else ()
-    observed = _observed(claim, tallies, survivors)
+    seen = not controls or (bool(claim.controls) and not survivors)
+    observed = _observed(claim, tallies, survivors, seen)
     pytest_plugin.observe(_plain(asdict(observed)))
     if observed.status != "holds":
-        raise AssertionError(_message(observed, rng))
+        lone = (
+            "" if claim.controls or not controls else "\nThe claim has no control, so nothing shows that it can fail."
+        )
+        raise AssertionError(_message(observed, rng) + lone)
     return observed
 
 
@@ -148,6 +152,8 @@ def _cells(
         cells = [(cell[0], cell[1] if trials is None else trials, cell[2]) for cell in designed_cells(claim.lemma)]
     else:
         given = [settings] if isinstance(settings, Setting) else settings
+        if not all(isinstance(setting, Setting) for setting in given):
+            raise ValueError(f"settings = {str(settings)[:60]!r}; allowed: a Setting or several of them")
         cells = [(setting, TRIALS if trials is None else trials, delta) for setting in given]
     for _, count, rate in cells:
         check_trials(count, rate)
@@ -168,7 +174,8 @@ def _refuted(claim: Claim, control: Control, rng: int) -> bool:
     return cell_status(whole, claim.level, FALSE_ALARM) == "refuted"
 
 
-def _observed(claim: Claim, cells: list[tuple[Setting, Tally]], survivors: tuple[str, ...]) -> Observed:
+def _observed(claim: Claim, cells: list[tuple[Setting, Tally]], survivors: tuple[str, ...], seen: bool) -> Observed:
+    """`seen`: whether what is false was seen to be refuted."""
     tallies = [tally for _, tally in cells]
     compared = [(ratio, setting.to_dict(), index) for setting, tally in cells for index, ratio in tally.compared]
     ratios = [ratio for ratio, _, _ in compared]
@@ -176,7 +183,7 @@ def _observed(claim: Claim, cells: list[tuple[Setting, Tally]], survivors: tuple
     return Observed(
         claim=claim.label,
         level=claim.level,
-        status=claim_status(tallies, claim.level, FALSE_ALARM, not survivors),
+        status=claim_status(tallies, claim.level, FALSE_ALARM, seen),
         trials=sum(tally.tested for tally in tallies),
         failures=sum(tally.failures for tally in tallies),
         ratio_worst=max(ratios, default=math.nan),

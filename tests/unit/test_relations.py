@@ -89,3 +89,22 @@ def test_resolved_keeps_what_a_comparison_can_decide() -> None:
     assert side.resolved().tolist() == [True, False]
     assert Rounded([1e-6, 1e-7], 1e-5).resolved().tolist() == [True, True]  # nothing to choose from: all stay
     assert side.error == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("measured", "stated", "outcome", "ratio"),
+    [(-3, -2, "holds", 2 / 3), (-1, -2, "violated", 2), (1, -2, "violated", np.inf), (-1, 2, "holds", -0.5)],
+)
+def test_a_ratio_is_at_most_1_where_a_claim_about_negative_numbers_holds(
+    measured: float, stated: float, outcome: str, ratio: float
+) -> None:
+    for relation in (at_most(measured, stated), at_least(-measured, -stated), at_least(stated, measured)):
+        assert relation.outcome == outcome
+    assert at_most(measured, stated).ratio == at_least(stated, measured).ratio == pytest.approx(ratio)
+    assert (at_least(-measured, -stated).ratio <= 1) == (outcome == "holds")
+
+
+def test_sides_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="measured has 3 entries, stated 2"):
+        at_most([1, 2, 3], [1, 2])
+    assert at_most([1, 2, 3], 3).outcome == "holds"

@@ -169,6 +169,15 @@ def test_every_draw_counts_as_an_example(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found.examples == len(drawn) >= found.compared
 
 
+def test_a_claim_that_makes_no_number_is_faulty_and_not_refuted() -> None:
+    claim = find_claim("A.3/weyl")
+    found = search(replace(claim, measured=lambda e: float("nan")), 5)
+    assert found.counterexample is None
+    assert found.faulty is not None
+    assert (found.examples, found.compared) == (5, 0)
+    assert search(claim, 5).faulty is None
+
+
 def test_claims_of_high_probability_are_never_searched() -> None:
     with pytest.raises(ValueError, match="allowed: I or D"):
         search(find_claim("A.2/total"), 5)

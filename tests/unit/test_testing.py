@@ -90,6 +90,17 @@ def test_a_surviving_control_leaves_the_claim_undecided() -> None:
     with pytest.raises(AssertionError, match=r"(?s)is undecided.*control harmless survived"):
         assert_holds(weak, SMALL, trials=2)
     assert assert_holds(weak, SMALL, trials=2, controls=False).status == "holds"
+    bare = replace(claim, controls=[])
+    with pytest.raises(
+        AssertionError, match=r"is undecided: .*\n.*\nThe claim has no control|The claim has no control"
+    ):
+        assert_holds(bare, SMALL, trials=2)
+    assert assert_holds(bare, SMALL, trials=2, controls=False).status == "holds"
+
+
+def test_settings_that_are_none_are_refused() -> None:
+    with pytest.raises(ValueError, match="settings = 'h2'; allowed: a Setting or several"):
+        assert_holds("A.3/weyl", "h2")  # type: ignore[arg-type]
 
 
 def test_trials_and_delta_out_of_range_are_refused() -> None:
