@@ -73,7 +73,7 @@ class ClosedForm:
             t = _in_balls(piece.coefficients, flint.arb_poly([ball_of(self.centre)]) - g)
             for k, factor in enumerate(([1], [0, 1], [-1, 0, 1])):
                 total[k] += _integral(t * flint.arb_poly(factor), start, stop)
-        return total[0], total[1], total[2]
+        return _on_scale(total[0]), _on_scale(total[1]), _on_scale(total[2])
 
     def _polynomial(self) -> flint.arb_poly:
         g = flint.arb_poly([0])
@@ -206,6 +206,13 @@ def _between(start: flint.arb | None, stop: flint.arb | None) -> flint.arb:
     if start is None:
         return flint.arb(0) if stop is None else stop.mid() - 1
     return start.mid() + 1 if stop is None else (start.mid() + stop.mid()) / 2
+
+
+def _on_scale(ball: flint.arb) -> flint.arb:
+    """A ball that contains this one, wider by what is far below every radius that is asked for, and around 0 if the
+    number itself is: as a fraction one such as e^(-10^40) would fill the memory."""
+    small = flint.arb(2) ** (-4 * flint.ctx.prec)
+    return (flint.arb(0) if abs(ball) < small else ball) + flint.arb(0, small)
 
 
 def _in_balls(coefficients: tuple[Fraction, ...], u: flint.arb_poly) -> flint.arb_poly:

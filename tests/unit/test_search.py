@@ -70,7 +70,7 @@ def test_a_false_variant_is_found_and_its_example_is_a_violation(label: str) -> 
     found = search(claim, 300, control)
     assert found.counterexample is not None
     relation = claim.check(draw(found.counterexample), 0.5, control)
-    assert relation.outcome in ("violated", "error")
+    assert relation.outcome == "violated"
     assert claim.check(draw(found.counterexample), 0.5).outcome != "violated"
 
 
@@ -96,7 +96,12 @@ BELOW_ONE = {
 REACHED = [c for c in SEARCHED if c.level == "D" and c.label not in BELOW_ONE]
 
 
-@pytest.mark.parametrize("claim", REACHED, ids=lambda c: c.label)
+# a search through whole runs takes ten seconds and more; of these two are tried every time
+ALWAYS = [c for c in REACHED if c.lemma.cost == "draw" or c.label in ("A.6/two_sided", "A.7/upper")]
+SLOW = [pytest.param(c, marks=pytest.mark.long) for c in REACHED if c not in ALWAYS]
+
+
+@pytest.mark.parametrize("claim", [*ALWAYS, *SLOW], ids=lambda c: c.label)
 def test_a_bound_one_percent_too_small_is_found(claim: Claim) -> None:
     found = search(scaled(claim, 0.99 if claim.kind == "at_most" else 1 / 0.99), 600)
     assert found.counterexample is not None
