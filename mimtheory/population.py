@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.activations import Activation, activation
+from mimtheory.arguments import check_integer, check_noise, check_real
 from mimtheory.links import Link, link
 from mimtheory.losses import Loss, loss
 from mimtheory.spectral_costs import DENSE_LIMIT, forming_is_cheaper
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Population",
     "Setting",
-    "check_delta",
     "check_fits",
-    "check_integer",
-    "check_real",
     "memory",
     "memory_limit",
 ]
@@ -39,7 +37,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 Arguments = TypeVarTuple("Arguments")
 Value = TypeVar("Value")
-_LARGEST = 10**9
 _ROUNDED_TO_ZERO = 2**-52  # the quotient 1/eta1 and its product with eta1 are off by half of this each
 
 
@@ -110,7 +107,7 @@ class Setting:
         if self.centre not in ("population", "fitted"):
             check_real("centre", self.centre, -math.inf, "a finite number, 'population' or 'fitted'")
             object.__setattr__(self, "centre", float(self.centre))
-        check_real("label_noise", self.label_noise, 0.0, "a finite number >= 0")
+        check_noise(self.label_noise)
         for name, least, allowed in (("eta1", 5e-324, "> 0"), ("eta_last", 5e-324, "> 0"), ("beta1", 0.0, ">= 0")):
             if getattr(self, name) is not None:
                 check_real(name, getattr(self, name), least, f"None or a finite number {allowed}")
@@ -171,25 +168,6 @@ class Setting:
             As `from_dict`, and for what is not JSON.
         """
         return cls.from_dict(json.loads(text))
-
-
-def check_integer(name: str, value: Any, least: int, allowed: str) -> None:
-    """Refuse, with a ValueError that names it, what is not an integer from `least` to 10^9."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
-        raise ValueError(f"{name} = {value!r}; allowed: {allowed} to 10^9")
-
-
-def check_real(name: str, value: Any, least: float, allowed: str) -> None:
-    """Refuse, with a ValueError that names it, what is not a finite number from `least`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < least:
-        raise ValueError(f"{name} = {value!r}; allowed: {allowed}")
-
-
-def check_delta(delta: Any) -> None:
-    """Refuse, with a ValueError, what is not a failure probability."""
-    if isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 < delta < 1:
-        raise ValueError(f"delta = {delta!r}; allowed: a number with 0 < delta < 1")
 
 
 def memory(eta: float, beta: float | None) -> float:

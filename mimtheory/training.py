@@ -10,9 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mimtheory.arguments import check_integer, check_real
 from mimtheory.experiment import Experiment
 from mimtheory.generalisation import Network, test_error
-from mimtheory.population import Setting, check_fits, check_integer, check_real
+from mimtheory.population import Setting, check_fits
 from mimtheory.relations import Rounded
 from mimtheory.stage_two import (
     Outer,

@@ -222,8 +222,9 @@ def test_numerical_results_have_no_exact_form() -> None:
 def test_bad_arguments_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="centre"):
         expected_hessian("h4", "l1", math.inf)
-    with pytest.raises(ValueError, match="label_noise"):
-        expected_hessian("h4", "l1", 0.0, -1.0)
+    for bad in (-1.0, "a"):
+        with pytest.raises(ValueError, match=r"label_noise = .*; allowed: a finite number >= 0"):
+            expected_hessian("h4", "l1", 0.0, bad)
     with pytest.raises(ValueError, match="label_noise"):
         population_centre("h4", "l1", math.nan)
     with pytest.raises(ValueError, match="huber"):
