@@ -17,7 +17,6 @@ from mimtheory.losses import Loss
 from mimtheory.stage_one import Run
 
 __all__ = [
-    "HELD_OUT",
     "RIDGES",
     "Outer",
     "OuterProblem",
@@ -26,6 +25,7 @@ __all__ = [
     "choose_ridge",
     "draw_biases",
     "gradient_descent",
+    "held_out_start",
     "minimise",
     "ridge_solution",
     "steps_to_reach",
@@ -34,7 +34,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 RIDGES = tuple(10.0**-k for k in range(1, 10))  # relative to the largest eigenvalue of Phi^T Phi/n
-HELD_OUT = 0.2  # of D2, for the choice of the ridge
+_HELD_OUT = 5  # one sample of so many, for the choice of the ridge
 _SMOOTHING = (1e-1, 1e-2)  # of a loss with kinks, one after the other, in units of the labels' deviation
 
 
@@ -106,7 +106,8 @@ class Outer:
         return self.ridge_network(self.y)
 
     def ridge_network(self, y: Floats) -> Network:
-        """The network that the squared loss fits to these labels (n,), with a ridge of 10^-6 times that eigenvalue."""
+        """The network that the squared loss fits to these labels (n,), with 10^-6 times the largest eigenvalue of
+        Phi^T Phi/n as ridge."""
         target = (y - self.centre) @ self.Phi / y.size
         return self.network(ridge_solution(self.reference.gram, target, 1e-3 * self.reference.beta2))
 
@@ -209,9 +210,9 @@ def _step(problem: OuterProblem, eta2: float | None) -> float:
     return 1 / problem.smoothness if eta2 is None else eta2
 
 
-def steps_to_reach(path: Path, least: float, share: float) -> int | None:
-    """First step at which the objective is within `share` of its way from the start to `least`; None if never."""
-    reached = path.values - least <= share * (path.values[0] - least)
+def steps_to_reach(path: Path, least: float, left: float) -> int | None:
+    """First step at which the gap to `least` is at most `left` of the gap at the start; None if never."""
+    reached = path.values - least <= left * (path.values[0] - least)
     return int(np.argmax(reached)) if reached.any() else None
 
 
@@ -294,10 +295,19 @@ def _envelope_by_bisection(loss: Loss, u: Floats, mu: float) -> tuple[Floats, Fl
     return loss.value(high, 0.0) + mu / 2 * slope**2, slope
 
 
+def held_out_start(n: int) -> int:
+    """Where the samples begin that are held out to choose a ridge: the last fifth of n, rounded down, but at least one
+    where n >= 2, so that there are samples on both sides; n = 1 is not divided."""
+    return n - max(1, n // _HELD_OUT) if n >= 2 else n
+
+
 def choose_ridge(Phi: Floats, y: Floats, loss: Loss, centre: float) -> float:
-    """beta2 among 10^-1 ... 10^-9 times the largest eigenvalue of Phi^T Phi/n, by the loss on the last 20 per cent of
-    the samples (never on test data)."""
-    cut = max(1, int((1 - HELD_OUT) * y.size))
+    """beta2 among 10^-1 ... 10^-9 times max(1, L2) times the largest eigenvalue of Phi^T Phi/n, by the loss on the last
+    20 per cent of the samples (never on test data); for a derivative that jumps the factor is 1.
+
+    The eigenvalue is that of the other samples.
+    """
+    cut = held_out_start(y.size)
     kept = OuterProblem(Phi[:cut], y[:cut], loss, centre, 0.0)
     top = float(np.linalg.eigvalsh(kept.gram)[-1]) * max(1.0, loss.L2 if math.isfinite(loss.L2) else 1.0)
     if cut == y.size or top == 0:

@@ -48,8 +48,8 @@ def measure(point: Row, rng: np.random.Generator) -> Row:
 
 
 def _cost(population: Population, rng: np.random.Generator) -> Row:
-    """Counted operations and time of both stages (the second by ridge), and how many steps of gradient descent take the
-    objective a tenth of the way from its start to its minimum."""
+    """Counted operations and time of both stages (the second by ridge), and after how many steps of gradient descent a
+    tenth of the gap between the start of the objective and its minimum is left."""
     e = Experiment(population.setting, rng)
     _ = e.run
     started = time.perf_counter()
