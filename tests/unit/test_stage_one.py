@@ -1,5 +1,8 @@
 """Stage one: Algorithm 1 written down again in fifteen lines, central differences, and the identities of a run."""
 
+from collections.abc import Callable
+from typing import Any
+
 import mpmath
 import numpy as np
 import pytest
@@ -13,7 +16,16 @@ from mimtheory.kernels.partition import roundings
 from mimtheory.population import Setting
 from mimtheory.stage_one import symmetric_start
 
-INSIDE = ("quadratic", "1-cos", "logcosh", "sqrt", "utanh", "asymmetric")
+# sigma with the functions of a module: NumPy, torch or SymPy
+SIGMAS: dict[str, Callable[[Any, Any], Any]] = {
+    "quadratic": lambda m, u: u * u / 2,
+    "1-cos": lambda m, u: 1 - m.cos(u),
+    "logcosh": lambda m, u: m.log(m.cosh(u)),
+    "sqrt": lambda m, u: m.sqrt(1 + u * u) - 1,
+    "utanh": lambda m, u: u * m.tanh(u) / 2,
+    "asymmetric": lambda m, u: 1 - m.cos(u) + u - m.sin(u),
+}
+INSIDE = tuple(SIGMAS)
 
 
 def make(**fields: object) -> Experiment:
@@ -93,14 +105,6 @@ def test_the_gradient_is_the_derivative_of_the_mean_loss(name: str, loss: str) -
 def test_the_gradient_is_that_of_a_complex_step(name: str, loss: str) -> None:
     # a complex step differentiates analytic code without subtracting: exact to rounding
     e = make(activation=name, loss=loss, eps0=0.5, n=40)
-    sigma = {
-        "quadratic": lambda u: u * u / 2,
-        "1-cos": lambda u: 1 - np.cos(u),
-        "logcosh": lambda u: np.log(np.cosh(u)),
-        "sqrt": lambda u: np.sqrt(1 + u * u) - 1,
-        "utanh": lambda u: u * np.tanh(u) / 2,
-        "asymmetric": lambda u: 1 - np.cos(u) + u - np.sin(u),
-    }[name]
     value = {
         "squared": lambda u: u * u / 2,
         "logcosh": lambda u: np.log(np.cosh(u)),
@@ -110,7 +114,7 @@ def test_the_gradient_is_that_of_a_complex_step(name: str, loss: str) -> None:
     for j, k in ((0, 0), (2, 5), (5, 11)):
         W = e.run.start.astype(complex)
         W[j, k] += 1e-30j
-        derivative = value(0.1 + e.a @ sigma(W @ e.X.T) - e.y).mean().imag / 1e-30
+        derivative = value(0.1 + e.a @ SIGMAS[name](np, W @ e.X.T) - e.y).mean().imag / 1e-30
         assert G[j, k] == pytest.approx(derivative, rel=1e-12, abs=1e-14)
 
 
@@ -119,18 +123,10 @@ def test_the_gradient_is_that_of_a_complex_step(name: str, loss: str) -> None:
 def test_the_trajectory_is_that_of_torch(name: str, beta1: float | None) -> None:
     torch = pytest.importorskip("torch", reason="an optional peer, installed by make peers")
     e = make(activation=name, beta1=beta1, loss="logcosh", centre=0.2)
-    sigma = {
-        "quadratic": lambda u: u * u / 2,
-        "1-cos": lambda u: 1 - torch.cos(u),
-        "logcosh": lambda u: torch.log(torch.cosh(u)),
-        "sqrt": lambda u: torch.sqrt(1 + u * u) - 1,
-        "utanh": lambda u: u * torch.tanh(u) / 2,
-        "asymmetric": lambda u: 1 - torch.cos(u) + u - torch.sin(u),
-    }[name]
     X, y, a, W = (torch.tensor(array, dtype=torch.float64) for array in (e.X, e.y, e.a, e.run.start))
     for t in range(e.setting.steps):
         W.requires_grad_()
-        torch.log(torch.cosh(0.2 + sigma(X @ W.T) @ a - y)).mean().backward()
+        torch.log(torch.cosh(0.2 + SIGMAS[name](torch, X @ W.T) @ a - y)).mean().backward()
         W = (e.run.gamma[t] * W - e.run.eta[t] * W.grad).detach()
         found = e.trajectory[t + 1]
         assert np.linalg.norm(found - W.numpy()) <= 1e-12 * np.linalg.norm(found)
@@ -138,15 +134,8 @@ def test_the_trajectory_is_that_of_torch(name: str, beta1: float | None) -> None
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_user_defined_functions_run_and_agree_with_the_compiled_ones(name: str) -> None:
-    formulas = {
-        "quadratic": "u**2/2",
-        "1-cos": "1 - cos(u)",
-        "logcosh": "log(cosh(u))",
-        "sqrt": "sqrt(1 + u**2) - 1",
-        "utanh": "u*tanh(u)/2",
-        "asymmetric": "1 - cos(u) + u - sin(u)",
-    }
-    built_in, own = make(activation=name, loss="logcosh"), make(activation=formulas[name], loss="log(cosh(u))")
+    formula = str(SIGMAS[name](sympy, sympy.Symbol("u")))
+    built_in, own = make(activation=name, loss="logcosh"), make(activation=formula, loss="log(cosh(u))")
     # the step size comes from two quadratures of the same expectation: fix it
     built_in, own = (make(activation=e.setting.activation, loss=e.setting.loss, eta1=1.5) for e in (built_in, own))
     assert own.setting.activation.code == own.setting.loss.code == -1
