@@ -116,11 +116,6 @@ class ExpectedHessian:
         """Arb enclosures of the entries of C (r, r), in units of T, or None."""
         return None if self.enclosure is None else self.enclosure.C
 
-    @property
-    def mean(self) -> float:
-        """E T, the same as c0, in units of T."""
-        return self.c0
-
     @cached_property
     def T2_z4(self) -> float:
         r"""E[T^2 |z|^4], in units of T^2, on which the error of the empirical signal block depends; computed on demand.
@@ -134,11 +129,6 @@ class ExpectedHessian:
     def T2_z4_ball(self) -> arb | None:
         """An Arb enclosure of E[T^2 |z|^4], in units of T^2, or None where no method is known; at most ten seconds."""
         return enclose_fourth(self.problem, _FOURTH_RADIUS, time.monotonic() + _FOURTH_SECONDS)
-
-    @property
-    def T2_z4_text(self) -> str:
-        """E[T^2 |z|^4] with the digits that are certified, or "[unknown]"."""
-        return "[unknown]" if self.T2_z4_ball is None else certified_text(self.T2_z4_ball, 18)
 
     def certificate(self, time_limit: float = TIME_LIMIT) -> Certificate:
         """What can be proved of rank and eigenvalues within `time_limit` seconds.

@@ -169,7 +169,7 @@ class Path:
     eta2: float
 
 
-def gradient_descent(problem: OuterProblem, steps: int, eta2: float | None = None) -> Path:
+def gradient_descent(problem: OuterProblem, steps: int) -> Path:
     """Plain gradient descent from a = 0 with step size 1/Ls.
 
     Raises
@@ -177,7 +177,7 @@ def gradient_descent(problem: OuterProblem, steps: int, eta2: float | None = Non
     ValueError
         For a loss whose derivative is not Lipschitz (l1, quantile).
     """
-    step = _step(problem, eta2)
+    step = _step(problem)
     a, values = np.zeros(problem.Phi.shape[1]), np.empty(steps + 1)
     for t in range(steps):
         values[t] = problem.value(a)
@@ -188,7 +188,7 @@ def gradient_descent(problem: OuterProblem, steps: int, eta2: float | None = Non
 
 def accelerated_descent(problem: OuterProblem, steps: int) -> Path:
     """Nesterov's method with the momentum of a beta2-strongly convex objective, or t/(t+3) for beta2 = 0."""
-    step = _step(problem, None)
+    step = _step(problem)
     root = math.sqrt(step * problem.beta2)
     a = before = np.zeros(problem.Phi.shape[1])
     values = np.empty(steps + 1)
@@ -201,13 +201,13 @@ def accelerated_descent(problem: OuterProblem, steps: int) -> Path:
     return Path(values, a, step)
 
 
-def _step(problem: OuterProblem, eta2: float | None) -> float:
+def _step(problem: OuterProblem) -> float:
     if not math.isfinite(problem.smoothness):
         raise ValueError(
             f"loss = {problem.loss.text!r} has a derivative that jumps; allowed for gradient descent: a loss with "
             "finite L2; solver='exact' serves every loss"
         )
-    return 1 / problem.smoothness if eta2 is None else eta2
+    return 1 / problem.smoothness
 
 
 def steps_to_reach(path: Path, least: float, left: float) -> int | None:

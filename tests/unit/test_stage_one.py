@@ -33,6 +33,12 @@ def make(**fields: object) -> Experiment:
     return Experiment(Setting(**values), 3)
 
 
+def q_of(e: Experiment, t: int) -> tuple[np.ndarray, np.ndarray]:
+    """u and q of all neurons at once, (n, m); `check_q` holds q against its definition."""
+    u, slope = e.X @ e.trajectory[t].T, e.setting.loss.dl(e.sample.centre + e.run.f[t], e.y)
+    return u, stage_one._q(e.setting.activation, slope, slope - e.T, u)
+
+
 def algorithm_1(e: Experiment) -> np.ndarray:
     """Plain NumPy, from the definition."""
     s, p, X, y, a = e.setting, e.population, e.X, e.y, e.a
@@ -179,14 +185,14 @@ def test_q_is_that_of_its_definition_at_many_digits(name: str) -> None:
 def check_q(name: str) -> None:
     e = make(activation=name, loss="logcosh", beta1=0.0, n=12, eps0=1e-3)
     t = 2
-    found = e.run.q(t, e.run.products(t))
+    products, found = q_of(e, t)
     texts = {"quadratic": "u", "1-cos": "sin(u)", "logcosh": "tanh(u)", "sqrt": "u/sqrt(1+u**2)"}
     texts |= {"utanh": "(tanh(u) + u*sech(u)**2)/2", "asymmetric": "sin(u) + 1 - cos(u)"}
     slope = sympy.lambdify(sympy.Symbol("u"), sympy.sympify(texts[name]), "mpmath")
     for i in range(12):
         error = mpmath.mpf(float(e.run.f[t, i])) - mpmath.mpf(float(e.y[i]))
         for j in range(6):
-            u = mpmath.mpf(float(e.run.products(t)[i, j]))
+            u = mpmath.mpf(float(products[i, j]))
             exact = mpmath.tanh(error) * slope(u) / u - mpmath.tanh(-mpmath.mpf(float(e.y[i])))
             # relative to what q is made of: s - 1 to 2e-14, and the change of l' to a few roundings of l'
             s_minus_1 = abs(slope(u) / u - 1)
@@ -194,7 +200,7 @@ def check_q(name: str) -> None:
 
 
 @pytest.mark.parametrize("beta1", [None, 0.4])
-def test_linear_trajectory_delta_and_spectra_are_those_of_explicit_matrices(beta1: float | None) -> None:
+def test_linear_trajectory_and_spectra_are_those_of_explicit_matrices(beta1: float | None) -> None:
     e = make(beta1=beta1, m=4)
     run, S = e.run, (e.X * e.T[:, None]).T @ e.X / e.setting.n
     for j in range(4):
@@ -204,14 +210,12 @@ def test_linear_trajectory_delta_and_spectra_are_those_of_explicit_matrices(beta
             assert run.h[t, j] == pytest.approx(np.linalg.norm(H, 2), rel=1e-12)
             w = H @ w
         assert np.abs(run.linear[-1, j] - w).max() <= 1e-12
-        assert np.abs(run.Delta.value[-1, j] - (run.trajectory[-1, j] - w)).max() <= 1e-12
     for t in range(e.setting.steps):
-        q = run.q(t, run.products(t))
+        _, q = q_of(e, t)
         for k, j in enumerate(run.probes):
             Q = -run.eta[t] * e.a[j] * (e.X * q[:, [j]]).T @ e.X / e.setting.n
             assert run.Q_norms.value[t, k] == pytest.approx(np.linalg.norm(Q, 2), rel=1e-9)
             assert np.abs(run.Qw[t, j] - Q @ run.trajectory[t, j]).max() <= 1e-14
-            assert run.q_max[t, k] == np.abs(q[:, j]).max()
         assert run.q_ceiling[t] == np.abs(q).max()
 
 
@@ -295,8 +299,7 @@ def test_q_by_blocks_of_rows_is_that_of_all_rows(fields: dict[str, object], monk
     e = make(**fields)
     run, n = e.run, e.setting.n
     for t in range(run.T1):
-        u = run.products(t)
-        q = run.q(t, u)
+        u, q = q_of(e, t)
         size = 200 * 2.0**-52 * (np.abs(q * u).T @ np.abs(e.X)) / n
         expected = -run.eta[t] * e.a[:, None] * (q * u).T @ e.X / n
         assert (np.abs(run.Qw[t] - expected) <= abs(run.eta[t]) * size).all()
