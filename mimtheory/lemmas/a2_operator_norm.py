@@ -39,7 +39,7 @@ from mimtheory.registry import Lemma
 from mimtheory.relations import Rounded, equals
 from mimtheory.sample import Labels
 
-__all__ = ["lemma"]
+__all__ = ["lemma", "noise_given", "noise_prior"]
 
 Floats = NDArray[np.float64]
 _NOTHING = np.empty(0)
@@ -279,8 +279,7 @@ def _cross_block(given: Labels, delta: float, p: int) -> Floats:
 )
 def total(given: Labels, delta: float) -> float:
     """The whole deviation: the signal block and Tbar are given, perp and cross are bounded."""
-    ends = _perp(given, share("A.2/total", "perp", delta), given.p) if given.p else np.zeros(2)
-    return _total(given, ends, share("A.2/total", "cross", delta))
+    return noise_given(given, delta)
 
 
 @lemma.control(
@@ -294,6 +293,12 @@ def total(given: Labels, delta: float) -> float:
 )
 def total_without_bulk(given: Labels, delta: float) -> float:
     return _total(given, np.zeros(2), share("A.2/total", "cross", delta))
+
+
+def noise_given(given: Labels, delta: float) -> float:
+    """The bound of `total` on |S_hat - S|, in units of T, for the lemmas that build on it."""
+    ends = _perp(given, share("A.2/total", "perp", delta), given.p) if given.p else np.zeros(2)
+    return _total(given, ends, share("A.2/total", "cross", delta))
 
 
 def _total(given: Labels, perp_ends: Floats, delta_cross: float) -> float:
@@ -390,6 +395,12 @@ def total_prior(population: Population, delta: float) -> float:
 )
 def total_prior_without_dimension(population: Population, delta: float) -> float:
     return _total_prior(population, delta, 0)
+
+
+def noise_prior(population: Population, delta: float) -> float:
+    """The bound of `total_prior` on |S_hat - S|, in units of T, raised by the error of C and c0, for the lemmas that
+    build on it."""
+    return _total_prior(population, delta, population.p) + (population.r + 1) * population.radius
 
 
 def _total_prior(population: Population, delta: float, p: int) -> float:

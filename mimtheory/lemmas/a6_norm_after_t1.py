@@ -22,7 +22,7 @@ from mimtheory.concentration import beta_lower, chernoff_quantile, sphere_spread
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
 from mimtheory.growth import DataBounds, envelope
-from mimtheory.lemmas.a3_spectral_separation import noise_prior
+from mimtheory.lemmas.a2_operator_norm import noise_prior
 from mimtheory.lemmas.a4_q_norm import data_prior
 from mimtheory.population import Population
 from mimtheory.registry import Lemma

@@ -22,7 +22,8 @@ from mimtheory.concentration import beta_lower, chernoff_quantile
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
 from mimtheory.growth import envelope
-from mimtheory.lemmas.a3_spectral_separation import noise_prior, sin_theta_prior
+from mimtheory.lemmas.a2_operator_norm import noise_prior
+from mimtheory.lemmas.a3_spectral_separation import sin_theta_prior
 from mimtheory.lemmas.a4_q_norm import data_prior
 from mimtheory.lemmas.a6_norm_after_t1 import data_given, eigenvalues_of_H
 from mimtheory.population import Population
