@@ -161,9 +161,9 @@ def two_sided_with_half(e: Experiment) -> Rounded:
     return _Delta_norms(e, 0.5)
 
 
-def _Delta_norms(e: Experiment, share_of_it: float) -> Rounded:
+def _Delta_norms(e: Experiment, factor: float) -> Rounded:
     Delta = e.run.final_Delta
-    return Rounded(share_of_it * np.linalg.norm(Delta.value, axis=1)[_resolved(e)], Delta.error)
+    return Rounded(factor * np.linalg.norm(Delta.value, axis=1)[_resolved(e)], Delta.error)
 
 
 def _resolved(e: Experiment) -> Bools:

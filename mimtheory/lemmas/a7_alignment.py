@@ -128,7 +128,8 @@ def _ratio_errors(e: Experiment, below: Floats, ratio: Floats) -> Floats:
 )
 def upper(e: Experiment) -> Rounded:
     """The signal grows by at least rho_r a step; says nothing where Delta reaches what has grown."""
-    return _upper(e, -1.0)
+    _, rho_r, _ = rates(e.sample, 1)
+    return _upper(e, rho_r)
 
 
 @lemma.control(
@@ -144,14 +145,13 @@ def upper(e: Experiment) -> Rounded:
     trials=3,
 )
 def upper_with_largest_rate(e: Experiment) -> Rounded:
-    return _upper(e, 1.0)
+    rho_1, _, _ = rates(e.sample, 1)
+    return _upper(e, rho_1)
 
 
-def _upper(e: Experiment, end: float) -> Rounded:
+def _upper(e: Experiment, rho: float) -> Rounded:
     if e.population.p == 0:
         return Rounded(np.empty(0))
-    rho_1, rho_r, _ = rates(e.sample, 1)
-    rho = rho_1 if end > 0 else rho_r
     keep = _resolved(e)
     inside, _ = _parts(e, e.run.start)
     Delta_in, Delta_out = _parts(e, e.run.final_Delta.value)
@@ -388,12 +388,12 @@ def _prior(population: Population, delta: float, overlap: float, steps: int) -> 
     if population.p == 0:
         return np.empty(0)
     part = share("A.7/prior", "S_hat", delta)
-    rates = _rates_prior(population, noise_prior(population, part))
+    known = _rates_prior(population, noise_prior(population, part))
     turned = sin_theta_prior(population, part)
     bounds = envelope(population, data_prior(population, "A.7/prior", delta), population.T)
-    if rates is None or not turned < 1:
+    if known is None or not turned < 1:
         return np.array([math.inf])
-    rho_r, rho_b = rates
+    rho_r, rho_b = known
     lost = float(bounds.Delta[-1]) / (rho_r**population.T * population.setting.eps0 * math.sqrt(overlap))
     if not lost < 1:
         return np.array([math.inf])
