@@ -115,6 +115,7 @@ class _DataPopulation:
     def __init__(self, setting: _DataSetting, r: int | None, c0: float) -> None:
         self.setting, self.d, self.n, self.c0 = setting, setting.d, setting.n, c0
         self.eta1, self.T1, self._r = setting.eta1, setting.steps, r
+        self.step = setting.eta1 * setting.a_scale
         self.gamma1 = memory(setting.eta1, setting.beta1)
         self.T = self.T1 if self.gamma1 == 0 else self.T1 - 1
         self.f_stays_zero = self.gamma1 == 0 and setting.activation.even

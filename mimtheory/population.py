@@ -249,6 +249,11 @@ class Population:
         return self._expected.radius
 
     @property
+    def matrix_radius(self) -> float:
+        """What the error of C and c0 adds to a norm of S, in units of T: r entries a row, and c0."""
+        return (self.r + 1) * self.radius
+
+    @property
     def S_norm(self) -> float:
         """|S|_op of S = c0 I + U^T C U, in units of T.
 
@@ -296,6 +301,11 @@ class Population:
         if size <= 10 * self.radius:
             size = math.sqrt(max(self.moments.mean_T2, 0.0))
         return 1 / (self.setting.a_scale * size) if size > 0 else 1.0
+
+    @property
+    def step(self) -> float:
+        """eta1 |a|, the factor of S_hat in H = gamma I - eta a S_hat, in units of 1/T."""
+        return self.eta1 * self.setting.a_scale
 
     @property
     def T1(self) -> int:

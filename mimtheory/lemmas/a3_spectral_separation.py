@@ -44,7 +44,7 @@ def shifts(e: Experiment) -> Rounded:
         found, expected = found[[0, -1]], expected[[0, -1]]
     # S itself: an eigensolver of C and one sum
     rounding = gamma(20 * population.r) * (float(np.linalg.norm(population.C)) + abs(population.c0))
-    return Rounded(np.abs(found - expected).max(), split.error + rounding + (population.r + 1) * population.radius)
+    return Rounded(np.abs(found - expected).max(), split.error + rounding + population.matrix_radius)
 
 
 def sin_theta(e: Experiment) -> Rounded:

@@ -209,7 +209,7 @@ def _prior(population: Population, delta: float) -> Floats:
 
 
 def _of_fourth_order(population: Population, Q: Floats) -> Floats:
-    step = population.eta1 * population.setting.a_scale
+    step = population.step
     return step * (Q / step) ** 2
 
 
@@ -250,7 +250,7 @@ def even_constants(population: Population, label: str, delta: float) -> tuple[fl
     if not population.f_stays_zero or s.activation.d3_0 != 0 or not math.isfinite(population.K):
         return h, math.inf
     fourth = two_to_four_norm(population.n, population.d, t) ** 4 / population.n
-    return h, population.eta1 * s.a_scale * population.K * s.activation.M4 / 6 * fourth
+    return h, population.step * population.K * s.activation.M4 / 6 * fourth
 
 
 def data_prior(population: Population, label: str, delta: float) -> DataBounds:

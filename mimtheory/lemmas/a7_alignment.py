@@ -104,7 +104,7 @@ def block_error(e: Experiment) -> float:
     The computed V_hat is invariant for a matrix within the solver's roundoff E of S_hat: using it for S_hat itself
     changes H^T w^(0) by at most T eta |a| |E| h^{T-1} eps0.
     """
-    T, eps0, step = e.population.T, e.setting.eps0, e.population.eta1 * e.setting.a_scale
+    T, eps0, step = e.population.T, e.setting.eps0, e.population.step
     h = float(np.abs(eigenvalues_of_H(e.sample, 1)).max())
     backward = T * step * e.S_hat.solver_roundoff * h ** max(T - 1, 0) * eps0
     size = float(np.linalg.norm(e.run.final.value, axis=1).max())
@@ -209,7 +209,7 @@ def _carried(e: Experiment, steps: int | None = None) -> Floats:
     V, half = e.sample.split.V_hat, e.setting.m // 2
     W = e.run.start[:half]
     W = W - (W @ V) @ V.T
-    step, gamma = e.population.eta1 * e.setting.a_scale, e.population.gamma1
+    step, gamma = e.population.step, e.population.gamma1
     for _ in range(e.population.T if steps is None else steps):
         W = gamma * W - step * np.asarray(e.S_hat @ W.T).T
     return np.linalg.norm(W, axis=1)
@@ -406,6 +406,6 @@ def _rates_prior(population: Population, noise: float) -> tuple[float, float] | 
     """(lower bound on rho_r, upper bound on rho_b) for a > 0; None where the noise closes half of the gap."""
     if not noise < population.gap / 2:
         return None
-    step, gamma = population.eta1 * population.setting.a_scale, population.gamma1
+    step, gamma = population.step, population.gamma1
     signal = np.abs(gamma - step * (np.linalg.eigvalsh(population.C) + population.c0)).min() - step * noise
     return (float(signal), abs(gamma - step * population.c0) + step * noise) if signal > 0 else None
