@@ -104,9 +104,7 @@ def _accumulated(
     for first in range(0, n, _ROWS):
         size = min(_ROWS, n - first)
         Z, products = law.draw(size, rng)
-        y = setting.link(Z) - centre
-        if setting.label_noise:
-            y = y + setting.label_noise * rng.standard_normal(size)
+        y = setting.labels(Z, rng) - centre
         products += b
         sums.add(setting.activation.sigma(products), y)
     return sums

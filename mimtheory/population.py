@@ -119,6 +119,24 @@ class Setting:
         """T1 as a number."""
         return max(2, math.ceil(2 * math.sqrt(math.log(self.d)))) if self.T1 is None else self.T1
 
+    def labels(self, Z: Floats, rng: np.random.Generator) -> Floats:
+        """Labels of samples.
+
+        Parameters
+        ----------
+        Z : (n, r)
+            Hidden coordinates, dimensionless.
+        rng : numpy Generator
+            Draws n Gaussians, or nothing where there is no label noise.
+
+        Returns
+        -------
+        (n,) array
+            g(z_i) + label noise, in units of y.
+        """
+        y = self.link(Z)
+        return y + self.label_noise * rng.standard_normal(y.size) if self.label_noise else y
+
     @property
     def constants(self) -> dict[str, str]:
         """How the suprema that bounds use are known: exact, certified, or numerical, which is no proof."""

@@ -123,9 +123,7 @@ class Sample:
         self.U = np.ascontiguousarray((q * np.sign(np.diag(upper))).T)
         self.X = rng.standard_normal((s.n, s.d))
         self.Z = self.X @ self.U.T
-        self.y = s.link(self.Z)
-        if s.label_noise:
-            self.y = self.y + s.label_noise * rng.standard_normal(s.n)
+        self.y = s.labels(self.Z, rng)
         self.centre = fitted_centre(s.loss, self.y) if s.centre == "fitted" else population.centre
         self.T = s.loss.dl(self.centre, self.y)
         self.S_hat = EmpiricalHessian(self.X, self.T, threads)

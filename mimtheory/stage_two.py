@@ -68,9 +68,7 @@ class Outer:
         self.law = ProjectedLaw(self.U, self.W)
         if split:
             self.Z, self.products = self.law.draw(s.n, rng)
-            self.y = s.link(self.Z)
-            if s.label_noise:
-                self.y = self.y + s.label_noise * rng.standard_normal(s.n)
+            self.y = s.labels(self.Z, rng)
         else:
             self.Z, self.products, self.y = sample.Z, sample.X @ self.W.T, sample.y
         self.Phi = s.activation.sigma(self.products + self.b)
@@ -93,7 +91,7 @@ class Outer:
     def reference(self) -> "OuterProblem":
         """The problem on which the lemmas are measured: beta2 a thousandth of the largest eigenvalue of Phi^T Phi/n."""
         plain = self.problem(0.0)
-        return plain.with_ridge(1e-3 * float(np.linalg.eigvalsh(plain.gram)[-1]))
+        return plain.with_ridge(1e-3 * plain.top)
 
     @cached_property
     def minimiser(self) -> Floats:
@@ -148,16 +146,21 @@ class OuterProblem:
         gram: Floats = self.Phi.T @ self.Phi / self.y.size
         return gram
 
+    @cached_property
+    def top(self) -> float:
+        """The largest eigenvalue of Phi^T Phi/n."""
+        return float(np.linalg.eigvalsh(self.gram)[-1])
+
     def with_ridge(self, beta2: float) -> "OuterProblem":
-        """The same samples with another beta2; Phi^T Phi is computed once."""
+        """The same samples with another beta2; Phi^T Phi and its largest eigenvalue are computed once."""
         other = OuterProblem(self.Phi, self.y, self.loss, self.centre, beta2)
-        other.__dict__["gram"] = self.gram
+        other.__dict__.update(gram=self.gram, top=self.top)
         return other
 
     @cached_property
     def smoothness(self) -> float:
         """Ls = L2 |Phi|_op^2/n + beta2, a Lipschitz constant of the gradient."""
-        return float(self.loss.L2 * np.linalg.eigvalsh(self.gram)[-1] + self.beta2)
+        return self.loss.L2 * self.top + self.beta2
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,7 +312,7 @@ def choose_ridge(Phi: Floats, y: Floats, loss: Loss, centre: float) -> float:
     """
     cut = held_out_start(y.size)
     kept = OuterProblem(Phi[:cut], y[:cut], loss, centre, 0.0)
-    top = float(np.linalg.eigvalsh(kept.gram)[-1]) * max(1.0, loss.L2 if math.isfinite(loss.L2) else 1.0)
+    top = kept.top * max(1.0, loss.L2 if math.isfinite(loss.L2) else 1.0)
     if cut == y.size or top == 0:
         return top or 1.0
 
