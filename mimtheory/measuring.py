@@ -19,7 +19,7 @@ from mimtheory.experiment import Experiment
 from mimtheory.lemmas import REGISTRY, find_claim, find_lemma
 from mimtheory.losses import Loss, loss
 from mimtheory.operators import EmpiricalHessian, spectral_norm
-from mimtheory.population import Setting, memory
+from mimtheory.population import Setting, kept_share
 from mimtheory.registry import Claim
 from mimtheory.relations import Relation
 from mimtheory.sample import Sample, fitted_centre
@@ -116,7 +116,7 @@ class _DataPopulation:
         self.setting, self.d, self.n, self.c0 = setting, setting.d, setting.n, c0
         self.eta1, self.T1, self._r = setting.eta1, setting.steps, r
         self.step = setting.eta1 * setting.a_scale
-        self.gamma1 = memory(setting.eta1, setting.beta1)
+        self.gamma1 = kept_share(setting.eta1, setting.beta1)
         self.T = self.T1 if self.gamma1 == 0 else self.T1 - 1
         self.f_stays_zero = self.gamma1 == 0 and setting.activation.even
 

@@ -30,7 +30,7 @@ __all__ = [
     "Population",
     "Setting",
     "check_fits",
-    "memory",
+    "kept_share",
     "memory_limit",
 ]
 
@@ -143,7 +143,7 @@ class Setting:
         return {"loss": self.loss.constants, "activation": self.activation.constants}
 
     @property
-    def bytes(self) -> int:
+    def peak_bytes(self) -> int:
         """Predicted peak memory of one draw and its run: X, one product of its size, the dense d x d work matrices,
         the accumulators of the kernels and three trajectories."""
         formed = self.d <= DENSE_LIMIT or forming_is_cheaper(self.n, self.d)
@@ -188,7 +188,7 @@ class Setting:
         return cls.from_dict(json.loads(text))
 
 
-def memory(eta: float, beta: float | None) -> float:
+def kept_share(eta: float, beta: float | None) -> float:
     """gamma = 1 - eta beta, the share of a neuron that a step keeps; 0 also where beta is 1/eta but for rounding."""
     gamma = 0.0 if beta is None else 1 - eta * beta
     return 0.0 if abs(gamma) <= _ROUNDED_TO_ZERO else gamma
@@ -201,7 +201,7 @@ def memory_limit() -> int:
 
 def check_fits(setting: Setting, more: int = 0) -> None:
     """Refuse, with a ValueError, a draw whose predicted bytes, and `more` beside them, this machine does not have."""
-    needed = setting.bytes + more
+    needed = setting.peak_bytes + more
     if needed > memory_limit():
         raise ValueError(
             f"d = {setting.d}, n = {setting.n}, m = {setting.m} needs {needed:,} bytes; "
@@ -337,7 +337,7 @@ class Population:
     @property
     def gamma1(self) -> float:
         """gamma = 1 - eta1 beta1, dimensionless; 0 is pure power iteration."""
-        return memory(self.eta1, self.setting.beta1)
+        return kept_share(self.eta1, self.setting.beta1)
 
     @property
     def f_stays_zero(self) -> bool:

@@ -145,8 +145,8 @@ def test_the_population_centre_makes_t_mean_zero() -> None:
 
 def test_predicted_memory_covers_the_arrays_of_a_draw() -> None:
     s = Setting(**(GOOD | {"d": 300, "n": 5000}), m=32, T1=5)
-    assert s.bytes >= 8 * (2 * 5000 * 300 + 6 * 32 * 300 * 3)
-    assert s.bytes <= 8 * (4 * 5000 * 300 + 10 * 300**2 + 50 * 32 * 300 + 200 * 5000)
+    assert s.peak_bytes >= 8 * (2 * 5000 * 300 + 6 * 32 * 300 * 3)
+    assert s.peak_bytes <= 8 * (4 * 5000 * 300 + 10 * 300**2 + 50 * 32 * 300 + 200 * 5000)
 
 
 def test_remembered_expectations_are_those_of_their_own_problem() -> None:
