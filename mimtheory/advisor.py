@@ -11,12 +11,13 @@ from functools import cached_property
 
 import numpy as np
 
+from mimtheory.arguments import check_delta
 from mimtheory.assumptions import ASSUMPTIONS, Finding, check, fails
 from mimtheory.hessian import expected_hessian
 from mimtheory.hessian_results import ExpectedHessian
 from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.lemmas.a5_compounding import largest_eps0
-from mimtheory.population import Population, Setting, check_delta
+from mimtheory.population import Population, Setting
 from mimtheory.registry import Claim
 from mimtheory.relations import EPS
 

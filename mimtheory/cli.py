@@ -204,7 +204,8 @@ def explore(
     delta: Annotated[float, typer.Option(help="Failure probability of the bounds.")] = 0.01,
 ) -> None:
     """Print what the theory says of a problem without a draw: C, assumptions, bounds, steps, the n it needs."""
-    from mimtheory.population import Setting, check_delta
+    from mimtheory.arguments import check_delta
+    from mimtheory.population import Setting
 
     check_delta(delta)
     n = _SAMPLES_PER_DIMENSION * d if n is None else n
@@ -311,7 +312,8 @@ def _plan(
     rng: int,
     module: str | None,
 ) -> "Plan":
-    from mimtheory.population import Setting, check_delta, check_fits, check_integer
+    from mimtheory.arguments import check_delta, check_integer
+    from mimtheory.population import Setting, check_fits
 
     if trials is not None:
         check_integer("trials", trials, 1, "an integer from 1")

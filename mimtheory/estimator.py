@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimtheory.activations import Activation, activation
+from mimtheory.arguments import check_real
 from mimtheory.generalisation import Network
 from mimtheory.links import link
 from mimtheory.losses import Loss, loss
 from mimtheory.measuring import data_experiment
-from mimtheory.population import Setting, check_real
+from mimtheory.population import Setting
 from mimtheory.stage_one import symmetric_start
 from mimtheory.stage_two import OuterProblem, choose_ridge, draw_biases, minimise
 

@@ -1,4 +1,4 @@
-"""Gaussian moments of T_y = l'(c, y), y = g(z) + label noise, and the arguments of such a problem, checked.
+"""Gaussian moments of T_y = l'(c, y), y = g(z) + label noise.
 
 Where l' is linear, moments of second order come from the Hermite expansion instead of a quadrature.
 """
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory import links, losses
+from mimtheory.arguments import check_centre, check_noise
 from mimtheory.gaussian_integrals import gaussian_averages
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
@@ -19,8 +20,6 @@ from mimtheory.polynomials import Polynomial, surd_to_float
 
 __all__ = [
     "Moments",
-    "checked_centre",
-    "checked_noise",
     "gaussian_moments",
     "linear_derivative",
     "noisy",
@@ -73,11 +72,11 @@ def gaussian_moments(link: Link | str, loss: Loss | str, centre: float = 0.0, la
     Raises
     ------
     ValueError
-        For a centre that is not finite or a negative label noise.
+        Naming the argument, its value and what is allowed.
     """
+    check_centre(centre)
     g, f, preprocessing = links.link(link), noisy(link, label_noise), losses.loss(loss)
-    centre = checked_centre(centre)
-    averages = gaussian_averages(LineIntegrals(f, preprocessing, centre, moments=True), g.r)
+    averages = gaussian_averages(LineIntegrals(f, preprocessing, float(centre), moments=True), g.r)
     values, errors = averages.values, averages.errors
     line = linear_derivative(preprocessing)
     if line is not None:
@@ -131,25 +130,8 @@ def symmetric(triangle: Floats, r: int) -> Floats:
     return matrix + np.triu(matrix, 1).T
 
 
-def checked_centre(centre: float) -> float:
-    """The centring constant as a finite float; ValueError otherwise."""
-    try:
-        value = float(centre)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"centre = {centre!r}: a finite number is needed")
-    return value
-
-
 def noisy(link: Link | str, label_noise: float) -> Link:
     """The link, with the label noise as one more variable where there is any; ValueError for a bad noise."""
+    check_noise(label_noise)
     g = links.link(link)
-    return g.with_noise(label_noise) if checked_noise(label_noise) else g
-
-
-def checked_noise(label_noise: float) -> Fraction:
-    """The standard deviation of the label noise, exactly; ValueError for a bad one."""
-    if not (math.isfinite(label_noise) and label_noise >= 0):
-        raise ValueError(f"label_noise = {label_noise!r}: a finite standard deviation of at least 0 is needed")
-    return Fraction(label_noise)
+    return g.with_noise(label_noise) if label_noise else g

@@ -77,7 +77,7 @@ def _compute(todo: list[Task], rows: dict[Task, Row], store: Store, workers: int
     report = progress or (lambda done, total: None)
     for setting in dict.fromkeys(task.setting for task in todo if task.setting):
         Population(setting).prepare()  # before the pool: its cache is shared by all draws
-    largest = max((task.setting.bytes for task in todo if task.setting), default=1)
+    largest = max((task.setting.peak_bytes for task in todo if task.setting), default=1)
 
     def keep(group: tuple[Task, ...], computed: list[Row]) -> None:
         nonlocal done

@@ -15,13 +15,14 @@ import sympy
 from numpy.typing import NDArray
 
 from mimtheory import links, losses
+from mimtheory.arguments import check_centre, check_noise, check_time
 from mimtheory.balls import double_of
 from mimtheory.certificate import Certificate, certify
 from mimtheory.closed_forms import ClosedForm, closed_form
 from mimtheory.enclosures import Enclosure, Problem, enclose
 from mimtheory.gaussian_integrals import gaussian_averages
-from mimtheory.gaussian_moments import Moments, checked_centre, checked_noise, gaussian_moments, noisy, symmetric
-from mimtheory.hessian_results import TIME_LIMIT, Exact, ExpectedHessian, ParametricHessian, checked_time
+from mimtheory.gaussian_moments import Moments, gaussian_moments, noisy, symmetric
+from mimtheory.hessian_results import TIME_LIMIT, Exact, ExpectedHessian, ParametricHessian
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
 from mimtheory.losses import Loss
@@ -101,7 +102,8 @@ def expected_hessian(
     np.float64(-2.0)
     """
     _check_choice(method, digits)
-    seconds = checked_time(TIME_LIMIT if time_limit is None else time_limit)
+    seconds = TIME_LIMIT if time_limit is None else time_limit
+    check_time(seconds)
     if has_parameters(link) or has_parameters(loss):
         return _parametric(link, loss, centre, label_noise, method)
     problem = problem_of(link, loss, centre, label_noise)
@@ -124,7 +126,9 @@ def _parametric(
 ) -> ParametricHessian:
     if method in ("certified", "fast"):
         raise ValueError(f"method = {method!r} with parameters in link or loss; allowed: 'auto', 'exact'")
-    c, noise = Fraction(checked_centre(centre)), checked_noise(label_noise)
+    check_centre(centre)
+    check_noise(label_noise)
+    c, noise = Fraction(centre), Fraction(label_noise)
 
     def restart(link: str, loss: str) -> ExpectedHessian:
         return expected_hessian(link, loss, centre, label_noise, method=method)
@@ -153,7 +157,8 @@ def certified_problem(
         As `expected_hessian`.
     """
     _check_choice("certified", digits)
-    return certify(problem_of(link, loss, centre, label_noise), checked_time(time_limit), digits)
+    check_time(time_limit)
+    return certify(problem_of(link, loss, centre, label_noise), time_limit, digits)
 
 
 def problem_of(link: Link | str, loss: Loss | str, centre: float, label_noise: float) -> Problem:
@@ -171,8 +176,9 @@ def problem_of(link: Link | str, loss: Loss | str, centre: float, label_noise: f
     ValueError
         As `expected_hessian`.
     """
-    g, c = links.link(link), checked_centre(centre)
-    return Problem(g, losses.loss(loss), Fraction(c), checked_noise(label_noise))
+    check_centre(centre)
+    check_noise(label_noise)
+    return Problem(links.link(link), losses.loss(loss), Fraction(centre), Fraction(label_noise))
 
 
 def _check_choice(method: str, digits: int | None) -> None:

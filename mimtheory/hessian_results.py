@@ -15,13 +15,14 @@ import sympy
 from flint import arb, arb_mat
 from numpy.typing import NDArray
 
+from mimtheory.arguments import check_time
 from mimtheory.balls import certified_text
 from mimtheory.certificate import Certificate, certify
 from mimtheory.enclosures import Enclosure, Problem, enclose_fourth
 from mimtheory.gaussian_moments import gaussian_moments
 from mimtheory.parametric_hessian import ParametricMoments
 
-__all__ = ["TIME_LIMIT", "Exact", "ExpectedHessian", "ParametricHessian", "checked_time"]
+__all__ = ["TIME_LIMIT", "Exact", "ExpectedHessian", "ParametricHessian"]
 
 Floats = NDArray[np.float64]
 TIME_LIMIT = 60.0  # seconds
@@ -115,11 +116,6 @@ class ExpectedHessian:
         """Arb enclosures of the entries of C (r, r), in units of T, or None."""
         return None if self.enclosure is None else self.enclosure.C
 
-    @property
-    def mean(self) -> float:
-        """E T, the same as c0, in units of T."""
-        return self.c0
-
     @cached_property
     def T2_z4(self) -> float:
         r"""E[T^2 |z|^4], in units of T^2, on which the error of the empirical signal block depends; computed on demand.
@@ -134,11 +130,6 @@ class ExpectedHessian:
         """An Arb enclosure of E[T^2 |z|^4], in units of T^2, or None where no method is known; at most ten seconds."""
         return enclose_fourth(self.problem, _FOURTH_RADIUS, time.monotonic() + _FOURTH_SECONDS)
 
-    @property
-    def T2_z4_text(self) -> str:
-        """E[T^2 |z|^4] with the digits that are certified, or "[unknown]"."""
-        return "[unknown]" if self.T2_z4_ball is None else certified_text(self.T2_z4_ball, 18)
-
     def certificate(self, time_limit: float = TIME_LIMIT) -> Certificate:
         """What can be proved of rank and eigenvalues within `time_limit` seconds.
 
@@ -147,7 +138,8 @@ class ExpectedHessian:
         ValueError
             If `time_limit` is not a positive number.
         """
-        return certify(self.problem, checked_time(time_limit), known=self.enclosure)
+        check_time(time_limit)
+        return certify(self.problem, time_limit, known=self.enclosure)
 
     def is_degenerate(self, time_limit: float = TIME_LIMIT) -> bool | None:
         """True with an exact argument, False with a certificate of full rank, None where neither was found within
@@ -268,9 +260,3 @@ class ParametricHessian(ExpectedHessian):
 
     def _repr_html_(self) -> str:
         return f"<p>{self._repr_latex_()}</p>"
-
-
-def checked_time(time_limit: Any) -> float:
-    if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit > 0:
-        raise ValueError(f"time_limit = {time_limit!r}; allowed: a positive number of seconds")
-    return float(time_limit)

@@ -123,10 +123,7 @@ class LinearisedRun:
         for first in range(0, s.n, _ROWS):
             size = min(_ROWS, s.n - first)
             Z = rng.standard_normal((size, r))
-            y = s.link(Z)
-            if s.label_noise:
-                y = y + s.label_noise * rng.standard_normal(size)
-            T = s.loss.dl(self.population.centre, y)
+            T = s.loss.dl(self.population.centre, s.labels(Z, rng))
             # edges that depend on the T_i only leave the law of the rest as it is
             sums = sums or _Bins(_edges(T, bins), r)
             sums.add(Z, T)

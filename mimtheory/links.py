@@ -14,6 +14,7 @@ import numpy as np
 from flint import fmpq
 from numpy.typing import NDArray
 
+from mimtheory.arguments import check_integer
 from mimtheory.link_text import MAX_DEGREE, MAX_R, polynomial_of, text_of
 from mimtheory.polynomials import Polynomial, surd_to_float, surd_to_sympy
 
@@ -94,8 +95,7 @@ class Link:
         """
         import sympy
 
-        if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k <= MAX_DEGREE:
-            raise ValueError(f"k = {k!r}; allowed: an integer from 0 to {MAX_DEGREE}")
+        check_integer("k", k, 0, "an integer from 0", MAX_DEGREE)
         entries = []
         for position in itertools.product(range(self.r), repeat=k):
             alpha = tuple(position.count(axis) for axis in range(self.r))
@@ -226,8 +226,7 @@ class Link:
         ValueError
             Where the derivative is constant, which is no link.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.r:
-            raise ValueError(f"k = {k!r}; allowed: an integer from 1 to {self.r}")
+        check_integer("k", k, 1, "an integer from 1", self.r)
         return _from_polynomial(self.polynomial.derivative(k - 1))
 
     def __add__(self, other: "Link") -> "Link":

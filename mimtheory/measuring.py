@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mimtheory.activations import Activation, activation
+from mimtheory.arguments import check_delta, check_integer, check_real
 from mimtheory.assumptions import Finding
 from mimtheory.experiment import Experiment
 from mimtheory.lemmas import REGISTRY, find_claim, find_lemma
 from mimtheory.losses import Loss, loss
 from mimtheory.operators import EmpiricalHessian, spectral_norm
-from mimtheory.population import Setting, check_delta, check_integer, check_real, memory
+from mimtheory.population import Setting, kept_share
 from mimtheory.registry import Claim
 from mimtheory.relations import Relation
 from mimtheory.sample import Sample, fitted_centre
@@ -114,7 +115,8 @@ class _DataPopulation:
     def __init__(self, setting: _DataSetting, r: int | None, c0: float) -> None:
         self.setting, self.d, self.n, self.c0 = setting, setting.d, setting.n, c0
         self.eta1, self.T1, self._r = setting.eta1, setting.steps, r
-        self.gamma1 = memory(setting.eta1, setting.beta1)
+        self.step = setting.eta1 * setting.a_scale
+        self.gamma1 = kept_share(setting.eta1, setting.beta1)
         self.T = self.T1 if self.gamma1 == 0 else self.T1 - 1
         self.f_stays_zero = self.gamma1 == 0 and setting.activation.even
 
@@ -321,8 +323,8 @@ def _check_numbers(
         check_real("eta1", eta1, 5e-324, "None or a finite number > 0")
     if beta1 is not None:
         check_real("beta1", beta1, 0.0, "None or a finite number >= 0")
-    if r is not None and not 1 <= r <= d:
-        raise ValueError(f"r = {r!r}; allowed: None or an integer from 1 to d = {d}")
+    if r is not None:
+        check_integer("r", r, 1, "None or an integer from 1", most=d)
 
 
 def _checked_row(claim: Claim, e: Any) -> Row:

@@ -4,14 +4,12 @@ min_a (1/n) sum_i (c + phi_i.a - y_i)^2/2 + (beta2/2)|a|^2 needs of the samples 
 |y - c|^2.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.generalisation import Network, ProjectedLaw
 from mimtheory.population import Setting
-from mimtheory.stage_two import HELD_OUT, RIDGES, draw_biases, ridge_solution
+from mimtheory.stage_two import RIDGES, draw_biases, held_out_start, ridge_solution
 
 __all__ = ["NormalEquations", "ridge_network", "ridge_weights"]
 
@@ -76,7 +74,7 @@ def ridge_network(setting: Setting, U: Floats, W: Floats, centre: float, rng: np
         Consumed in the order b, D2.
     """
     b, law = draw_biases(W.shape[0], rng), ProjectedLaw(U, W)
-    cut = math.ceil((1 - HELD_OUT) * setting.n)
+    cut = held_out_start(setting.n)
     fit = _accumulated(setting, law, b, centre, cut, rng)
     held_out = _accumulated(setting, law, b, centre, setting.n - cut, rng)
     return Network(W, _chosen(fit, held_out), b, centre, setting.activation)
@@ -84,7 +82,7 @@ def ridge_network(setting: Setting, U: Floats, W: Floats, centre: float, rng: np
 
 def ridge_weights(Phi: Floats, y: Floats) -> Floats:
     """The same outer weights (m,) for features (n, m) and labels (n,) that are kept."""
-    cut = math.ceil((1 - HELD_OUT) * y.size)
+    cut = held_out_start(y.size)
     fit, held_out = NormalEquations(Phi.shape[1]), NormalEquations(Phi.shape[1])
     fit.add(Phi[:cut], y[:cut])
     held_out.add(Phi[cut:], y[cut:])
@@ -106,9 +104,7 @@ def _accumulated(
     for first in range(0, n, _ROWS):
         size = min(_ROWS, n - first)
         Z, products = law.draw(size, rng)
-        y = setting.link(Z) - centre
-        if setting.label_noise:
-            y = y + setting.label_noise * rng.standard_normal(size)
+        y = setting.labels(Z, rng) - centre
         products += b
         sums.add(setting.activation.sigma(products), y)
     return sums

@@ -148,11 +148,9 @@ def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
     if isinstance(A, np.ndarray):
         values = eigvalsh(A)
         return Rounded(np.array([values[0], values[-1]]))
-    start = np.random.default_rng(0).standard_normal((A.shape[0],))
     ends: list[float] = []
     error = 0.0
-    for which in ("SA", "LA"):
-        values, vectors = eigsh(A, k=1, which=which, v0=start, tol=0, ncv=min(A.shape[0], 40))
+    for values, vectors in _lanczos(A, 1, 40):
         ends.append(float(values[0]))
         residual: Floats = A @ vectors[:, 0] - values[0] * vectors[:, 0]
         error = max(error, float(np.linalg.norm(residual)))
@@ -176,9 +174,15 @@ def outer_eigenpairs(A: LinearOperator, k: int) -> tuple[Floats, Floats]:
     vectors : (d, 2 k) array
         Unit columns, dimensionless.
     """
-    start = np.random.default_rng(0).standard_normal((A.shape[0],))
-    ends = [eigsh(A, k=k, which=which, v0=start, tol=0, ncv=min(A.shape[0], 40 + 2 * k)) for which in ("SA", "LA")]
+    ends = _lanczos(A, k, 40 + 2 * k)
     return np.concatenate([end[0] for end in ends]), np.concatenate([end[1] for end in ends], axis=1)
+
+
+def _lanczos(A: LinearOperator, k: int, size: int) -> list[tuple[Floats, Floats]]:
+    """The k smallest and the k largest eigenvalues with their vectors, in a Krylov space of this size; its start is
+    fixed so that a run can be repeated."""
+    start = np.random.default_rng(0).standard_normal((A.shape[0],))
+    return [eigsh(A, k=k, which=which, v0=start, tol=0, ncv=min(A.shape[0], size)) for which in ("SA", "LA")]
 
 
 def spectral_norm(A: "Floats | LinearOperator") -> Rounded:

@@ -1,14 +1,16 @@
 """Plans: which settings are checked how often, and which status each row expects."""
 
 import itertools
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any
 
+from mimtheory.arguments import check_integer, check_trials
 from mimtheory.lemmas import find_lemma
-from mimtheory.population import Setting, check_delta
+from mimtheory.population import Setting
 from mimtheory.registry import Control, Lemma
 from mimtheory.verdicts import Status
 
@@ -19,7 +21,6 @@ __all__ = [
     "TRIALS",
     "Plan",
     "PlanRow",
-    "check_trials",
     "control_design",
     "designed_cells",
     "designed_rows",
@@ -74,8 +75,7 @@ class Plan:
     portrait: Setting | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.rng, bool) or not isinstance(self.rng, int) or self.rng < 0:
-            raise ValueError(f"rng = {self.rng!r}; allowed: an integer from 0")
+        check_integer("rng", self.rng, 0, "an integer from 0", math.inf)
 
     def with_lemmas(self, labels: Sequence[str]) -> "Plan":
         """These rows, and those of the lemmas among `labels` that have none here: lemmas from outside."""
@@ -136,13 +136,6 @@ def _expected(expect: Mapping[str, Status], lemma: str) -> dict[str, Status]:
         if label == lemma:
             claims |= {name: status} if name else dict.fromkeys(find_lemma(lemma).claims, status)
     return claims
-
-
-def check_trials(trials: Any, delta: Any) -> None:
-    """Refuse, with a ValueError, trials that are no number from 1 and a delta outside (0, 1)."""
-    if isinstance(trials, bool) or not isinstance(trials, int) or not 1 <= trials <= 10**6:
-        raise ValueError(f"trials = {trials!r}; allowed: an integer from 1 to 10^6")
-    check_delta(delta)
 
 
 def designed_cells(lemma: Lemma) -> list[tuple[Setting, int, float, Mapping[str, Status]]]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.activations import Activation, activation
+from mimtheory.arguments import check_integer, check_noise, check_real
 from mimtheory.links import Link, link
 from mimtheory.losses import Loss, loss
 from mimtheory.spectral_costs import DENSE_LIMIT, forming_is_cheaper
@@ -28,18 +29,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Population",
     "Setting",
-    "check_delta",
     "check_fits",
-    "check_integer",
-    "check_real",
-    "memory",
+    "kept_share",
     "memory_limit",
 ]
 
 Floats = NDArray[np.float64]
 Arguments = TypeVarTuple("Arguments")
 Value = TypeVar("Value")
-_LARGEST = 10**9
 _ROUNDED_TO_ZERO = 2**-52  # the quotient 1/eta1 and its product with eta1 are off by half of this each
 
 
@@ -110,7 +107,7 @@ class Setting:
         if self.centre not in ("population", "fitted"):
             check_real("centre", self.centre, -math.inf, "a finite number, 'population' or 'fitted'")
             object.__setattr__(self, "centre", float(self.centre))
-        check_real("label_noise", self.label_noise, 0.0, "a finite number >= 0")
+        check_noise(self.label_noise)
         for name, least, allowed in (("eta1", 5e-324, "> 0"), ("eta_last", 5e-324, "> 0"), ("beta1", 0.0, ">= 0")):
             if getattr(self, name) is not None:
                 check_real(name, getattr(self, name), least, f"None or a finite number {allowed}")
@@ -122,13 +119,31 @@ class Setting:
         """T1 as a number."""
         return max(2, math.ceil(2 * math.sqrt(math.log(self.d)))) if self.T1 is None else self.T1
 
+    def labels(self, Z: Floats, rng: np.random.Generator) -> Floats:
+        """Labels of samples.
+
+        Parameters
+        ----------
+        Z : (n, r)
+            Hidden coordinates, dimensionless.
+        rng : numpy Generator
+            Draws n Gaussians, or nothing where there is no label noise.
+
+        Returns
+        -------
+        (n,) array
+            g(z_i) + label noise, in units of y.
+        """
+        y = self.link(Z)
+        return y + self.label_noise * rng.standard_normal(y.size) if self.label_noise else y
+
     @property
     def constants(self) -> dict[str, str]:
         """How the suprema that bounds use are known: exact, certified, or numerical, which is no proof."""
         return {"loss": self.loss.constants, "activation": self.activation.constants}
 
     @property
-    def bytes(self) -> int:
+    def peak_bytes(self) -> int:
         """Predicted peak memory of one draw and its run: X, one product of its size, the dense d x d work matrices,
         the accumulators of the kernels and three trajectories."""
         formed = self.d <= DENSE_LIMIT or forming_is_cheaper(self.n, self.d)
@@ -173,26 +188,7 @@ class Setting:
         return cls.from_dict(json.loads(text))
 
 
-def check_integer(name: str, value: Any, least: int, allowed: str) -> None:
-    """Refuse, with a ValueError that names it, what is not an integer from `least` to 10^9."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
-        raise ValueError(f"{name} = {value!r}; allowed: {allowed} to 10^9")
-
-
-def check_real(name: str, value: Any, least: float, allowed: str) -> None:
-    """Refuse, with a ValueError that names it, what is not a finite number from `least`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < least:
-        raise ValueError(f"{name} = {value!r}; allowed: {allowed}")
-
-
-def check_delta(delta: Any) -> None:
-    """Refuse, with a ValueError, what is not a failure probability."""
-    if isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 < delta < 1:
-        raise ValueError(f"delta = {delta!r}; allowed: a number with 0 < delta < 1")
-
-
-def memory(eta: float, beta: float | None) -> float:
+def kept_share(eta: float, beta: float | None) -> float:
     """gamma = 1 - eta beta, the share of a neuron that a step keeps; 0 also where beta is 1/eta but for rounding."""
     gamma = 0.0 if beta is None else 1 - eta * beta
     return 0.0 if abs(gamma) <= _ROUNDED_TO_ZERO else gamma
@@ -205,7 +201,7 @@ def memory_limit() -> int:
 
 def check_fits(setting: Setting, more: int = 0) -> None:
     """Refuse, with a ValueError, a draw whose predicted bytes, and `more` beside them, this machine does not have."""
-    needed = setting.bytes + more
+    needed = setting.peak_bytes + more
     if needed > memory_limit():
         raise ValueError(
             f"d = {setting.d}, n = {setting.n}, m = {setting.m} needs {needed:,} bytes; "
@@ -271,6 +267,11 @@ class Population:
         return self._expected.radius
 
     @property
+    def matrix_radius(self) -> float:
+        """What the error of C and c0 adds to a norm of S, in units of T: r entries a row, and c0."""
+        return (self.r + 1) * self.radius
+
+    @property
     def S_norm(self) -> float:
         """|S|_op of S = c0 I + U^T C U, in units of T.
 
@@ -320,6 +321,11 @@ class Population:
         return 1 / (self.setting.a_scale * size) if size > 0 else 1.0
 
     @property
+    def step(self) -> float:
+        """eta1 |a|, the factor of S_hat in H = gamma I - eta a S_hat, in units of 1/T."""
+        return self.eta1 * self.setting.a_scale
+
+    @property
     def T1(self) -> int:
         return self.setting.steps
 
@@ -331,7 +337,7 @@ class Population:
     @property
     def gamma1(self) -> float:
         """gamma = 1 - eta1 beta1, dimensionless; 0 is pure power iteration."""
-        return memory(self.eta1, self.setting.beta1)
+        return kept_share(self.eta1, self.setting.beta1)
 
     @property
     def f_stays_zero(self) -> bool:

@@ -123,9 +123,7 @@ class Sample:
         self.U = np.ascontiguousarray((q * np.sign(np.diag(upper))).T)
         self.X = rng.standard_normal((s.n, s.d))
         self.Z = self.X @ self.U.T
-        self.y = s.link(self.Z)
-        if s.label_noise:
-            self.y = self.y + s.label_noise * rng.standard_normal(s.n)
+        self.y = s.labels(self.Z, rng)
         self.centre = fitted_centre(s.loss, self.y) if s.centre == "fitted" else population.centre
         self.T = s.loss.dl(self.centre, self.y)
         self.S_hat = EmpiricalHessian(self.X, self.T, threads)
@@ -163,7 +161,7 @@ class Sample:
         A, p = self.S_hat.matrix, self.population
         if not isinstance(A, np.ndarray):
             return None
-        step, kept, ends = p.eta1 * p.setting.a_scale, p.gamma1, self.extremes
+        step, kept, ends = p.step, p.gamma1, self.extremes
         rounding = gamma(p.d + 3)
         fresh = rounding * (abs(kept) + step * float(np.linalg.norm(A))) + step * self.S_hat.roundoff
         bounds = np.zeros(p.T)
@@ -249,7 +247,7 @@ class Sample:
         """|U S_hat U^T - (C + c0 I)|_op."""
         block = self.U @ self._signal_columns - self.population.C - self.population.c0 * np.eye(self.population.r)
         norm = np.abs(np.linalg.eigvalsh((block + block.T) / 2)).max()
-        return self._rounded(Rounded(norm, self._radius + self._expected_rounding))
+        return self._rounded(Rounded(norm, self.population.matrix_radius + self._expected_rounding))
 
     @cached_property
     def noise(self) -> Rounded:
@@ -262,7 +260,7 @@ class Sample:
             signal = aslinearoperator(U.T @ C) @ aslinearoperator(U)
             difference = A - signal - c0 * _identity(A.shape[0])
         norm = self._rounded(spectral_norm(difference))
-        return Rounded(norm.value, norm.error + self._radius + self._expected_rounding)
+        return Rounded(norm.value, norm.error + self.population.matrix_radius + self._expected_rounding)
 
     @cached_property
     def _expected_rounding(self) -> float:
@@ -271,11 +269,6 @@ class Sample:
         p = self.population
         size = float(np.linalg.norm(p.C)) + abs(p.c0) * float(np.sqrt(p.d))
         return gamma(20 * p.d) * size
-
-    @property
-    def _radius(self) -> float:
-        """What the error of C and c0 adds to a norm: r entries a row, and c0."""
-        return (self.population.r + 1) * self.population.radius
 
     def _rounded(self, measured: Rounded) -> Rounded:
         return Rounded(measured.value, measured.error + self.S_hat.roundoff)

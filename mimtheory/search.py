@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from mimtheory import strategies
+from mimtheory.arguments import check_integer
 from mimtheory.experiment import Experiment
-from mimtheory.population import Setting, check_integer
+from mimtheory.population import Setting
 from mimtheory.registry import Claim, Control
 
 __all__ = ["Found", "search"]

@@ -1,7 +1,7 @@
 """Stage one of Algorithm 1 on a Sample: full-batch gradient descent on the first layer, and what the lemmas ask of it.
 
 The loss's derivative at the start is T_i, and up to Q the step is the linear map H = gamma I - eta a S_hat. `Run` holds
-the trajectory, the linear trajectory beside it and their difference Delta, with a bound on the rounding of each.
+the trajectory and the linear trajectory beside it, with a bound on the rounding of each.
 """
 
 from functools import cached_property
@@ -152,11 +152,6 @@ class Run:
         return np.concatenate((products, sign * products[::-1]))
 
     @cached_property
-    def Delta(self) -> Rounded:
-        """w_j^(t) - prod H w_j^(0), shape (T1+1, m, d); the error bounds the norm of each difference."""
-        return Rounded(self.trajectory - self.linear, 2 * float(self.errors.max()))
-
-    @cached_property
     def h(self) -> Floats:
         """|H_{j,t}|_op, shape (T1, m)."""
         return np.array([self._h(gamma, eta) for gamma, eta in zip(self.gamma, self.eta, strict=True)])
@@ -167,15 +162,6 @@ class Run:
         return norms
 
     # The nonlinear part
-
-    def products(self, t: int) -> Floats:
-        """u_ij = w_j^(t).x_i, shape (n, m); allocates n m doubles."""
-        return self.sample.X @ self.trajectory[t].T
-
-    def q(self, t: int, u: Floats) -> Floats:
-        """q_ij = l'(c + f_i, y_i) s(u_ij) - T_i for u of shape (n, k), without cancellation."""
-        slope = self._slope(t)
-        return _q(self.setting.activation, slope, slope - self.sample.T, u)
 
     def _slope(self, t: int) -> Floats:
         return self.setting.loss.dl(self.sample.centre + self.f[t], self.sample.y)
@@ -234,12 +220,6 @@ class Run:
         """Neurons whose Q_j^(t) is looked at as an operator: two of each sign of a (each costs n d^2)."""
         m = self.setting.m
         return sorted({0, min(1, m // 2 - 1), m - 1 - min(1, m // 2 - 1), m - 1})
-
-    @cached_property
-    def q_max(self) -> Floats:
-        """max_i |q_ij| at every step for the probes, (T1, number of probes)."""
-        sizes: Floats = np.abs(self.q_of_probes).max(axis=2)
-        return sizes
 
     @property
     def q_of_probes(self) -> Floats:
@@ -345,7 +325,7 @@ def _mirrored(V: Floats) -> int:
 
 
 def _q(activation: Activation, slope: Floats, moved: Floats, u: Floats) -> Floats:
-    """l' s(u) - T from l' (n,), l' - T (n,) and u (n, k)."""
+    """q = l' s(u) - T without cancellation from l' (n,), l' - T (n,) and u (n, k)."""
     return slope[:, None] * s_minus_1(activation, u) + moved[:, None]
 
 

@@ -17,7 +17,6 @@ from mimtheory.losses import Loss
 from mimtheory.stage_one import Run
 
 __all__ = [
-    "HELD_OUT",
     "RIDGES",
     "Outer",
     "OuterProblem",
@@ -26,6 +25,7 @@ __all__ = [
     "choose_ridge",
     "draw_biases",
     "gradient_descent",
+    "held_out_start",
     "minimise",
     "ridge_solution",
     "steps_to_reach",
@@ -34,7 +34,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 RIDGES = tuple(10.0**-k for k in range(1, 10))  # relative to the largest eigenvalue of Phi^T Phi/n
-HELD_OUT = 0.2  # of D2, for the choice of the ridge
+_HELD_OUT = 5  # one sample of so many, for the choice of the ridge
 _SMOOTHING = (1e-1, 1e-2)  # of a loss with kinks, one after the other, in units of the labels' deviation
 
 
@@ -68,9 +68,7 @@ class Outer:
         self.law = ProjectedLaw(self.U, self.W)
         if split:
             self.Z, self.products = self.law.draw(s.n, rng)
-            self.y = s.link(self.Z)
-            if s.label_noise:
-                self.y = self.y + s.label_noise * rng.standard_normal(s.n)
+            self.y = s.labels(self.Z, rng)
         else:
             self.Z, self.products, self.y = sample.Z, sample.X @ self.W.T, sample.y
         self.Phi = s.activation.sigma(self.products + self.b)
@@ -93,7 +91,7 @@ class Outer:
     def reference(self) -> "OuterProblem":
         """The problem on which the lemmas are measured: beta2 a thousandth of the largest eigenvalue of Phi^T Phi/n."""
         plain = self.problem(0.0)
-        return plain.with_ridge(1e-3 * float(np.linalg.eigvalsh(plain.gram)[-1]))
+        return plain.with_ridge(1e-3 * plain.top)
 
     @cached_property
     def minimiser(self) -> Floats:
@@ -106,7 +104,8 @@ class Outer:
         return self.ridge_network(self.y)
 
     def ridge_network(self, y: Floats) -> Network:
-        """The network that the squared loss fits to these labels (n,), with a ridge of 10^-6 times that eigenvalue."""
+        """The network that the squared loss fits to these labels (n,), with 10^-6 times the largest eigenvalue of
+        Phi^T Phi/n as ridge."""
         target = (y - self.centre) @ self.Phi / y.size
         return self.network(ridge_solution(self.reference.gram, target, 1e-3 * self.reference.beta2))
 
@@ -147,16 +146,21 @@ class OuterProblem:
         gram: Floats = self.Phi.T @ self.Phi / self.y.size
         return gram
 
+    @cached_property
+    def top(self) -> float:
+        """The largest eigenvalue of Phi^T Phi/n."""
+        return float(np.linalg.eigvalsh(self.gram)[-1])
+
     def with_ridge(self, beta2: float) -> "OuterProblem":
-        """The same samples with another beta2; Phi^T Phi is computed once."""
+        """The same samples with another beta2; Phi^T Phi and its largest eigenvalue are computed once."""
         other = OuterProblem(self.Phi, self.y, self.loss, self.centre, beta2)
-        other.__dict__["gram"] = self.gram
+        other.__dict__.update(gram=self.gram, top=self.top)
         return other
 
     @cached_property
     def smoothness(self) -> float:
         """Ls = L2 |Phi|_op^2/n + beta2, a Lipschitz constant of the gradient."""
-        return float(self.loss.L2 * np.linalg.eigvalsh(self.gram)[-1] + self.beta2)
+        return self.loss.L2 * self.top + self.beta2
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +172,7 @@ class Path:
     eta2: float
 
 
-def gradient_descent(problem: OuterProblem, steps: int, eta2: float | None = None) -> Path:
+def gradient_descent(problem: OuterProblem, steps: int) -> Path:
     """Plain gradient descent from a = 0 with step size 1/Ls.
 
     Raises
@@ -176,7 +180,7 @@ def gradient_descent(problem: OuterProblem, steps: int, eta2: float | None = Non
     ValueError
         For a loss whose derivative is not Lipschitz (l1, quantile).
     """
-    step = _step(problem, eta2)
+    step = _step(problem)
     a, values = np.zeros(problem.Phi.shape[1]), np.empty(steps + 1)
     for t in range(steps):
         values[t] = problem.value(a)
@@ -187,7 +191,7 @@ def gradient_descent(problem: OuterProblem, steps: int, eta2: float | None = Non
 
 def accelerated_descent(problem: OuterProblem, steps: int) -> Path:
     """Nesterov's method with the momentum of a beta2-strongly convex objective, or t/(t+3) for beta2 = 0."""
-    step = _step(problem, None)
+    step = _step(problem)
     root = math.sqrt(step * problem.beta2)
     a = before = np.zeros(problem.Phi.shape[1])
     values = np.empty(steps + 1)
@@ -200,18 +204,18 @@ def accelerated_descent(problem: OuterProblem, steps: int) -> Path:
     return Path(values, a, step)
 
 
-def _step(problem: OuterProblem, eta2: float | None) -> float:
+def _step(problem: OuterProblem) -> float:
     if not math.isfinite(problem.smoothness):
         raise ValueError(
             f"loss = {problem.loss.text!r} has a derivative that jumps; allowed for gradient descent: a loss with "
             "finite L2; solver='exact' serves every loss"
         )
-    return 1 / problem.smoothness if eta2 is None else eta2
+    return 1 / problem.smoothness
 
 
-def steps_to_reach(path: Path, least: float, share: float) -> int | None:
-    """First step at which the objective is within `share` of its way from the start to `least`; None if never."""
-    reached = path.values - least <= share * (path.values[0] - least)
+def steps_to_reach(path: Path, least: float, left: float) -> int | None:
+    """First step at which the gap to `least` is at most `left` of the gap at the start; None if never."""
+    reached = path.values - least <= left * (path.values[0] - least)
     return int(np.argmax(reached)) if reached.any() else None
 
 
@@ -294,12 +298,21 @@ def _envelope_by_bisection(loss: Loss, u: Floats, mu: float) -> tuple[Floats, Fl
     return loss.value(high, 0.0) + mu / 2 * slope**2, slope
 
 
+def held_out_start(n: int) -> int:
+    """Where the samples begin that are held out to choose a ridge: the last fifth of n, rounded down, but at least one
+    where n >= 2, so that there are samples on both sides; n = 1 is not divided."""
+    return n - max(1, n // _HELD_OUT) if n >= 2 else n
+
+
 def choose_ridge(Phi: Floats, y: Floats, loss: Loss, centre: float) -> float:
-    """beta2 among 10^-1 ... 10^-9 times the largest eigenvalue of Phi^T Phi/n, by the loss on the last 20 per cent of
-    the samples (never on test data)."""
-    cut = max(1, int((1 - HELD_OUT) * y.size))
+    """beta2 among 10^-1 ... 10^-9 times max(1, L2) times the largest eigenvalue of Phi^T Phi/n, by the loss on the last
+    20 per cent of the samples (never on test data); for a derivative that jumps the factor is 1.
+
+    The eigenvalue is that of the other samples.
+    """
+    cut = held_out_start(y.size)
     kept = OuterProblem(Phi[:cut], y[:cut], loss, centre, 0.0)
-    top = float(np.linalg.eigvalsh(kept.gram)[-1]) * max(1.0, loss.L2 if math.isfinite(loss.L2) else 1.0)
+    top = kept.top * max(1.0, loss.L2 if math.isfinite(loss.L2) else 1.0)
     if cut == y.size or top == 0:
         return top or 1.0
 

@@ -15,9 +15,10 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from numpy.typing import NDArray
 
 from mimtheory.activations import Activation, activation
+from mimtheory.arguments import check_integer
 from mimtheory.links import MAX_DEGREE, MAX_R, ZOO, Link, link
 from mimtheory.losses import Loss, loss
-from mimtheory.population import Setting, check_integer
+from mimtheory.population import Setting
 
 __all__ = [
     "Rotation",
@@ -112,8 +113,8 @@ def links(
 
 def _check_links(r: int | None, degree: int, exponent: int | None, size: int) -> None:
     for name, value, most in (("r", r, MAX_R), ("degree", degree, MAX_DEGREE), ("exponent", exponent, degree)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
-            raise ValueError(f"{name} = {value!r}; allowed: an integer from 1 to {most}")
+        if value is not None:
+            check_integer(name, value, 1, "an integer from 1", most)
     check_integer("size", size, 1, "an integer from 1")
 
 

@@ -149,9 +149,9 @@ def check_memory(plan: Plan) -> int:
     ValueError
         If one draw does not fit into this machine's memory.
     """
-    largest = max((task.setting for task in tasks_of(plan) if task.setting), key=lambda s: s.bytes)
+    largest = max((task.setting for task in tasks_of(plan) if task.setting), key=lambda s: s.peak_bytes)
     check_fits(largest)
-    return largest.bytes
+    return largest.peak_bytes
 
 
 def groups_of(tasks: Iterable[Task]) -> list[tuple[Task, ...]]:

@@ -24,9 +24,10 @@ except ModuleNotFoundError as missing:
     if missing.name != "pytest":
         raise
     raise ImportError("mimtheory.testing needs pytest: pip install pytest", name="pytest") from missing
+from mimtheory.arguments import check_trials
 from mimtheory.experiment import Experiment
 from mimtheory.lemmas import every_lemma, find_claim, find_lemma
-from mimtheory.plan import DELTA, TRIALS, check_trials, control_design, designed_cells
+from mimtheory.plan import DELTA, TRIALS, control_design, designed_cells
 from mimtheory.population import Setting
 from mimtheory.registry import Claim, Control, Lemma, Level
 from mimtheory.search import Found, search

@@ -10,9 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mimtheory.arguments import check_integer, check_real
 from mimtheory.experiment import Experiment
 from mimtheory.generalisation import Network, test_error
-from mimtheory.population import Setting, check_fits, check_integer, check_real
+from mimtheory.population import Setting, check_fits
 from mimtheory.relations import Rounded
 from mimtheory.stage_two import (
     Outer,
@@ -99,15 +100,15 @@ class Trained:
         """The smallest objective, in units of T*y."""
         return self.problem.value(minimise(self.problem))
 
-    def T2_to_reach(self, share: float = 0.01) -> int | None:
+    def T2_to_reach(self, left: float = 0.01) -> int | None:
         """First step of stage two that is near the minimum; None if T2 was too small, or the solver was exact.
 
         Parameters
         ----------
-        share : float
-            Of the way from a = 0 to the minimum, dimensionless: how near.
+        left : float
+            How near: the share of the gap between a = 0 and the minimum that is still left, dimensionless.
         """
-        return None if self.path is None else steps_to_reach(self.path, self.least, share)
+        return None if self.path is None else steps_to_reach(self.path, self.least, left)
 
     def __repr__(self) -> str:
         error = self.test_error

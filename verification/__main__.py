@@ -45,7 +45,8 @@ def studies(
 
 
 def _options(profile: str, rng: int, link: str | None, loss: str | None, activation: str | None) -> "Options":
-    from mimtheory.population import Setting, check_integer
+    from mimtheory.arguments import check_integer
+    from mimtheory.population import Setting
     from verification.study import Options
 
     check_integer("rng", rng, 0, "an integer from 0")

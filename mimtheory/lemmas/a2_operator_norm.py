@@ -39,7 +39,7 @@ from mimtheory.registry import Lemma
 from mimtheory.relations import Rounded, equals
 from mimtheory.sample import Labels
 
-__all__ = ["lemma"]
+__all__ = ["lemma", "noise_given", "noise_prior"]
 
 Floats = NDArray[np.float64]
 _NOTHING = np.empty(0)
@@ -52,7 +52,7 @@ lemma = Lemma("A.2", "Operator Norm Bound for H_l", provenance="title", given=la
 
 def H_norms(e: Experiment) -> Rounded:
     """|H_j| for a_j = +a_scale and -a_scale, by a route that does not use the eigenvalues of S_hat."""
-    gamma, step = e.population.gamma1, e.population.eta1 * e.setting.a_scale
+    gamma, step = e.population.gamma1, e.population.step
     norms = [e.sample.H_norm(gamma, sign * step) for sign in (1, -1)]
     return Rounded([float(norm.value) for norm in norms], max(norm.error for norm in norms))
 
@@ -95,7 +95,7 @@ def top_end_only(e: Experiment) -> Rounded:
 
 
 def _norms_from_ends(e: Experiment, ends: Floats) -> Rounded:
-    gamma, step = e.population.gamma1, e.population.eta1 * e.setting.a_scale
+    gamma, step = e.population.gamma1, e.population.step
     values = [np.abs(gamma - sign * step * ends).max() for sign in (1, -1)]
     return Rounded(values, step * e.sample.extremes.error + 4 * np.finfo(np.float64).eps * max(values))
 
@@ -279,8 +279,7 @@ def _cross_block(given: Labels, delta: float, p: int) -> Floats:
 )
 def total(given: Labels, delta: float) -> float:
     """The whole deviation: the signal block and Tbar are given, perp and cross are bounded."""
-    ends = _perp(given, share("A.2/total", "perp", delta), given.p) if given.p else np.zeros(2)
-    return _total(given, ends, share("A.2/total", "cross", delta))
+    return noise_given(given, delta)
 
 
 @lemma.control(
@@ -296,12 +295,16 @@ def total_without_bulk(given: Labels, delta: float) -> float:
     return _total(given, np.zeros(2), share("A.2/total", "cross", delta))
 
 
+def noise_given(given: Labels, delta: float) -> float:
+    """The bound of `total` on |S_hat - S|, in units of T, for the lemmas that build on it."""
+    ends = _perp(given, share("A.2/total", "perp", delta), given.p) if given.p else np.zeros(2)
+    return _total(given, ends, share("A.2/total", "cross", delta))
+
+
 def _total(given: Labels, perp_ends: Floats, delta_cross: float) -> float:
     population = given.population
     block = (given.Z * (given.T / given.n)[:, None]).T @ given.Z - population.C
-    signal = np.abs(np.linalg.eigvalsh((block + block.T) / 2) - population.c0).max() + population.radius * (
-        population.r + 1
-    )
+    signal = np.abs(np.linalg.eigvalsh((block + block.T) / 2) - population.c0).max() + population.matrix_radius
     shift = given.T_mean - population.c0 if given.p else 0.0
     cross = float(_cross_block(given, delta_cross, given.p).max(initial=0.0))
     high, low = perp_ends
@@ -390,6 +393,12 @@ def total_prior(population: Population, delta: float) -> float:
 )
 def total_prior_without_dimension(population: Population, delta: float) -> float:
     return _total_prior(population, delta, 0)
+
+
+def noise_prior(population: Population, delta: float) -> float:
+    """The bound of `total_prior` on |S_hat - S|, in units of T, raised by the error of C and c0, for the lemmas that
+    build on it."""
+    return _total_prior(population, delta, population.p) + population.matrix_radius
 
 
 def _total_prior(population: Population, delta: float, p: int) -> float:

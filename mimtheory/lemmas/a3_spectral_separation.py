@@ -20,21 +20,16 @@ from scipy.linalg import subspace_angles
 
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
-from mimtheory.lemmas.a2_operator_norm import total_prior
+from mimtheory.lemmas.a2_operator_norm import noise_prior
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
 from mimtheory.relations import EPS, Rounded, gamma
 
-__all__ = ["lemma", "noise_prior"]
+__all__ = ["lemma", "sin_theta_prior"]
 
 Floats = NDArray[np.float64]
 
 lemma = Lemma("A.3", "Spectral separation", provenance="numbered", uses=("A.2",))
-
-
-def noise_prior(population: Population, delta: float) -> float:
-    """A.2's bound on |S_hat - S| without a draw, raised by the error of C and c0."""
-    return float(total_prior.stated(population, delta)) + (population.r + 1) * population.radius  # type: ignore[arg-type]
 
 
 # What is measured
@@ -49,7 +44,7 @@ def shifts(e: Experiment) -> Rounded:
         found, expected = found[[0, -1]], expected[[0, -1]]
     # S itself: an eigensolver of C and one sum
     rounding = gamma(20 * population.r) * (float(np.linalg.norm(population.C)) + abs(population.c0))
-    return Rounded(np.abs(found - expected).max(), split.error + rounding + (population.r + 1) * population.radius)
+    return Rounded(np.abs(found - expected).max(), split.error + rounding + population.matrix_radius)
 
 
 def sin_theta(e: Experiment) -> Rounded:

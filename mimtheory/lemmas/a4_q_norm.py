@@ -26,8 +26,7 @@ from mimtheory.concentration import (
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
 from mimtheory.growth import DataBounds, Envelope, envelope, h_of_ends
-from mimtheory.lemmas.a2_operator_norm import total
-from mimtheory.lemmas.a3_spectral_separation import noise_prior
+from mimtheory.lemmas.a2_operator_norm import noise_given, noise_prior
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
 from mimtheory.relations import Rounded, equals
@@ -175,7 +174,7 @@ def given_labels_of_fourth_order(given: Labels, delta: float) -> Floats:
 
 def _given_labels(given: Labels, delta: float) -> Envelope:
     population = given.population
-    noise = float(total.stated(given, share("A.4/given_labels", "total", delta)))  # type: ignore[arg-type]
+    noise = noise_given(given, share("A.4/given_labels", "total", delta))
     data = _data(population, "A.4/given_labels", delta, noise, float(np.abs(given.T).max()))
     return envelope(population, data, population.T)
 
@@ -187,7 +186,7 @@ def _given_labels(given: Labels, delta: float) -> Envelope:
 )
 def prior(population: Population, delta: float) -> Floats:
     """Without a draw, from K, the spectrum of S and the recursion of norms."""
-    return envelope(population, data_prior(population, "A.4/prior", delta), population.T).Q
+    return _prior(population, delta)
 
 
 @lemma.control(
@@ -202,11 +201,15 @@ def prior(population: Population, delta: float) -> Floats:
     trials=6,
 )
 def prior_of_fourth_order(population: Population, delta: float) -> Floats:
-    return _of_fourth_order(population, prior.stated(population, delta))  # type: ignore[arg-type]
+    return _of_fourth_order(population, _prior(population, delta))
+
+
+def _prior(population: Population, delta: float) -> Floats:
+    return envelope(population, data_prior(population, "A.4/prior", delta), population.T).Q
 
 
 def _of_fourth_order(population: Population, Q: Floats) -> Floats:
-    step = population.eta1 * population.setting.a_scale
+    step = population.step
     return step * (Q / step) ** 2
 
 
@@ -247,7 +250,7 @@ def even_constants(population: Population, label: str, delta: float) -> tuple[fl
     if not population.f_stays_zero or s.activation.d3_0 != 0 or not math.isfinite(population.K):
         return h, math.inf
     fourth = two_to_four_norm(population.n, population.d, t) ** 4 / population.n
-    return h, population.eta1 * s.a_scale * population.K * s.activation.M4 / 6 * fourth
+    return h, population.step * population.K * s.activation.M4 / 6 * fourth
 
 
 def data_prior(population: Population, label: str, delta: float) -> DataBounds:

@@ -194,7 +194,7 @@ def linear_rho(population: Population, delta: float) -> tuple[float, float]:
 def _slope(population: Population, data: DataBounds, lowest: float, highest: float) -> float:
     """sup of qbar(x)/x over [lowest, highest]: between neighbours of a grid it is at most qbar(next)/this, since
     qbar does not decrease."""
-    scale = population.eta1 * population.setting.a_scale * data.s_X**2
+    scale = population.step * data.s_X**2
     grid = np.geomspace(lowest, highest, 201)
     q = np.array([q_bound(population, float(x) * data.R, data.T_max, population.f_stays_zero) for x in grid])
     return scale * float((q[1:] / grid[:-1]).max())

@@ -22,7 +22,7 @@ from mimtheory.concentration import beta_lower, chernoff_quantile, sphere_spread
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
 from mimtheory.growth import DataBounds, envelope
-from mimtheory.lemmas.a3_spectral_separation import noise_prior
+from mimtheory.lemmas.a2_operator_norm import noise_prior
 from mimtheory.lemmas.a4_q_norm import data_prior
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
@@ -53,7 +53,7 @@ def mean_square_of_columns(e: Experiment) -> Rounded:
     A = e.S_hat.matrix
     if not isinstance(A, np.ndarray):
         return Rounded(np.empty(0))
-    step, gamma = e.population.eta1 * e.setting.a_scale, e.population.gamma1
+    step, gamma = e.population.step, e.population.gamma1
     columns, _ = np.linalg.qr(np.random.default_rng(2).standard_normal(A.shape))
     for _ in range(e.population.T):
         columns = gamma * columns - step * (A @ columns)
@@ -115,14 +115,14 @@ def _trace(e: Experiment, power: int) -> Rounded:
 def _power_error(e: Experiment) -> float:
     """2 T products, each off by the solver's error and d rounded additions, of terms of norm h^{2T}."""
     h = float(np.abs(eigenvalues_of_H(e.sample, 1)).max())
-    step, T = e.population.eta1 * e.setting.a_scale, e.population.T
+    step, T = e.population.step, e.population.T
     return 4 * T * step * e.S_hat.solver_roundoff * max(h, 1e-300) ** (2 * T - 1) + 1e-13 * h ** (2 * T)
 
 
 def eigenvalues_of_H(sample: Sample, sign: int) -> Floats:
     """Eigenvalues of gamma I - eta a S_hat for a of this sign, (d,), signal first; both ends only where not formed."""
     population, split = sample.population, sample.split
-    step = sign * population.eta1 * population.setting.a_scale
+    step = sign * population.step
     return population.gamma1 - step * np.concatenate((split.signal, split.bulk))
 
 
@@ -161,9 +161,9 @@ def two_sided_with_half(e: Experiment) -> Rounded:
     return _Delta_norms(e, 0.5)
 
 
-def _Delta_norms(e: Experiment, share_of_it: float) -> Rounded:
+def _Delta_norms(e: Experiment, factor: float) -> Rounded:
     Delta = e.run.final_Delta
-    return Rounded(share_of_it * np.linalg.norm(Delta.value, axis=1)[_resolved(e)], Delta.error)
+    return Rounded(factor * np.linalg.norm(Delta.value, axis=1)[_resolved(e)], Delta.error)
 
 
 def _resolved(e: Experiment) -> Bools:
@@ -298,7 +298,7 @@ def _prior(population: Population, label: str, delta: float, missed: float, sign
 
     Which k is best is known before the draw, so that delta is not split. Of equal eigenvalues the last k is best.
     """
-    step = sign * population.eta1 * population.setting.a_scale
+    step = sign * population.step
     signal, p = np.linalg.eigvalsh(population.C), population.p
     expected = population.c0 + (np.append(signal, 0.0) if p else signal)
     counts = np.append(np.ones(population.r, dtype=int), p)[: expected.size]

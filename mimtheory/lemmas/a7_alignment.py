@@ -22,7 +22,8 @@ from mimtheory.concentration import beta_lower, chernoff_quantile
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
 from mimtheory.growth import envelope
-from mimtheory.lemmas.a3_spectral_separation import noise_prior, sin_theta_prior
+from mimtheory.lemmas.a2_operator_norm import noise_prior
+from mimtheory.lemmas.a3_spectral_separation import sin_theta_prior
 from mimtheory.lemmas.a4_q_norm import data_prior
 from mimtheory.lemmas.a6_norm_after_t1 import data_given, eigenvalues_of_H
 from mimtheory.population import Population
@@ -103,7 +104,7 @@ def block_error(e: Experiment) -> float:
     The computed V_hat is invariant for a matrix within the solver's roundoff E of S_hat: using it for S_hat itself
     changes H^T w^(0) by at most T eta |a| |E| h^{T-1} eps0.
     """
-    T, eps0, step = e.population.T, e.setting.eps0, e.population.eta1 * e.setting.a_scale
+    T, eps0, step = e.population.T, e.setting.eps0, e.population.step
     h = float(np.abs(eigenvalues_of_H(e.sample, 1)).max())
     backward = T * step * e.S_hat.solver_roundoff * h ** max(T - 1, 0) * eps0
     size = float(np.linalg.norm(e.run.final.value, axis=1).max())
@@ -127,7 +128,8 @@ def _ratio_errors(e: Experiment, below: Floats, ratio: Floats) -> Floats:
 )
 def upper(e: Experiment) -> Rounded:
     """The signal grows by at least rho_r a step; says nothing where Delta reaches what has grown."""
-    return _upper(e, -1.0)
+    _, rho_r, _ = rates(e.sample, 1)
+    return _upper(e, rho_r)
 
 
 @lemma.control(
@@ -143,14 +145,13 @@ def upper(e: Experiment) -> Rounded:
     trials=3,
 )
 def upper_with_largest_rate(e: Experiment) -> Rounded:
-    return _upper(e, 1.0)
+    rho_1, _, _ = rates(e.sample, 1)
+    return _upper(e, rho_1)
 
 
-def _upper(e: Experiment, end: float) -> Rounded:
+def _upper(e: Experiment, rho: float) -> Rounded:
     if e.population.p == 0:
         return Rounded(np.empty(0))
-    rho_1, rho_r, _ = rates(e.sample, 1)
-    rho = rho_1 if end > 0 else rho_r
     keep = _resolved(e)
     inside, _ = _parts(e, e.run.start)
     Delta_in, Delta_out = _parts(e, e.run.final_Delta.value)
@@ -208,7 +209,7 @@ def _carried(e: Experiment, steps: int | None = None) -> Floats:
     V, half = e.sample.split.V_hat, e.setting.m // 2
     W = e.run.start[:half]
     W = W - (W @ V) @ V.T
-    step, gamma = e.population.eta1 * e.setting.a_scale, e.population.gamma1
+    step, gamma = e.population.step, e.population.gamma1
     for _ in range(e.population.T if steps is None else steps):
         W = gamma * W - step * np.asarray(e.S_hat @ W.T).T
     return np.linalg.norm(W, axis=1)
@@ -387,12 +388,12 @@ def _prior(population: Population, delta: float, overlap: float, steps: int) -> 
     if population.p == 0:
         return np.empty(0)
     part = share("A.7/prior", "S_hat", delta)
-    rates = _rates_prior(population, noise_prior(population, part))
+    known = _rates_prior(population, noise_prior(population, part))
     turned = sin_theta_prior(population, part)
     bounds = envelope(population, data_prior(population, "A.7/prior", delta), population.T)
-    if rates is None or not turned < 1:
+    if known is None or not turned < 1:
         return np.array([math.inf])
-    rho_r, rho_b = rates
+    rho_r, rho_b = known
     lost = float(bounds.Delta[-1]) / (rho_r**population.T * population.setting.eps0 * math.sqrt(overlap))
     if not lost < 1:
         return np.array([math.inf])
@@ -405,6 +406,6 @@ def _rates_prior(population: Population, noise: float) -> tuple[float, float] | 
     """(lower bound on rho_r, upper bound on rho_b) for a > 0; None where the noise closes half of the gap."""
     if not noise < population.gap / 2:
         return None
-    step, gamma = population.eta1 * population.setting.a_scale, population.gamma1
+    step, gamma = population.step, population.gamma1
     signal = np.abs(gamma - step * (np.linalg.eigvalsh(population.C) + population.c0)).min() - step * noise
     return (float(signal), abs(gamma - step * population.c0) + step * noise) if signal > 0 else None

@@ -10,14 +10,18 @@ Proofs: docs/theory/stage_two.md.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimtheory import generalisation
 from mimtheory.experiment import Experiment
+from mimtheory.generalisation import Network
 from mimtheory.registry import Lemma
 from mimtheory.relations import EPS, Rounded
 from mimtheory.stage_two import Outer
 
 __all__ = ["lemma"]
+
+Floats = NDArray[np.float64]
 
 lemma = Lemma(
     "B.3",
@@ -29,14 +33,16 @@ lemma = Lemma(
 )
 
 
-def _weights(outer: Outer) -> np.ndarray:
+def _weights(outer: Outer) -> Floats:
     """Outer weights 1/m, which no cancellation makes small."""
     m = outer.W.shape[0]
     return np.full(m, 1 / m)
 
 
-def _projected(outer: Outer) -> np.ndarray:
-    return outer.law.inside @ outer.U
+def _projected(outer: Outer) -> Floats:
+    """P w_j, (m, d)."""
+    W: Floats = outer.law.inside @ outer.U
+    return W
 
 
 def distance(e: Experiment) -> Rounded:
@@ -45,7 +51,7 @@ def distance(e: Experiment) -> Rounded:
         return Rounded(np.empty(0))
     outer = e.outer
     network = outer.network(_weights(outer))
-    inside = type(network)(_projected(outer), network.a, network.b, network.centre, network.activation)
+    inside = Network(_projected(outer), network.a, network.b, network.centre, network.activation)
     return generalisation.distance(network, inside)
 
 
@@ -56,31 +62,30 @@ def distance(e: Experiment) -> Rounded:
 )
 def projection(e: Experiment) -> Rounded:
     """In expectation over x; infinite where sigma' is unbounded."""
-    if e.population.p == 0:
-        return Rounded(np.empty(0))
-    return _sum(e)
+    return _projection(e, 1)
 
 
 @lemma.control(
-    projection, why="the Euclidean norm of the terms for their sum", link="h2h2", loss="huber(1)", d=40, n=400, m=32,
-    T1=2, trials=3,
-)  # fmt: skip
+    projection,
+    why="the Euclidean norm of the terms for their sum",
+    link="h2h2",
+    loss="huber(1)",
+    d=40,
+    n=400,
+    m=32,
+    T1=2,
+    trials=3,
+)
 def projection_of_root(e: Experiment) -> Rounded:
-    sizes = _across(e.outer) * np.abs(_weights(e.outer))
-    return Rounded(e.setting.activation.Lip * np.sqrt((sizes**2).sum()))
+    return _projection(e, 2)
 
 
-def _across(outer: Outer) -> np.ndarray:
-    return np.asarray(np.linalg.norm(outer.W - _projected(outer), axis=1))
-
-
-def _sum(e: Experiment) -> Rounded:
-    sizes = _across(e.outer) * np.abs(_weights(e.outer))
-    if not np.isfinite(e.setting.activation.Lip):
-        return Rounded(np.inf)
-    return Rounded(
-        e.setting.activation.Lip * float(sizes.sum()), 10 * e.population.d * EPS * float(np.abs(e.outer.W).sum())
-    )
+def _projection(e: Experiment, order: int) -> Rounded:
+    if e.population.p == 0:
+        return Rounded(np.empty(0))
+    outer = e.outer
+    sizes = _weights(outer) * np.linalg.norm(outer.W - _projected(outer), axis=1)
+    return _bound(e, sizes, order, 10 * e.population.d * EPS * float(np.abs(outer.W).sum()))
 
 
 def distance_on_sample(e: Experiment) -> Rounded:
@@ -101,7 +106,7 @@ def distance_on_sample(e: Experiment) -> Rounded:
 )
 def projection_on_sample(e: Experiment) -> Rounded:
     """With means over the points of D2, whatever their law; infinite where sigma' is unbounded."""
-    return _sum_on_sample(e, 1)
+    return _projection_on_sample(e, 1)
 
 
 @lemma.control(
@@ -116,16 +121,20 @@ def projection_on_sample(e: Experiment) -> Rounded:
     trials=3,
 )
 def projection_on_sample_of_root(e: Experiment) -> Rounded:
-    return _sum_on_sample(e, 2)
+    return _projection_on_sample(e, 2)
 
 
-def _sum_on_sample(e: Experiment, order: int) -> Rounded:
+def _projection_on_sample(e: Experiment, order: int) -> Rounded:
     if e.population.p == 0:
         return Rounded(np.empty(0))
     outer = e.outer
     across = outer.products - outer.Z @ outer.law.inside.T
-    sizes = np.abs(_weights(outer)) * np.sqrt((across**2).mean(axis=0))
+    sizes = _weights(outer) * np.sqrt((across**2).mean(axis=0))
+    return _bound(e, sizes, order, 20 * e.setting.m * EPS * float(np.abs(outer.products).mean()))
+
+
+def _bound(e: Experiment, sizes: Floats, order: int, error: float) -> Rounded:
+    """Lip(sigma) times the norm of this order of the terms |a_j| |P_perp w_j|, (m,)."""
     if not np.isfinite(e.setting.activation.Lip):
         return Rounded(np.inf)
-    error = 20 * e.setting.m * EPS * float(np.abs(outer.products).mean())
     return Rounded(e.setting.activation.Lip * np.linalg.norm(sizes, order), error)

@@ -56,8 +56,8 @@ def error_of_shuffled_labels(e: Experiment) -> Rounded:
 @lemma.claim(
     "P",
     r"n \ge 30 d \frac{\mathbb E T^2}{\min_k \lambda_k(C)^2},\ T_1 \ge 2\sqrt{\log d},\ "
-    r"\Big|\frac{\lambda_1(C)}{\lambda_r(C)}\Big|^{T_1} \le 10,\ m \ge 32 r"
-    r" \Rightarrow \mathbb E (f - g)^2 \le \tfrac12 \mathrm{Var}\, g",
+    r"\Big|\frac{\lambda_1(C)}{\lambda_r(C)}\Big|^{T_1} \le 10,\ m \ge 32 r,\ "
+    r"\sigma \text{ no polynomial} \Rightarrow \mathbb E (f - g)^2 \le \tfrac12 \mathrm{Var}\, g",
     measured=test_error,
     needs=("assumption_ell",),
 )

@@ -108,7 +108,9 @@ BAD = [
     ({"centre": "middle"}, "centre = 'middle'"),
     ({"a_scale": 0.0}, r"a_scale = 0.0"),
     ({"eta1": -1.0}, r"eta1 = -1.0"),
-    ({"r": 3}, "r = 3"),
+    ({"r": 3}, "r = 3; allowed: None or an integer from 1 to 2"),
+    ({"r": 1.5}, r"r = 1\.5; allowed: None or an integer from 1 to 2"),
+    ({"r": True}, "r = True"),
 ]
 
 

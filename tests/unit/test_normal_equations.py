@@ -5,7 +5,7 @@ import pytest
 
 from mimtheory import normal_equations
 from mimtheory.generalisation import ProjectedLaw
-from mimtheory.normal_equations import NormalEquations, ridge_network
+from mimtheory.normal_equations import NormalEquations, ridge_network, ridge_weights
 from mimtheory.population import Setting
 from mimtheory.stage_two import RIDGES
 
@@ -71,6 +71,13 @@ def test_labels_are_those_of_the_link_less_the_centre() -> None:
     again = normal_equations._accumulated(quiet, ProjectedLaw(U, W), b, 0.4, 320, _after(8))
     assert again.target == pytest.approx(sums.target, rel=1e-10)
     assert again.square == pytest.approx(sums.square, rel=1e-12)
+
+
+def test_of_two_samples_one_is_held_out_to_choose_the_ridge() -> None:
+    Phi = np.ones((2, 1))
+    # fitted to the first alone a is 1/(1 + ridge): labels that agree ask for the smallest ridge, not for the largest
+    assert ridge_weights(Phi, np.ones(2)) == pytest.approx([1 / (1 + 1e-9)], rel=1e-13)
+    assert ridge_weights(Phi[:1], np.ones(1)) == pytest.approx([1 / 1.1], rel=1e-13)
 
 
 def _after(seed: int) -> np.random.Generator:

@@ -135,7 +135,6 @@ def test_what_needs_numbers_names_the_parameters() -> None:
     for use in (
         lambda: H.C,
         lambda: H.c0,
-        lambda: H.mean,
         lambda: H.first_moment,
         lambda: H.T2_z4,
         lambda: H.certificate(),

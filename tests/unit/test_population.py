@@ -79,6 +79,23 @@ def test_the_default_number_of_steps_grows_like_the_root_of_log_d() -> None:
     assert Setting(**GOOD, T1=9).steps == 9
 
 
+def test_labels_are_those_of_the_link_and_of_the_generators_noise() -> None:
+    Z = np.random.default_rng(0).standard_normal((50, 2))
+    noisy, rng = Setting(**GOOD, label_noise=0.3), np.random.default_rng(1)
+    expected = noisy.link(Z) + 0.3 * np.random.default_rng(1).standard_normal(50)
+    assert (noisy.labels(Z, np.random.default_rng(1)) == expected).all()
+    assert (Setting(**GOOD).labels(Z, rng) == noisy.link(Z)).all()
+    assert rng.random() == np.random.default_rng(1).random()  # without noise nothing is drawn
+
+
+def test_errors_of_one_sign_in_every_entry_move_a_matrix_by_its_radius() -> None:
+    p = Population(Setting(link="h4+h4", loss="logcosh", d=10, n=100))
+    assert p.radius > 0
+    moved = np.diag([p.radius] * 10)  # c0
+    moved[:2, :2] += p.radius  # C
+    assert np.linalg.norm(moved, 2) == pytest.approx(p.matrix_radius, rel=1e-12)
+
+
 def test_the_population_of_the_squared_loss_has_its_closed_forms() -> None:
     # T = -g for centre 0, g = He2(z): C = -2, c0 = 0, E T^2 = 2; E T^2 z^4 = E (z^2-1)^2 z^4 = 105 - 30 + 3
     p = Population(Setting(link="He2(z1)", loss="squared", d=10, n=100))
@@ -128,8 +145,8 @@ def test_the_population_centre_makes_t_mean_zero() -> None:
 
 def test_predicted_memory_covers_the_arrays_of_a_draw() -> None:
     s = Setting(**(GOOD | {"d": 300, "n": 5000}), m=32, T1=5)
-    assert s.bytes >= 8 * (2 * 5000 * 300 + 6 * 32 * 300 * 3)
-    assert s.bytes <= 8 * (4 * 5000 * 300 + 10 * 300**2 + 50 * 32 * 300 + 200 * 5000)
+    assert s.peak_bytes >= 8 * (2 * 5000 * 300 + 6 * 32 * 300 * 3)
+    assert s.peak_bytes <= 8 * (4 * 5000 * 300 + 10 * 300**2 + 50 * 32 * 300 + 200 * 5000)
 
 
 def test_remembered_expectations_are_those_of_their_own_problem() -> None:

@@ -18,6 +18,7 @@ from mimtheory.stage_two import (
     accelerated_descent,
     choose_ridge,
     gradient_descent,
+    held_out_start,
     minimise,
     steps_to_reach,
 )
@@ -105,6 +106,20 @@ def test_the_ridge_is_chosen_on_held_out_samples() -> None:
     Phi = rng.standard_normal((60, 40))
     noise, clean = rng.standard_normal(60), Phi @ rng.standard_normal(40)
     assert choose_ridge(Phi, noise, loss("squared"), 0.0) > 100 * choose_ridge(Phi, clean, loss("squared"), 0.0)
+
+
+def test_a_fifth_is_held_out_and_there_are_samples_on_both_sides() -> None:
+    assert [held_out_start(n) for n in (1, 2, 3, 4, 5, 9, 10, 14, 2000)] == [1, 1, 2, 3, 4, 8, 8, 12, 1600]
+
+
+def test_the_ridge_of_two_samples_is_chosen_on_the_second() -> None:
+    # the second label asks for a = 10/11 times the least-squares weight 1 of the first, which is the largest ridge
+    Phi, y = np.ones((2, 1)), np.array([1.0, 10 / 11])
+    assert choose_ridge(Phi, y, loss("squared"), 0.0) == pytest.approx(0.1, rel=1e-12)
+    assert choose_ridge(Phi, np.array([1.0, 1.0]), loss("squared"), 0.0) == pytest.approx(1e-9, rel=1e-12)
+    # L2 = 1/2, 1 and 3: the factor max(1, L2)
+    for text, factor in (("u**2/4", 1.0), ("u**2/2", 1.0), ("3*u**2/2", 3.0)):
+        assert choose_ridge(Phi, np.array([1.0, 0.0]), loss(text), 0.0) == pytest.approx(0.1 * factor, rel=1e-12)
 
 
 BASE = Setting(link="h2h2", loss="huber(2)", d=20, n=2000, m=32, eps0=1e-3, centre="population")

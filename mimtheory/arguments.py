@@ -1,0 +1,69 @@
+"""Arguments of public functions, refused where they are not allowed.
+
+Every message is one line with the name of the argument, its value and what is allowed. Nothing is converted here: what
+passes is used as it was given, or made what it is to be by the caller.
+"""
+
+import math
+import sys
+from typing import Any
+
+__all__ = [
+    "check_centre",
+    "check_delta",
+    "check_integer",
+    "check_noise",
+    "check_real",
+    "check_time",
+    "check_trials",
+]
+
+_LARGEST = 10**9
+_MOST_TRIALS = 10**6
+_LARGEST_DOUBLE = sys.float_info.max  # an integer beyond it is no double either
+
+
+def check_integer(name: str, value: Any, least: int, allowed: str, most: float = _LARGEST) -> None:
+    """Refuse, with a ValueError that names it, what is not an integer from `least` to `most`, which may be infinite;
+    `allowed` says the kind and the least, such as "None or an integer from 1"."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        end = {_LARGEST: " to 10^9", _MOST_TRIALS: " to 10^6", math.inf: ""}.get(most, f" to {most}")
+        raise ValueError(f"{name} = {value!r}; allowed: {allowed}{end}")
+
+
+def check_real(name: str, value: Any, least: float, allowed: str) -> None:
+    """Refuse, with a ValueError that names it, what is not a finite number from `least`."""
+    if not _is_number(value) or not max(least, -_LARGEST_DOUBLE) <= value <= _LARGEST_DOUBLE:
+        raise ValueError(f"{name} = {value!r}; allowed: {allowed}")
+
+
+def check_centre(centre: Any) -> None:
+    """Refuse, with a ValueError, what is not a centring constant given as a number."""
+    check_real("centre", centre, -math.inf, "a finite number")
+
+
+def check_noise(label_noise: Any) -> None:
+    """Refuse, with a ValueError, what is not a standard deviation of label noise."""
+    check_real("label_noise", label_noise, 0.0, "a finite number >= 0")
+
+
+def check_delta(delta: Any) -> None:
+    """Refuse, with a ValueError, what is not a failure probability."""
+    if not _is_number(delta) or not 0 < delta < 1:
+        raise ValueError(f"delta = {delta!r}; allowed: a number with 0 < delta < 1")
+
+
+def check_trials(trials: Any, delta: Any) -> None:
+    """Refuse, with a ValueError, trials that are no number from 1 to 10^6 and a delta outside (0, 1)."""
+    check_integer("trials", trials, 1, "an integer from 1", _MOST_TRIALS)
+    check_delta(delta)
+
+
+def check_time(time_limit: Any) -> None:
+    """Refuse, with a ValueError, what is not a positive number of seconds; infinity is one."""
+    if not _is_number(time_limit) or not time_limit > 0:
+        raise ValueError(f"time_limit = {time_limit!r}; allowed: a positive number of seconds")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,65 @@
+"""What is refused is named with its value and with what is allowed; what is allowed passes."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mimtheory.arguments import (
+    check_centre,
+    check_delta,
+    check_integer,
+    check_noise,
+    check_real,
+    check_time,
+    check_trials,
+)
+
+SIX = ("k", 1, "an integer from 1", 6)
+
+
+def six(value: Any) -> None:
+    name, least, allowed, most = SIX
+    check_integer(name, value, least, allowed, most)
+
+
+def positive(value: Any) -> None:
+    check_real("eta1", value, 5e-324, "a finite number > 0")
+
+
+CHECKS: list[tuple[Callable[[Any], None], list[Any], list[Any], str]] = [
+    (six, [1, 6], [0, 7, 2.0, True, "2", None, math.nan], "k = {}; allowed: an integer from 1 to 6"),
+    (positive, [1, 0.5, np.float64(2)], [0.0, math.inf, 10**400, True, "1"], "eta1 = {}; allowed: a finite number > 0"),
+    (check_centre, [-1, 0.5], [-math.inf, math.nan, -(10**400), "middle"], "centre = {}; allowed: a finite number"),
+    (check_noise, [0, 0.5], [-0.1, math.inf, "a"], "label_noise = {}; allowed: a finite number >= 0"),
+    (check_delta, [0.5], [0, 1, math.nan, "0.1", True], "delta = {}; allowed: a number with 0 < delta < 1"),
+    (check_time, [1, 0.5, math.inf], [0, -1, math.nan, True], "time_limit = {}; allowed: a positive number of seconds"),
+]
+
+
+@pytest.mark.parametrize(("check", "good", "bad", "says"), CHECKS, ids=[check.__name__ for check, *_ in CHECKS])
+def test_a_value_passes_or_is_named(check: Callable[[Any], None], good: list[Any], bad: list[Any], says: str) -> None:
+    for value in good:
+        check(value)
+    for value in bad:
+        with pytest.raises(ValueError, match=re.escape(says.format(repr(value))) + "$"):
+            check(value)
+
+
+def test_integers_end_where_they_are_said_to_end() -> None:
+    with pytest.raises(ValueError, match=re.escape("n = 1000000001; allowed: an integer from 1 to 10^9") + "$"):
+        check_integer("n", 10**9 + 1, 1, "an integer from 1")
+    check_integer("rng", 10**30, 0, "an integer from 0", math.inf)
+    with pytest.raises(ValueError, match=r"rng = -1; allowed: an integer from 0$"):
+        check_integer("rng", -1, 0, "an integer from 0", math.inf)
+
+
+def test_trials_are_checked_with_their_delta() -> None:
+    check_trials(10**6, 0.01)
+    with pytest.raises(ValueError, match=re.escape("trials = 1000001; allowed: an integer from 1 to 10^6") + "$"):
+        check_trials(10**6 + 1, 0.01)
+    with pytest.raises(ValueError, match="delta = 2;"):
+        check_trials(1, 2)
