@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from mimtheory.additive_forms import AdditiveForm, additive_form, turned_back
 from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.box_integrals import Weighted, weights_of
 from mimtheory.dyadic_cells import HALF_WIDTH, gamma, tail_moment
 from mimtheory.exponential_sums import Expired, Sums, count_nodes, exponential_sums, gaussian_sums
 from mimtheory.oscillation_bounds import oscillation_bounds, oscillation_power
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial, surd_to_float
+from mimtheory.weighted_moments import Weighted, weights_of
 
 __all__ = ["additive_series"]
 
@@ -44,7 +44,7 @@ _ROUNDED = 1 + 2.0**-30
 def additive_series(
     u: Polynomial, line: PiecewiseLine, kept: int, target: float, deadline: float = math.inf
 ) -> Weighted:
-    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r), w = 1, z_i and z_i z_j, i and j up to `kept`.
+    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r).
 
     Parameters
     ----------
@@ -53,6 +53,7 @@ def additive_series(
     line : PiecewiseLine
         T as a function of u.
     kept : int
+        As in `weights_of`.
     target : float
         Radius at which to stop; less is reached where the series converges too slowly for the time.
     deadline : float
@@ -68,12 +69,12 @@ def additive_series(
         raise ValueError(f"u = {u.to_sympy()} is not additive; allowed: see additive_form")
     form, line = _scaled(form, line)
     with precision(_BITS):
-        best = Weighted(tuple(arb(0, math.inf) for _ in weights_of(u.r, kept)), math.inf, 0)
+        best = Weighted.unknown(len(weights_of(u.r, kept)))
         try:
             work = _Series(form, line, kept, target, deadline)
             for part in (_TRIAL, 1.0) if math.isfinite(deadline) else (1.0,):
                 balls = work.expectations(part)
-                found = Weighted(balls, max(float(b.rad()) for b in balls), work.cells)
+                found = Weighted(balls, work.cells)
                 best = found if found.radius < best.radius else best
                 if best.radius <= target:
                     break

@@ -9,7 +9,6 @@ import itertools
 import math
 from dataclasses import dataclass
 
-import flint
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,8 +17,9 @@ from mimtheory.box_sums import BoxSums
 from mimtheory.dyadic_cells import UNIT, CellPolynomial, SideTable, gamma, tail_moment
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial
+from mimtheory.weighted_moments import Weighted, weights_of
 
-__all__ = ["Weighted", "box_integrals", "box_ranges", "pieces_in", "weights_of"]
+__all__ = ["box_integrals", "box_ranges", "pieces_in"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -27,24 +27,6 @@ Integers = NDArray[np.int64]
 _MOST_KINKS = 3  # beyond that many in one box its bound is crude: it is split anyway
 _STEEP = {1: 1e-9, 2: 1e-6, 3: 1e-4, 4: 1e-3}  # smallest slope relative to the largest that the formula is given
 _ROUNDED = 1 + 2.0**-40  # bounds are sums of less than 2^11 rounded non-negative terms
-
-
-@dataclass(frozen=True)
-class Weighted:
-    """Enclosures of E[T w] for w = 1, z_1 ... z_r, and the upper triangle of z z^T row by row.
-
-    Attributes
-    ----------
-    balls : tuple of arb
-    radius : float
-        Largest radius.
-    cells : int
-        Boxes or function values that were used.
-    """
-
-    balls: tuple[flint.arb, ...]
-    radius: float
-    cells: int
 
 
 def box_integrals(
@@ -59,7 +41,7 @@ def box_integrals(
     line : PiecewiseLine
         T as a function of u.
     kept : int
-        The weights w use the first `kept` variables only.
+        As in `weights_of`.
     target : float
         Radius at which to stop.
     deadline : float
@@ -69,10 +51,11 @@ def box_integrals(
     """
     work = _Boxes(u, line, kept)
     cells = work.run(target, deadline, most)
+    if not cells:
+        return Weighted.unknown(len(work.weights))
     live = iter(range(len(work.live)))
     totals = [work.total(next(live)) if alive else (0.0, 0.0) for alive in work.alive]
-    balls = tuple(widened(*total) if cells else widened(0.0, math.inf) for total in totals)
-    return Weighted(balls, max(float(b.rad()) for b in balls), cells)
+    return Weighted(tuple(widened(*total) for total in totals), cells)
 
 
 class _Boxes(BoxSums):
@@ -170,13 +153,6 @@ class _Boxes(BoxSums):
                 cube.distance[:, None] * most + cube.top[:, None] * spread / 4 + cube.mean_error[:, None] * size
             )
         return values, errors + gamma(16 + 6 * self.u.r) * np.abs(values)
-
-
-def weights_of(r: int, kept: int) -> list[tuple[int, ...]]:
-    """Exponents of 1, z_1 ... z_kept and z_i z_j, i <= j."""
-    units = [_unit(k, r) for k in range(kept)]
-    pairs = [tuple(a + b for a, b in zip(units[i], units[j], strict=True)) for i in range(kept) for j in range(i, kept)]
-    return [(0,) * r, *units, *pairs]
 
 
 def _unit(k: int, r: int) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from mimtheory.additive_forms import additive_form, nearly_additive, turned_back
 from mimtheory.additive_laws import additive_laws
 from mimtheory.additive_series import additive_series
 from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.box_integrals import Weighted, box_integrals, weights_of
+from mimtheory.box_integrals import box_integrals
 from mimtheory.closed_forms import closed_form
 from mimtheory.fourth_moments import fourth_moment, norm_fourth
 from mimtheory.links import Link
@@ -30,6 +30,7 @@ from mimtheory.quadratic_integrals import is_quadratic, quadratic_integrals
 from mimtheory.smooth_derivatives import SmoothDerivative, smooth_derivative, squared
 from mimtheory.smooth_integrals import smooth_integrals
 from mimtheory.symmetries import Pattern, pattern
+from mimtheory.weighted_moments import Weighted, second_moments, weights_of
 
 __all__ = ["Enclosure", "Problem", "enclose", "enclose_fourth"]
 
@@ -330,7 +331,7 @@ def _turned(problem: Problem, near: _Near) -> _Route:
             q = arb_mat([[ball_of(x) for x in row] for row in Q])
             back = turned_back(q.transpose(), turned.balls, r)
         balls = tuple(b for b, w in zip(back, weights_of(r, r), strict=True) if not any(w[kept:]))
-        return Weighted(balls, max(float(b.rad()) for b in balls), turned.cells)
+        return Weighted(balls, turned.cells)
 
     return "dyadic boxes in a rotated basis", method
 
@@ -346,12 +347,8 @@ def _of_exact(moments: ExactMoments, target: float | Fraction, route: str) -> En
 
 def _of_weighted(found: Weighted, r: int, route: str) -> Enclosure:
     with precision(_BITS):
-        triangle = iter(found.balls[1 + r :])
-        C = [[arb(0)] * r for _ in range(r)]
-        for i in range(r):
-            for j in range(i, r):
-                C[i][j] = C[j][i] = next(triangle)
-        return Enclosure(arb_mat(C) - _diagonal(found.balls[0], r), found.balls[0], found.balls[1 : 1 + r], route)
+        C = second_moments(found.balls, r) - _diagonal(found.balls[0], r)
+        return Enclosure(C, found.balls[0], found.balls[1 : 1 + r], route)
 
 
 def _imposed(found: Enclosure, symmetries: Pattern, bits: int) -> Enclosure:

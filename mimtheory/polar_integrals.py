@@ -2,7 +2,7 @@
 
 Along a ray T is a piecewise polynomial, whose integral is closed in the roots of u = kink. For a ball of complex
 angles the roots are enclosed by Newton's interval operator, so that the average over the angle is a certified
-integral of Arb. Nothing but the balls themselves is shared with `box_integrals`. Proof: docs/theory/certified.md.
+integral of Arb. Nothing that computes is shared with `box_integrals`. Proof: docs/theory/certified.md.
 """
 
 import itertools
@@ -16,9 +16,9 @@ from flint import acb, acb_poly, arb, arb_poly
 from numpy.typing import NDArray
 
 from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.box_integrals import Weighted, weights_of
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial, surd_to_float
+from mimtheory.weighted_moments import Weighted, weights_of
 
 __all__ = ["polar_integrals"]
 
@@ -48,9 +48,7 @@ def polar_integrals(u: Polynomial, line: PiecewiseLine, target: float, deadline:
     with precision(_BITS):
         rays = _Rays(u, line, deadline)
         balls = tuple(rays.average(w, target / 2) for w in weights_of(2, 2))
-        if rays.expired:
-            balls = tuple(arb(0, math.inf) for _ in balls)
-    return Weighted(balls, max(float(b.rad()) for b in balls), len(rays.seen))
+    return Weighted.unknown(len(balls)) if rays.expired else Weighted(balls, len(rays.seen))
 
 
 class _Rays:

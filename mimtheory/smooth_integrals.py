@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.balls import bounds, double_of, precision, widened
-from mimtheory.box_integrals import Weighted, weights_of
 from mimtheory.dyadic_cells import HALF_WIDTH, UNIT, CellPolynomial, gamma, tail_moment
 from mimtheory.polynomials import Polynomial
 from mimtheory.smooth_derivatives import SmoothDerivative
+from mimtheory.weighted_moments import Weighted, weights_of
 
 __all__ = ["smooth_integrals"]
 
@@ -40,7 +40,7 @@ def smooth_integrals(
     most: int = 100_000_000,
     weights: list[tuple[int, ...]] | None = None,
 ) -> Weighted:
-    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r), w = 1, z_i and z_i z_j, i and j up to `kept`.
+    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r).
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def smooth_integrals(
         c - g, of at most three variables.
     T : SmoothDerivative
     kept : int
+        As in `weights_of`.
     target : float
         Radius at which to stop.
     deadline : float
@@ -245,7 +246,7 @@ class _Rules:
         step = max(1, _VALUES_AT_ONCE // self.points**r)
         for start in range(0, len(lower), step):
             if time.monotonic() > deadline:
-                return Weighted(tuple(widened(0.0, math.inf) for _ in self.weights), math.inf, 0)
+                return Weighted.unknown(len(self.weights))
             values, error = self._integrate(lower[start : start + step], width[start : start + step])
             for k in range(len(self.weights)):
                 sums[k].append(math.fsum(values[:, k]))
@@ -255,7 +256,7 @@ class _Rules:
             rounding = gamma(len(sums[k]) + 4) * math.fsum(map(abs, sums[k]))
             radius = self.copies * (errors[k] + rounding) * _ROUNDED
             balls.append(flint.arb(0) if odd else widened(self.copies * math.fsum(sums[k]), radius))
-        return Weighted(tuple(balls), max(float(b.rad()) for b in balls), len(lower) * self.points**r)
+        return Weighted(tuple(balls), len(lower) * self.points**r)
 
     def _integrate(self, lower: Floats, width: Floats) -> tuple[Floats, Floats]:
         """Values and error bounds (n, weights)."""

@@ -44,6 +44,7 @@ FLOORS = [
         "polynomial_derivatives",
         "piecewise_lines",
         "dyadic_cells",
+        "weighted_moments",
         "box_sums",
         "box_integrals",
         "fourth_moments",

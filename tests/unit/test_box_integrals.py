@@ -13,7 +13,7 @@ from scipy import integrate, special
 
 from mimtheory import piecewise_lines
 from mimtheory.balls import midpoint_and_radius, precision
-from mimtheory.box_integrals import box_integrals, weights_of
+from mimtheory.box_integrals import box_integrals
 from mimtheory.closed_forms import closed_form
 from mimtheory.dyadic_cells import CellPolynomial, SideTable, gamma, tail_moment
 from mimtheory.gaussian_integrals import gaussian_averages
@@ -22,6 +22,7 @@ from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.piecewise_lines import PiecewiseLine, _increasing_heights, interpolant, piecewise_line
 from mimtheory.polynomials import Polynomial
+from mimtheory.weighted_moments import weights_of
 
 
 def line_of(name: str) -> PiecewiseLine:
