@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from mimtheory.additive_forms import AdditiveForm, additive_form, turned_back
 from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.dyadic_cells import HALF_WIDTH, gamma, tail_moment
+from mimtheory.dyadic_cells import HALF_WIDTH, tail_moment
 from mimtheory.exponential_sums import Expired, Sums, count_nodes, exponential_sums, gaussian_sums
 from mimtheory.oscillation_bounds import oscillation_bounds, oscillation_power
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial, surd_to_float
+from mimtheory.rounding import gamma_above
 from mimtheory.weighted_moments import Weighted, weights_of
 
 __all__ = ["additive_series"]
@@ -256,7 +257,7 @@ class _Series:
         for row, scale in ((0, 1 / (math.pi * k)), (1, self.period.length / (2 * math.pi**2 * k * k))):
             part = _product([_Row(T.values[row], T.errors[row]), psi])
             term = (part.values.imag if row == 0 else -part.values.real)[1:] * scale
-            error = float(np.sum(part.errors[1:] * scale) + gamma(16) * np.sum(np.abs(term))) * _ROUNDED
+            error = float(np.sum(part.errors[1:] * scale) + gamma_above(16) * np.sum(np.abs(term))) * _ROUNDED
             total += arb(math.fsum(term), error)
         return total
 
@@ -369,7 +370,7 @@ def _product(rows: list[_Row]) -> _Row:
     for row in rows[1:]:
         left, right = np.abs(values), np.abs(row.values)
         values, errors = values * row.values, left * row.errors + errors * right + errors * row.errors
-        errors = errors * _ROUNDED + gamma(4) * np.abs(values)
+        errors = errors * _ROUNDED + gamma_above(4) * np.abs(values)
     return _Row(values, errors)
 
 

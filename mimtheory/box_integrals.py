@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from mimtheory.balls import widened
 from mimtheory.box_sums import BoxSums
-from mimtheory.dyadic_cells import UNIT, CellPolynomial, SideTable, gamma, tail_moment
+from mimtheory.dyadic_cells import CellPolynomial, SideTable, tail_moment
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial
+from mimtheory.rounding import UNIT, gamma_above
 from mimtheory.weighted_moments import Weighted, weights_of
 
 __all__ = ["box_integrals", "box_ranges", "pieces_in"]
@@ -110,7 +111,7 @@ class _Boxes(BoxSums):
                 values[sloped] += product
                 sizes[sloped] += np.abs(product)
         # the constants of the piece, the coefficient and each moment are rounded once, then multiplied and added
-        return values, gamma(12 + 6 * self.u.r + len(self.g.coefficients)) * sizes
+        return values, gamma_above(12 + 6 * self.u.r + len(self.g.coefficients)) * sizes
 
     def _crude(
         self, boxes: "_Sides", low: Floats, high: Floats, below: Integers, above: Integers
@@ -135,14 +136,14 @@ class _Boxes(BoxSums):
                 more, error = self._kink(boxes.some(chosen), line.some(chosen), int(kink))
                 values[chosen] += more
                 errors[chosen] += error
-        return values, errors + gamma(8) * np.abs(values)
+        return values, errors + gamma_above(8) * np.abs(values)
 
     def _kink(self, boxes: "_Sides", line: "_Linear", kink: int) -> tuple[Floats, Floats]:
         """Integrals of jump 1(u > k) + bend (u - k)_+."""
         jump, bend = self.jumps[kink]
         cube = line.above(self.kinks[kink], _STEEP[self.u.r])
         size, most = np.abs(boxes.mass), boxes.most * boxes.volume
-        spread = (boxes.most - boxes.least) * boxes.volume + gamma(64 * self.u.r) * most
+        spread = (boxes.most - boxes.least) * boxes.volume + gamma_above(64 * self.u.r) * most
         values, errors = np.zeros_like(boxes.mass), np.zeros_like(boxes.mass)
         if jump:
             values += jump * cube.share[:, None] * boxes.mass
@@ -152,7 +153,7 @@ class _Boxes(BoxSums):
             errors += abs(bend) * (
                 cube.distance[:, None] * most + cube.top[:, None] * spread / 4 + cube.mean_error[:, None] * size
             )
-        return values, errors + gamma(16 + 6 * self.u.r) * np.abs(values)
+        return values, errors + gamma_above(16 + 6 * self.u.r) * np.abs(values)
 
 
 def _unit(k: int, r: int) -> tuple[int, ...]:
@@ -276,14 +277,14 @@ class _Linear:
             mean += math.prod(signs) * corner ** (r + 1)
         scale = math.factorial(r) * np.prod(2 * slope / largest, axis=0)
         top = (edge + np.abs(inside)) / largest
-        share_error = gamma(4 * r * r + 32) * 2**r * top**r / scale
-        mean_error = gamma(4 * r * r + 32) * 2**r * top ** (r + 1) * largest / (scale * (r + 1))
+        share_error = gamma_above(4 * r * r + 32) * 2**r * top**r / scale
+        mean_error = gamma_above(4 * r * r + 32) * 2**r * top ** (r + 1) * largest / (scale * (r + 1))
         mean = np.maximum(mean / scale * largest / (r + 1), 0) + np.maximum(constant - edge, 0)
         return _CubeAverages(
             np.clip(share / scale, 0, 1),
             share_error,
             mean,
-            mean_error + gamma(8) * np.abs(constant),
+            mean_error + gamma_above(8) * np.abs(constant),
             np.minimum(1.0, distance / largest),
             np.maximum(constant + edge, 0),
             distance,

@@ -14,20 +14,15 @@ from numpy.typing import NDArray
 
 from mimtheory.balls import double_of, precision, surd_ball
 from mimtheory.polynomials import Polynomial
+from mimtheory.rounding import gamma_above
 
-__all__ = ["HALF_WIDTH", "UNIT", "CellPolynomial", "SideTable", "gamma", "tail_moment"]
+__all__ = ["HALF_WIDTH", "CellPolynomial", "SideTable", "tail_moment"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 HALF_WIDTH = 8.0  # the cube [-8, 8]^r holds all but 1.3e-15 r of the Gaussian mass
-UNIT = 2.0**-53
 _BITS = 256
-
-
-def gamma(operations: int) -> float:
-    """Bound on the relative error of a sum of products in which no term meets more roundings than this."""
-    return operations * UNIT / (1 - operations * UNIT) * (1 + 4 * UNIT)
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ class CellPolynomial:
         for index, c in self.coefficients.items():
             size = size + abs(c) * math.prod((reach[k][e] for k, e in enumerate(index)), start=np.ones(len(middle)))
         # sum_a |exact T_a| of the absolute polynomial is its value at |m| + h, here `size` up to its own rounding
-        return values, size * (gamma(self.roundings) * (1 + 2 * gamma(self.roundings)))
+        return values, size * (gamma_above(self.roundings) * (1 + 2 * gamma_above(self.roundings)))
 
 
 def _accurate(ball: flint.arb) -> bool:

@@ -20,7 +20,6 @@ __all__ = ["Averages", "gaussian_averages", "gaussian_mean"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_EPS = float(np.finfo(np.float64).eps)
 _REPLICATES = 16
 _DIRECTIONS = 16384  # of each replicate
 _MISS = 1e-6  # probability that the randomised radius fails, all entries together

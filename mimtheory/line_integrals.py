@@ -18,6 +18,7 @@ from scipy import special
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.polynomial_roots import ray_roots, roots_within
+from mimtheory.rounding import EPS
 
 __all__ = ["LineIntegrals", "integrate_segments", "norm_moments", "ray_roots"]
 
@@ -25,7 +26,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Integrand = Callable[[Floats, Integers], Floats]
 
-_EPS = float(np.finfo(np.float64).eps)
 _TINY = float(np.finfo(np.float64).tiny)
 _ORDER = 15
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_ORDER)
@@ -95,13 +95,13 @@ def integrate_segments(
             floor = np.asarray(floor)[:, None] if np.ndim(floor) == 1 else floor
             limit = np.broadcast_to(np.maximum(relative * sizes.max(axis=0)[:, None], floor), (len(part), owners))
         # below the rounding of the sum itself no bisection helps
-        allowed = np.maximum(limit[:, owner], 8 * _EPS * size)
+        allowed = np.maximum(limit[:, owner], 8 * EPS * size)
         if doubted:
             half_of_them = len(part) // 2
             allowed[:half_of_them] = np.maximum(allowed[:half_of_them], _NOISE * part[half_of_them:])
             allowed[half_of_them:] = np.inf
         open_ = np.any(error > allowed, axis=0)
-        open_ &= half > 4 * _EPS * np.maximum(np.abs(lower), np.abs(upper))
+        open_ &= half > 4 * EPS * np.maximum(np.abs(lower), np.abs(upper))
         budget -= len(owner)
         _keep_worst(open_, (error / np.maximum(allowed, _TINY)).max(axis=0), budget / 2)
         if bisection == _MAX_BISECTIONS:
@@ -184,7 +184,7 @@ class LineIntegrals:
             lipschitz = math.isfinite(self.loss.L2)
             self.rounding = self._rounding() if lipschitz else self._sampled_rounding(*self.rays_and_doubts(probe))
         self(probe)
-        self.rounding = self.rounding + 4 * _EPS * self.size
+        self.rounding = self.rounding + 4 * EPS * self.size
 
     def _choose_reach(self) -> None:
         """Bound |T| by a polynomial of rho and cut where the Gaussian tail of every column is negligible."""
@@ -234,7 +234,7 @@ class LineIntegrals:
             part = terms[:, self.degrees == degree]
             rays[:, degree] = part.sum(axis=1)
             doubts[:, degree] = np.abs(part).sum(axis=1)
-        return rays, doubts * self._roundings() * _EPS
+        return rays, doubts * self._roundings() * EPS
 
     def __call__(self, directions: Floats) -> Floats:
         """Averages (n, q) along the lines through the unit vectors (n, r)."""
@@ -288,8 +288,8 @@ class LineIntegrals:
             # E|u^a| = E|z^a|/E|z|^|a|, the norm and the direction of z being independent
             mean = math.prod(norm_moments(np.ones(1), int(k), 1, 0.0)[1] for k in exponents)
             change[degree] += abs(coefficient) * mean / norm_moments(np.ones(1), int(degree), r, 0.0)[1]
-        change *= self._roundings() * _EPS * self.loss.L2
-        change[0] += 2 * _EPS * abs(self.gap) * self.loss.L2
+        change *= self._roundings() * EPS * self.loss.L2
+        change[0] += 2 * EPS * abs(self.gap) * self.loss.L2
         square = 2 * np.convolve(self.bound, change)
         columns = [(change, 0), (change, 2), *([(change, 1)] if self.first else [])]
         if self.moments:
@@ -308,7 +308,7 @@ class LineIntegrals:
         x = np.linspace(-self.reach, self.reach, 801)
         powers = x ** np.arange(rays.shape[1])[:, None]
         y = rays @ powers
-        shift = doubts @ np.abs(powers) + 2 * _EPS * abs(self.gap)
+        shift = doubts @ np.abs(powers) + 2 * EPS * abs(self.gap)
         t, above, below = (self.loss.dl(self.gap, y + side * shift) for side in (0, 1, -1))
         weight = np.abs(above - below) / 2 * (x[1] - x[0]) * np.abs(x) ** (self.link.r - 1) * np.exp(-(x**2) / 2)
         columns = [weight, weight * x**2, *([weight * np.abs(x)] if self.first else [])]
@@ -351,7 +351,7 @@ class LineIntegrals:
             return root, np.zeros_like(root)
         shifted, doubt = rays.copy(), doubts.copy()
         shifted[:, 0] -= level
-        doubt[:, 0] += 2 * _EPS * (abs(level) + abs(kink))
+        doubt[:, 0] += 2 * EPS * (abs(level) + abs(kink))
         roots, radii = roots_within(shifted, doubt, self.reach)
         return roots.real, np.where(np.abs(roots.imag) <= radii, radii, 0.0)
 

@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mimtheory.rounding import EPS, gamma
+
 __all__ = ["EPS", "Kind", "Outcome", "Relation", "Rounded", "at_least", "at_most", "equals", "gamma", "says_nothing"]
 
 Floats = NDArray[np.float64]
@@ -18,28 +20,8 @@ Bools = NDArray[np.bool_]
 Kind = Literal["at_most", "at_least", "equals"]
 Outcome = Literal["holds", "violated", "vacuous", "undecided", "skipped", "error"]
 
-EPS = float(np.finfo(np.float64).eps)
 _RESOLUTION = 1e-3
 _DEFAULT_ULPS = 8
-
-
-def gamma(k: float) -> float:
-    """Higham's gamma_k = k u / (1 - k u), u = EPS/2: relative error of a sum or product of k roundings.
-
-    Parameters
-    ----------
-    k : float
-        Number of roundings, below 2^52.
-
-    Returns
-    -------
-    float
-        Dimensionless.
-
-    Source: Higham (2002), section 3.1.
-    """
-    ku = k * EPS / 2
-    return ku / (1 - ku)
 
 
 class Rounded:

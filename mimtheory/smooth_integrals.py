@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.balls import bounds, double_of, precision, widened
-from mimtheory.dyadic_cells import HALF_WIDTH, UNIT, CellPolynomial, gamma, tail_moment
+from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, tail_moment
 from mimtheory.polynomials import Polynomial
+from mimtheory.rounding import UNIT, gamma_above
 from mimtheory.smooth_derivatives import SmoothDerivative
 from mimtheory.weighted_moments import Weighted, weights_of
 
@@ -253,7 +254,7 @@ class _Rules:
                 errors[k] += math.fsum(error[:, k])
         balls = []
         for k, odd in enumerate(self.odd):
-            rounding = gamma(len(sums[k]) + 4) * math.fsum(map(abs, sums[k]))
+            rounding = gamma_above(len(sums[k]) + 4) * math.fsum(map(abs, sums[k]))
             radius = self.copies * (errors[k] + rounding) * _ROUNDED
             balls.append(flint.arb(0) if odd else widened(self.copies * math.fsum(sums[k]), radius))
         return Weighted(tuple(balls), len(lower) * self.points**r)
@@ -271,7 +272,7 @@ class _Rules:
         _, rounding = self.g.taylor(lower + half, half)
         absolute = [np.abs(side[1]).sum(axis=2) for side in sides]
         size = np.stack([math.prod(absolute[k][:, a] for k, a in enumerate(w)) for w in self.weights], axis=1)
-        off = self.T.error + self.T.slope * rounding + gamma(self.points**r + 20 * r + 16) * self.T.K
+        off = self.T.error + self.T.slope * rounding + gamma_above(self.points**r + 20 * r + 16) * self.T.K
         errors = self._by_axis(lower, width, exact=False).sum(axis=1) + off[:, None] * size
         return values, errors * _ROUNDED
 

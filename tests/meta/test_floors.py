@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
     [
-        *("relations", "polynomials", "balls", "expressions", "ball_functions", "tails", "suprema"),
+        *("rounding", "relations", "polynomials", "balls", "expressions", "ball_functions", "tails", "suprema"),
         *("formula_pieces", "formula_constants", "losses", "activation_zoo", "activations"),
         *("concentration", "delta_budget"),
     ],
