@@ -38,7 +38,7 @@ FLOORS = [
     [
         *("link_text", "links"),
         *("polynomial_roots", "angle_grids"),
-        "line_integrals",
+        *("segment_integrals", "line_integrals"),
         *("gaussian_integrals", "gaussian_moments"),
         "closed_forms",
         "polynomial_derivatives",
