@@ -18,7 +18,7 @@ from mimtheory import links, losses
 from mimtheory.balls import double_of
 from mimtheory.certificate import Certificate, certify
 from mimtheory.closed_forms import ClosedForm, closed_form
-from mimtheory.enclosures import Enclosure, Problem, enclose
+from mimtheory.enclosures import Enclosure, Problem, closed_enclosure, enclose, exact_enclosure
 from mimtheory.gaussian_integrals import gaussian_averages
 from mimtheory.gaussian_moments import Moments, checked_centre, checked_noise, gaussian_moments, noisy, symmetric
 from mimtheory.hessian_results import TIME_LIMIT, Exact, ExpectedHessian, ParametricHessian, checked_time
@@ -195,24 +195,15 @@ def exact_hessian(problem: Problem, digits: int | None) -> ExpectedHessian | Non
 
     Source: docs/theory/expected_hessian.md, One variable, piecewise polynomial $\ell'$: closed form.
     """
-    target = Fraction(1, 10 ** (digits or 0)) / 2 if digits else Fraction(1, 10**18)
+    target = Fraction(1, 10**18) if digits is None else Fraction(1, 10**digits) / 2
     moments = exact_moments(problem.link, problem.loss, problem.centre, problem.noise)
     if moments is not None:
-        found = enclose(problem, target)
-        assert found is not None
-        return _of_balls(problem, found, "exact", "exact", moments.expressions)
+        return _of_balls(problem, exact_enclosure(moments, target), "exact", "exact", moments.expressions)
     form = None if problem.noise else closed_form(problem.link, problem.loss, problem.centre)
     if form is None:
         return None
-    found = enclose(problem, target)
-    assert found is not None
-    return _of_balls(
-        problem,
-        found,
-        "exact",
-        "closed form in ball arithmetic",
-        lambda: _of_line(form),
-    )
+    found = closed_enclosure(problem, form, target)
+    return _of_balls(problem, found, "exact", "closed form in ball arithmetic", lambda: _of_line(form))
 
 
 def _of_line(form: ClosedForm) -> Exact:
