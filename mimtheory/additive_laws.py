@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mimtheory.additive_forms import NearlyAdditive, nearly_additive, turned_back
 from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, tail_moment
+from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, cube_edge, tail_moment
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial
 from mimtheory.weighted_moments import Weighted, weights_of
@@ -105,10 +105,7 @@ class _Laws:
         self.form, self.line, self.kept, self.step, self.deadline = form, line, kept, step, deadline
         self.r = len(form.parts)
         self.K = math.nextafter(max(abs(float(x)) for x in (line.constants[0], line.constants[-1])), math.inf)
-        edge = 3.0
-        while edge < HALF_WIDTH and not self.K * self.r * tail_moment(2, edge) < target / 8:
-            edge += 0.25
-        self.edge = edge
+        edge = cube_edge(self.K * self.r, target / 8, first=3.0)
         self.floor = ((self.K + line.distance) * self.r * tail_moment(2, edge) + line.distance) * _ROUNDED
         self.constant = surd_ball(form.constant)
         sizes = (float(surd_ball(surd).abs_upper()) * edge ** sum(index) for index, surd in form.rest.terms.items())

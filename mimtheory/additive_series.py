@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mimtheory.additive_forms import AdditiveForm, additive_form, turned_back
 from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.dyadic_cells import HALF_WIDTH, tail_moment
+from mimtheory.dyadic_cells import HALF_WIDTH, cube_edge, tail_moment
 from mimtheory.exponential_sums import Expired, Sums, count_nodes, exponential_sums, gaussian_sums
 from mimtheory.oscillation_bounds import oscillation_bounds, oscillation_power
 from mimtheory.piecewise_lines import PiecewiseLine
@@ -189,9 +189,7 @@ class _Series:
 
     def _clipped(self, middle: arb) -> _Domain:
         """A cube, and the part of the range of u that an exponential moment leaves."""
-        edge = 2.0
-        while edge < HALF_WIDTH and not self.rise / 2 * self.r * tail_moment(2, edge) < self.target / 8:
-            edge += 0.25
+        edge = cube_edge(self.rise / 2 * self.r, self.target / 8, first=2.0)
         cells = [np.abs(v.edges[:-1] + _CELL / 2) < edge for v in self.variables]
         intervals = [v.hull(keep) for v, keep in zip(self.variables, cells, strict=True)]
         whole = self._domain(intervals, middle, self.rise / 2 * self.r * tail_moment(2, edge))

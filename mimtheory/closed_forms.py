@@ -104,8 +104,8 @@ class ClosedForm:
         for piece, group in itertools.groupby(range(len(pieces)), key=lambda k: pieces[k]):
             indices = list(group)
             start, stop = boundaries[indices[0]], boundaries[indices[-1] + 1]
-            u = sympy.Rational(self.centre.numerator, self.centre.denominator) - g
-            t = sum(sympy.Rational(c.numerator, c.denominator) * u**k for k, c in enumerate(piece.coefficients))
+            u = sympy.Rational(self.centre) - g
+            t = sum(sympy.Rational(c) * u**k for k, c in enumerate(piece.coefficients))
             for k, weight in enumerate((sympy.Integer(1), z, z**2 - 1)):
                 totals[k] += exact_integral(sympy.Poly(sympy.expand(t * weight), z), start, stop)
         return totals[0], totals[1], totals[2]

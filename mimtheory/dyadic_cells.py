@@ -16,7 +16,7 @@ from mimtheory.balls import double_of, precision, surd_ball
 from mimtheory.polynomials import Polynomial
 from mimtheory.rounding import gamma_above
 
-__all__ = ["HALF_WIDTH", "CellPolynomial", "SideTable", "tail_moment"]
+__all__ = ["HALF_WIDTH", "CellPolynomial", "SideTable", "cube_edge", "tail_moment"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -179,3 +179,11 @@ def tail_moment(power: int, edge: float = HALF_WIDTH) -> float:
         moments = {0: beyond, 1: density, 2: square, 4: z**3 * density + 3 * square}
         value, radius = double_of(moments[power])
     return math.nextafter(value + radius, math.inf)
+
+
+def cube_edge(size: float | flint.arb, allowed: float, first: float) -> float:
+    """The least edge of first, first + 1/4, ... at which size E[|z|^2; |z| > edge] < allowed; at most HALF_WIDTH."""
+    edge = first
+    while edge < HALF_WIDTH and not size * tail_moment(2, edge) < allowed:
+        edge += 0.25
+    return edge

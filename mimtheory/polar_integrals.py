@@ -29,6 +29,7 @@ _REACH = 9  # what is beyond this radius is bounded
 _EXCLUSIONS = 400  # intervals of a ray that may be tried in showing that there is no further root
 _CALLS = 2_000_000
 _SUBINTERVALS = 10
+_SIZES = (0.4, 0.1, 0.02, 0.003, 3e-4, 1e-5)  # of boxes about a root, tried one after the other
 
 
 def polar_integrals(u: Polynomial, line: PiecewiseLine, target: float, deadline: float = math.inf) -> Weighted:
@@ -201,9 +202,6 @@ def _newton(p: acb_poly, slope: acb_poly, x: float, room: float) -> tuple[acb, a
             if box.contains_interior(image):
                 return box, image
     return None
-
-
-_SIZES = (0.4, 0.1, 0.02, 0.003, 3e-4, 1e-5)
 
 
 def _complete(p: arb_poly, lowest: int, boxes: list[acb]) -> bool:

@@ -26,6 +26,8 @@ __all__ = ["smooth_integrals"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+_POINTS = {1: 20, 2: 16, 3: 10}  # of the rule on each side, by the number of variables
+_FEWER_POINTS = {1: 12, 2: 8, 3: 6}  # for targets of 1e-7 and more
 _LADDER = (1.6, 2.0, 2.6, 3.5, 5.0, 8.0)  # sizes rho of the ellipses
 _VALUES_AT_ONCE = 1 << 19
 _BITS = 128
@@ -292,7 +294,3 @@ class _Rules:
                     product = product * powers[k][index[k]]
             total += product
         return total
-
-
-_POINTS = {1: 20, 2: 16, 3: 10}
-_FEWER_POINTS = {1: 12, 2: 8, 3: 6}
