@@ -5,7 +5,6 @@ the only line for r = 1, adaptive panels of one angle for r = 2 and of two angle
 quasi-Monte-Carlo on the sphere for r >= 4. The errors are estimates made with care (see `Averages`), not proofs.
 """
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -87,17 +86,12 @@ def _assemble(lines: LineIntegrals, radial: Floats, directions: Floats, kept: in
     """Turn the columns of LineIntegrals into the columns of Averages, direction by direction."""
     u = directions[:, :kept]
     i, j = np.triu_indices(kept)
-    columns: dict[int, list[Floats]] = {0: [], 4: [], 2: [], 1: []}  # by the power of rho, in the order of Averages
-    for k, (_, power) in enumerate(lines.columns):
-        column = radial[:, k, None]
-        if power == 4:
-            column = column * np.sum(u * u, axis=1, keepdims=True) ** 2
-        elif power == 2:
-            column = column * u[:, i] * u[:, j]
-        elif power == 1:
-            column = column * u
-        columns[power].append(column)
-    return np.concatenate(list(itertools.chain(*columns.values())), axis=1)
+    of = {power: [k for k, column in enumerate(lines.columns) if column.power == power] for power in (0, 4, 2, 1)}
+    parts = [radial[:, of[0]]]
+    parts += [radial[:, k, None] * np.sum(u * u, axis=1, keepdims=True) ** 2 for k in of[4]]
+    parts += [radial[:, k, None] * u[:, i] * u[:, j] for k in of[2]]
+    parts += [radial[:, k, None] * u for k in of[1]]
+    return np.concatenate(parts, axis=1)
 
 
 def _allowed(lines: LineIntegrals, kept: int, factor: float) -> Floats:
