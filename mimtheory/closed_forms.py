@@ -17,7 +17,7 @@ from mimtheory.balls import ball_of, midpoint_and_radius, precision
 from mimtheory.links import Link
 from mimtheory.losses import Loss, Piece
 
-__all__ = ["ClosedForm", "closed_form", "exact_integral"]
+__all__ = ["ClosedForm", "closed_form", "density_split", "exact_integral"]
 
 _LARGEST_NORM = 160  # degree up to which isolating the roots of the norm takes milliseconds
 _BITS = 192
@@ -215,8 +215,8 @@ def _in_balls(coefficients: tuple[Fraction, ...], u: flint.arb_poly) -> flint.ar
     return value
 
 
-def _split(coefficients: list[Any]) -> tuple[Any, list[Any]]:
-    """(a, R) with P = a + R' - z R, from the top coefficient of P down; works for any kind of number."""
+def density_split(coefficients: list[Any]) -> tuple[Any, list[Any]]:
+    """(a, R) with P = a + R' - z R, coefficients from the constant up; for any kind of number."""
     p = list(coefficients)
     r: list[Any] = [0] * (len(p) + 1)
     for k in range(len(p) - 1, 0, -1):
@@ -225,7 +225,7 @@ def _split(coefficients: list[Any]) -> tuple[Any, list[Any]]:
 
 
 def _integral(p: flint.arb_poly, start: flint.arb | None, stop: flint.arb | None) -> flint.arb:
-    a, r = _split(p.coeffs() or [flint.arb(0)])
+    a, r = density_split(p.coeffs() or [flint.arb(0)])
     root = flint.arb_poly(r)
     two = flint.arb(2)
 
@@ -262,7 +262,7 @@ def _real_roots(p: sympy.Poly) -> list[sympy.Expr]:
 
 def exact_integral(p: sympy.Poly, start: sympy.Expr, stop: sympy.Expr) -> sympy.Expr:
     """The integral of p phi from start to stop, which may be infinite, as an expression."""
-    a, r = _split(p.all_coeffs()[::-1])
+    a, r = density_split(p.all_coeffs()[::-1])
     root = sympy.Poly(r[::-1], p.gen)
 
     def at(x: sympy.Expr) -> sympy.Expr:

@@ -16,6 +16,7 @@ from flint import acb, acb_poly, arb, arb_poly
 from numpy.typing import NDArray
 
 from mimtheory.balls import ball_of, precision, surd_ball
+from mimtheory.closed_forms import density_split
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial, surd_to_float
 from mimtheory.weighted_moments import Weighted, weights_of
@@ -241,12 +242,8 @@ def _same_sign(a: arb, b: arb) -> bool:
 
 def _antiderivative(p: acb_poly, power: int) -> Callable[[acb], acb]:
     """The function whose derivative is p(r) r^power e^(-r^2/2): with p r^power = a + R' - r R it is a S + R e^(..)."""
-    c = [acb(0)] * power + p.coeffs()
-    r = [acb(0)] * (len(c) + 1)
-    for k in range(len(c) - 1, 0, -1):
-        r[k - 1] = (k + 1) * r[k + 1] - c[k]
-    a = c[0] - r[1]
-    root = acb_poly(r[: max(len(c) - 1, 1)])
+    a, r = density_split([acb(0)] * power + p.coeffs())
+    root = acb_poly(r)
     half = (arb.pi() / 2).sqrt()
 
     def value(x: acb) -> acb:
