@@ -228,9 +228,9 @@ def certify(
 
     Exit code 0: proved either way. 2: bad input. 3: undecided in the time.
     """
-    from mimtheory.hessian import certified_problem
+    from mimtheory.hessian import certificate_of
 
-    certificate = certified_problem(link, loss, centre, label_noise, digits, time_limit)
+    certificate = certificate_of(link, loss, centre, label_noise, time_limit=time_limit, digits=digits)
     print(certificate)
     if out is not None:
         certificate.write(out)

@@ -30,7 +30,7 @@ from mimtheory.polynomial_derivatives import exact_moments
 
 __all__ = [
     "Moments",
-    "certified_problem",
+    "certificate_of",
     "exact_hessian",
     "expected_hessian",
     "gaussian_moments",
@@ -132,8 +132,14 @@ def _parametric(
     return ParametricHessian(parametric_moments(link, loss, c, noise), restart)
 
 
-def certified_problem(
-    link: Link | str, loss: Loss | str, centre: float, label_noise: float, digits: int | None, time_limit: float
+def certificate_of(
+    link: Link | str,
+    loss: Loss | str,
+    centre: float,
+    label_noise: float,
+    *,
+    time_limit: float = TIME_LIMIT,
+    digits: int | None = None,
 ) -> Certificate:
     """The certificate of a problem, without computing more of C than it needs.
 
@@ -143,9 +149,10 @@ def certified_problem(
         As for `expected_hessian`.
     centre, label_noise : float
         In units of y.
-    digits : int or None
-        Decimal places to be certified, 1 to 10,000.
     time_limit : float
+        Seconds, as for `certify`.
+    digits : int, optional
+        Decimal places to be certified, 1 to 10,000.
 
     Raises
     ------
