@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.dyadic_cells import HALF_WIDTH
+from mimtheory.dyadic_cells import cubes
 from mimtheory.rounding import gamma_above
 
 __all__ = ["BoxSums"]
@@ -80,9 +80,7 @@ class BoxSums(ABC):
     def _start(self) -> tuple[Floats, float]:
         """Boxes that fill the cube, or its half z_k >= 0 for each variable in which all functions are even."""
         width = self.FIRST[len(self.even)]
-        axes = [np.arange(0.0 if even else -HALF_WIDTH, HALF_WIDTH, width) for even in self.even]
-        grid = np.meshgrid(*axes, indexing="ij")
-        return np.stack([x.ravel() for x in grid], axis=1), width
+        return cubes(self.even, width), width
 
     def _add(self, values: Floats, errors: Floats) -> None:
         for k in range(len(self.values)):

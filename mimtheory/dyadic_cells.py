@@ -6,6 +6,7 @@ number for each distinct side. Proofs: docs/theory/certified.md.
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import flint
@@ -16,7 +17,7 @@ from mimtheory.balls import double_of, precision, surd_ball
 from mimtheory.polynomials import Polynomial
 from mimtheory.rounding import gamma_above
 
-__all__ = ["HALF_WIDTH", "CellPolynomial", "SideTable", "cube_edge", "tail_moment"]
+__all__ = ["HALF_WIDTH", "CellPolynomial", "SideTable", "cube_edge", "cubes", "tail_moment"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -167,6 +168,12 @@ class SideTable:
                 power *= z
             self._ends[x] = values[: self.order + 1], density
         return self._ends[x]
+
+
+def cubes(even: Sequence[bool], width: float) -> Floats:
+    """Lower corners (n, r) of the cubes of this width in [-8, 8]^r, only those with z_k >= 0 where even[k]."""
+    axes = [np.arange(0.0 if half else -HALF_WIDTH, HALF_WIDTH, width) for half in even]
+    return np.stack([x.ravel() for x in np.meshgrid(*axes, indexing="ij")], axis=1)
 
 
 def tail_moment(power: int, edge: float = HALF_WIDTH) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.balls import bounds, double_of, precision, widened
-from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, tail_moment
+from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, cubes, tail_moment
 from mimtheory.polynomials import Polynomial
 from mimtheory.rounding import UNIT, gamma_above
 from mimtheory.smooth_derivatives import SmoothDerivative
@@ -28,6 +28,7 @@ Integers = NDArray[np.int64]
 
 _POINTS = {1: 20, 2: 16, 3: 10}  # of the rule on each side, by the number of variables
 _FEWER_POINTS = {1: 12, 2: 8, 3: 6}  # for targets of 1e-7 and more
+_FIRST_WIDTH = 1.0
 _LADDER = (1.6, 2.0, 2.6, 3.5, 5.0, 8.0)  # sizes rho of the ellipses
 _VALUES_AT_ONCE = 1 << 19
 _BITS = 128
@@ -180,12 +181,9 @@ class _Rules:
         self.decay = 8 * rho ** (1 - 2 * self.points) / (rho - 1) * _ROUNDED
 
     def start(self) -> tuple[Floats, Floats]:
-        """Boxes of width 2 or 1 that fill the cube, or its half z_k >= 0 for each variable in which u is even."""
-        step = 1.0
-        axes = [np.arange(0.0 if even else -HALF_WIDTH, HALF_WIDTH, step) for even in self.g.even]
-        grid = np.meshgrid(*axes, indexing="ij")
-        lower = np.stack([x.ravel() for x in grid], axis=1)
-        return lower, np.full(lower.shape, step)
+        """Boxes of width 1 that fill the cube, or its half z_k >= 0 for each variable in which u is even."""
+        lower = cubes(self.g.even, _FIRST_WIDTH)
+        return lower, np.full(lower.shape, _FIRST_WIDTH)
 
     def share(self, lower: Floats, width: Floats) -> Floats:
         """Part of the allowed error that a box may take: half by its mass, half by its volume; at most 2 in all."""
