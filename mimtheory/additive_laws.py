@@ -18,7 +18,7 @@ from flint import arb, arb_mat, fmpz_poly
 from numpy.typing import NDArray
 
 from mimtheory.additive_forms import NearlyAdditive, nearly_additive, turned_back
-from mimtheory.balls import ball_of, precision, surd_ball
+from mimtheory.balls import ball_of, normal_density, precision, surd_ball
 from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, cube_edge, tail_moment
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial
@@ -351,7 +351,7 @@ def _patches() -> Floats:
         for row in range(count):
             x = arb((row + 0.5) * _PATCH - HALF_WIDTH)
             series = flint.arb_series([x, 1], prec=_DEGREE + 1)
-            height = (-series * series / 2).exp() / (2 * arb.pi()).sqrt()
+            height = normal_density(series)
             for a in range(3):
                 c = (series**a * height) if a else height
                 table[a, row] = [float(c[n]) / (n + 1) for n in range(_DEGREE + 1)]

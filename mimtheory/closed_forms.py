@@ -13,7 +13,7 @@ from typing import Any
 import flint
 import sympy
 
-from mimtheory.balls import ball_of, midpoint_and_radius, precision
+from mimtheory.balls import ball_of, midpoint_and_radius, normal_density, precision
 from mimtheory.links import Link
 from mimtheory.losses import Loss, Piece
 
@@ -230,8 +230,7 @@ def _integral(p: flint.arb_poly, start: flint.arb | None, stop: flint.arb | None
     two = flint.arb(2)
 
     def at(x: flint.arb) -> flint.arb:
-        density = (-x * x / 2).exp() / (2 * flint.arb.pi()).sqrt()
-        value: flint.arb = a * (x / two.sqrt()).erf() / 2 + root(x) * density
+        value: flint.arb = a * (x / two.sqrt()).erf() / 2 + root(x) * normal_density(x)
         return value
 
     upper: flint.arb = a / 2 if stop is None else at(stop)

@@ -13,7 +13,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.balls import double_of, precision, surd_ball
+from mimtheory.balls import double_of, half_normal_mass, normal_density, precision, surd_ball
 from mimtheory.polynomials import Polynomial
 from mimtheory.rounding import gamma_above
 
@@ -160,8 +160,8 @@ class SideTable:
         """Antiderivatives of z^k phi at x, and phi(x): A_k = -x^(k-1) phi + (k - 1) A_(k-2)."""
         if x not in self._ends:
             z = flint.arb(x)
-            density = (-z * z / 2).exp() / (2 * flint.arb.pi()).sqrt()
-            values = [(z / flint.arb(2).sqrt()).erf() / 2, -density]
+            density = normal_density(z)
+            values = [half_normal_mass(z), -density]
             power = z
             for k in range(2, self.order + 1):
                 values.append((k - 1) * values[k - 2] - power * density)
@@ -180,7 +180,7 @@ def tail_moment(power: int, edge: float = HALF_WIDTH) -> float:
     """Upper bound on E[|z|^power; |z| > edge] for power 0, 1, 2 or 4."""
     with precision(_BITS):
         z = flint.arb(edge)
-        density = 2 * (-z * z / 2).exp() / (2 * flint.arb.pi()).sqrt()
+        density = 2 * normal_density(z)
         beyond = (z / flint.arb(2).sqrt()).erfc()
         square = z * density + beyond
         moments = {0: beyond, 1: density, 2: square, 4: z**3 * density + 3 * square}

@@ -14,7 +14,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.balls import ball_of, double_of, precision
+from mimtheory.balls import ball_of, double_of, normal_density, precision
 from mimtheory.losses import Loss
 from mimtheory.piecewise_lines import PiecewiseLine, piecewise_line
 from mimtheory.rounding import UNIT, gamma_above
@@ -160,7 +160,7 @@ def _convolved(line: PiecewiseLine, noise: Fraction) -> SmoothDerivative | None:
         total = [ball_of(line.constants[0])] + [flint.arb(0)] * degree
         for kink, jump, bend in line.jumps():
             x = v - ball_of(kink / noise)
-            density = (-x * x / 2).exp() / (2 * flint.arb.pi()).sqrt()
+            density = normal_density(x)
             whole = (1 + (x / flint.arb(2).sqrt()).erf()) / 2
             step = [whole, *_density_series(x, density, degree)]  # n! times the coefficients of Phi
             ramp = [x * whole + density, *step[:degree]]

@@ -14,7 +14,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.balls import bounds, double_of, precision, widened
+from mimtheory.balls import bounds, double_of, half_normal_mass, precision, widened
 from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, cubes, tail_moment
 from mimtheory.polynomials import Polynomial
 from mimtheory.rounding import UNIT, gamma_above
@@ -129,7 +129,7 @@ class _Sides:
                     near = (m - h * long).max(flint.arb(0))
                     height = ((h * short) ** 2 / 2 - near**2 / 2).exp() / (2 * flint.arb.pi()).sqrt()
                     found += [bounds(height * (m + h * long) ** a)[1] for a in range(self.powers)]
-                ends = [(x / flint.arb(2).sqrt()).erf() / 2 for x in (m - h, m + h)]
+                ends = [half_normal_mass(x) for x in (m - h, m + h)]
                 found.append(bounds(ends[1] - ends[0])[0])
             self._sizes[key] = found
         return self._sizes[key]
