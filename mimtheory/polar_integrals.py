@@ -2,7 +2,8 @@
 
 Along a ray T is a piecewise polynomial, whose integral is closed in the roots of u = kink. For a ball of complex
 angles the roots are enclosed by Newton's interval operator, so that the average over the angle is a certified
-integral of Arb. Nothing that computes is shared with `box_integrals`. Proof: docs/theory/certified.md.
+integral of Arb. Shared with `box_integrals` are only balls, the piecewise line and the order of the weights. Proof:
+docs/theory/certified.md.
 """
 
 import itertools
