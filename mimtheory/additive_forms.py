@@ -13,6 +13,7 @@ from flint import arb, arb_mat, arb_poly, fmpq, fmpq_mat
 
 from mimtheory.balls import surd_ball
 from mimtheory.polynomials import Polynomial, Surd, surd_to_float
+from mimtheory.weighted_moments import second_moments
 
 __all__ = ["AdditiveForm", "NearlyAdditive", "additive_form", "nearly_additive", "turned_back"]
 
@@ -160,12 +161,7 @@ def _rational(x: float, bits: int = 60) -> fmpq:
 
 def turned_back(Q: arb_mat, found: Sequence[arb], kept: int) -> tuple[arb, ...]:
     """E[T w] in the order of `weights_of` for z = Q x, from those for x."""
-    triangle = iter(found[1 + kept :])
-    second = [[arb(0)] * kept for _ in range(kept)]
-    for i in range(kept):
-        for j in range(i, kept):
-            second[i][j] = second[j][i] = next(triangle)
     turn = arb_mat([[Q[i, j] for j in range(kept)] for i in range(kept)])
-    turned = turn * arb_mat(second) * turn.transpose()
+    turned = turn * second_moments(found, kept) * turn.transpose()
     first = turn * arb_mat([[x] for x in found[1 : 1 + kept]])
     return (found[0], *first.entries(), *(turned[i, j] for i in range(kept) for j in range(i, kept)))

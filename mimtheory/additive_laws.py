@@ -18,11 +18,11 @@ from flint import arb, arb_mat, fmpz_poly
 from numpy.typing import NDArray
 
 from mimtheory.additive_forms import NearlyAdditive, nearly_additive, turned_back
-from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.box_integrals import Weighted, weights_of
-from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, tail_moment
+from mimtheory.balls import ball_of, normal_density, precision, surd_ball
+from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, cube_edge, tail_moment
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial
+from mimtheory.weighted_moments import Weighted, weights_of
 
 __all__ = ["additive_laws"]
 
@@ -43,7 +43,7 @@ _CELL_ERROR = 2.0**-50  # of the mass of one interval: rounding of two antideriv
 
 
 def additive_laws(u: Polynomial, line: PiecewiseLine, kept: int, target: float, deadline: float = math.inf) -> Weighted:
-    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r), w = 1, z_i and z_i z_j, i and j up to `kept`.
+    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r).
 
     Parameters
     ----------
@@ -52,6 +52,7 @@ def additive_laws(u: Polynomial, line: PiecewiseLine, kept: int, target: float, 
     line : PiecewiseLine
         T as a function of u.
     kept : int
+        As in `weights_of`.
     target : float
         Radius at which to stop; less is reached where the grid would be too long.
     deadline : float
@@ -66,7 +67,7 @@ def additive_laws(u: Polynomial, line: PiecewiseLine, kept: int, target: float, 
     if form is None:
         raise ValueError(f"u = {u.to_sympy()} is not nearly additive; allowed: see nearly_additive")
     with precision(_BITS):
-        best = Weighted(tuple(arb(0, math.inf) for _ in weights_of(u.r, kept)), math.inf, 0)
+        best = Weighted.unknown(len(weights_of(u.r, kept)))
         step, began = _FIRST_STEP, time.monotonic()
         while began < deadline:
             laws = _Laws(form, line, kept, target, step, deadline)
@@ -104,10 +105,7 @@ class _Laws:
         self.form, self.line, self.kept, self.step, self.deadline = form, line, kept, step, deadline
         self.r = len(form.parts)
         self.K = math.nextafter(max(abs(float(x)) for x in (line.constants[0], line.constants[-1])), math.inf)
-        edge = 3.0
-        while edge < HALF_WIDTH and not self.K * self.r * tail_moment(2, edge) < target / 8:
-            edge += 0.25
-        self.edge = edge
+        edge = cube_edge(self.K * self.r, target / 8, first=3.0)
         self.floor = ((self.K + line.distance) * self.r * tail_moment(2, edge) + line.distance) * _ROUNDED
         self.constant = surd_ball(form.constant)
         sizes = (float(surd_ball(surd).abs_upper()) * edge ** sum(index) for index, surd in form.rest.terms.items())
@@ -221,8 +219,7 @@ class _Laws:
             # |z_i| <= (1 + z_i^2)/2 and |z_i z_j| <= (z_i^2 + z_j^2)/2
             first, second = [*axes, -1][:2]
             found.append(value + arb(0, ((half[first] + half[second]) / 2 + missed).upper()))
-        balls = turned_back(arb_mat(self.form.Q), found, self.kept)
-        return Weighted(balls, max(float(b.rad()) for b in balls), int(self.longest))
+        return Weighted(turned_back(arb_mat(self.form.Q), found, self.kept), int(self.longest))
 
 
 def _floor(x: arb) -> int:
@@ -354,7 +351,7 @@ def _patches() -> Floats:
         for row in range(count):
             x = arb((row + 0.5) * _PATCH - HALF_WIDTH)
             series = flint.arb_series([x, 1], prec=_DEGREE + 1)
-            height = (-series * series / 2).exp() / (2 * arb.pi()).sqrt()
+            height = normal_density(series)
             for a in range(3):
                 c = (series**a * height) if a else height
                 table[a, row] = [float(c[n]) / (n + 1) for n in range(_DEGREE + 1)]

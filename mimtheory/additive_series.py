@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from mimtheory.additive_forms import AdditiveForm, additive_form, turned_back
 from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.box_integrals import Weighted, weights_of
-from mimtheory.dyadic_cells import HALF_WIDTH, gamma, tail_moment
+from mimtheory.dyadic_cells import HALF_WIDTH, cube_edge, tail_moment
 from mimtheory.exponential_sums import Expired, Sums, count_nodes, exponential_sums, gaussian_sums
 from mimtheory.oscillation_bounds import oscillation_bounds, oscillation_power
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial, surd_to_float
+from mimtheory.rounding import gamma_above
+from mimtheory.weighted_moments import Weighted, weights_of
 
 __all__ = ["additive_series"]
 
@@ -44,7 +45,7 @@ _ROUNDED = 1 + 2.0**-30
 def additive_series(
     u: Polynomial, line: PiecewiseLine, kept: int, target: float, deadline: float = math.inf
 ) -> Weighted:
-    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r), w = 1, z_i and z_i z_j, i and j up to `kept`.
+    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r).
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ def additive_series(
     line : PiecewiseLine
         T as a function of u.
     kept : int
+        As in `weights_of`.
     target : float
         Radius at which to stop; less is reached where the series converges too slowly for the time.
     deadline : float
@@ -68,12 +70,12 @@ def additive_series(
         raise ValueError(f"u = {u.to_sympy()} is not additive; allowed: see additive_form")
     form, line = _scaled(form, line)
     with precision(_BITS):
-        best = Weighted(tuple(arb(0, math.inf) for _ in weights_of(u.r, kept)), math.inf, 0)
+        best = Weighted.unknown(len(weights_of(u.r, kept)))
         try:
             work = _Series(form, line, kept, target, deadline)
             for part in (_TRIAL, 1.0) if math.isfinite(deadline) else (1.0,):
                 balls = work.expectations(part)
-                found = Weighted(balls, max(float(b.rad()) for b in balls), work.cells)
+                found = Weighted(balls, work.cells)
                 best = found if found.radius < best.radius else best
                 if best.radius <= target:
                     break
@@ -187,9 +189,7 @@ class _Series:
 
     def _clipped(self, middle: arb) -> _Domain:
         """A cube, and the part of the range of u that an exponential moment leaves."""
-        edge = 2.0
-        while edge < HALF_WIDTH and not self.rise / 2 * self.r * tail_moment(2, edge) < self.target / 8:
-            edge += 0.25
+        edge = cube_edge(self.rise / 2 * self.r, self.target / 8, first=2.0)
         cells = [np.abs(v.edges[:-1] + _CELL / 2) < edge for v in self.variables]
         intervals = [v.hull(keep) for v, keep in zip(self.variables, cells, strict=True)]
         whole = self._domain(intervals, middle, self.rise / 2 * self.r * tail_moment(2, edge))
@@ -255,7 +255,7 @@ class _Series:
         for row, scale in ((0, 1 / (math.pi * k)), (1, self.period.length / (2 * math.pi**2 * k * k))):
             part = _product([_Row(T.values[row], T.errors[row]), psi])
             term = (part.values.imag if row == 0 else -part.values.real)[1:] * scale
-            error = float(np.sum(part.errors[1:] * scale) + gamma(16) * np.sum(np.abs(term))) * _ROUNDED
+            error = float(np.sum(part.errors[1:] * scale) + gamma_above(16) * np.sum(np.abs(term))) * _ROUNDED
             total += arb(math.fsum(term), error)
         return total
 
@@ -368,7 +368,7 @@ def _product(rows: list[_Row]) -> _Row:
     for row in rows[1:]:
         left, right = np.abs(values), np.abs(row.values)
         values, errors = values * row.values, left * row.errors + errors * right + errors * row.errors
-        errors = errors * _ROUNDED + gamma(4) * np.abs(values)
+        errors = errors * _ROUNDED + gamma_above(4) * np.abs(values)
     return _Row(values, errors)
 
 

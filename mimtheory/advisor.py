@@ -19,7 +19,7 @@ from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.lemmas.a5_compounding import largest_eps0
 from mimtheory.population import Population, Setting
 from mimtheory.registry import Claim
-from mimtheory.relations import EPS
+from mimtheory.rounding import EPS
 
 __all__ = [
     "EPSILON0",

@@ -1,11 +1,13 @@
 """Arguments of public functions, refused where they are not allowed.
 
-Every message is one line with the name of the argument, its value and what is allowed. Nothing is converted here: what
-passes is used as it was given, or made what it is to be by the caller.
+Every message is one line with the name of the argument, its value and what is allowed. What passes is used as it was
+given, or made what it is to be by the caller; numbers are those of Python, NumPy, SymPy or `fractions`.
 """
 
 import math
 import sys
+from fractions import Fraction
+from numbers import Integral, Rational, Real
 from typing import Any
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "check_real",
     "check_time",
     "check_trials",
+    "exactly",
 ]
 
 _LARGEST = 10**9
@@ -26,14 +29,14 @@ _LARGEST_DOUBLE = sys.float_info.max  # an integer beyond it is no double either
 def check_integer(name: str, value: Any, least: int, allowed: str, most: float = _LARGEST) -> None:
     """Refuse, with a ValueError that names it, what is not an integer from `least` to `most`, which may be infinite;
     `allowed` says the kind and the least, such as "None or an integer from 1"."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
         end = {_LARGEST: " to 10^9", _MOST_TRIALS: " to 10^6", math.inf: ""}.get(most, f" to {most}")
         raise ValueError(f"{name} = {value!r}; allowed: {allowed}{end}")
 
 
 def check_real(name: str, value: Any, least: float, allowed: str) -> None:
     """Refuse, with a ValueError that names it, what is not a finite number from `least`."""
-    if not _is_number(value) or not max(least, -_LARGEST_DOUBLE) <= value <= _LARGEST_DOUBLE:
+    if not _is_number(value) or not max(least, -_LARGEST_DOUBLE) <= _plain(value) <= _LARGEST_DOUBLE:
         raise ValueError(f"{name} = {value!r}; allowed: {allowed}")
 
 
@@ -65,5 +68,15 @@ def check_time(time_limit: Any) -> None:
         raise ValueError(f"time_limit = {time_limit!r}; allowed: a positive number of seconds")
 
 
+def exactly(value: Any) -> Fraction:
+    """A finite number as a fraction, without rounding."""
+    return Fraction(value) if isinstance(value, Rational) else Fraction(float(value))
+
+
+def _plain(value: Any) -> Any:
+    """A number that can be compared with any double: one of single precision cannot."""
+    return value if isinstance(value, Rational) else float(value)
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from typing import Any
 
 import flint
 
@@ -22,7 +23,9 @@ __all__ = [
     "bounds",
     "certified_text",
     "double_of",
+    "half_normal_mass",
     "midpoint_and_radius",
+    "normal_density",
     "precision",
     "surd_ball",
     "widened",
@@ -68,6 +71,16 @@ def surd_ball(surd: Surd) -> flint.arb:
     for s, value in surd.items():
         total += flint.arb(value) * flint.arb(s).sqrt()
     return total
+
+
+def normal_density(x: Any) -> Any:
+    """phi(x) = e^(-x^2/2)/sqrt(2 pi) of a ball, or of a power series in balls."""
+    return (-x * x / 2).exp() / (2 * flint.arb.pi()).sqrt()
+
+
+def half_normal_mass(x: flint.arb) -> flint.arb:
+    """int_0^x phi = erf(x/sqrt 2)/2."""
+    return (x / flint.arb(2).sqrt()).erf() / 2
 
 
 def widened(x: float, radius: float) -> flint.arb:

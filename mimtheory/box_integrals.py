@@ -9,17 +9,18 @@ import itertools
 import math
 from dataclasses import dataclass
 
-import flint
 import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.balls import widened
 from mimtheory.box_sums import BoxSums
-from mimtheory.dyadic_cells import UNIT, CellPolynomial, SideTable, gamma, tail_moment
+from mimtheory.dyadic_cells import CellPolynomial, SideTable, tail_moment
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial
+from mimtheory.rounding import UNIT, gamma_above
+from mimtheory.weighted_moments import Weighted, weights_of
 
-__all__ = ["Weighted", "box_integrals", "box_ranges", "pieces_in", "weights_of"]
+__all__ = ["box_integrals", "box_ranges", "pieces_in"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -27,24 +28,6 @@ Integers = NDArray[np.int64]
 _MOST_KINKS = 3  # beyond that many in one box its bound is crude: it is split anyway
 _STEEP = {1: 1e-9, 2: 1e-6, 3: 1e-4, 4: 1e-3}  # smallest slope relative to the largest that the formula is given
 _ROUNDED = 1 + 2.0**-40  # bounds are sums of less than 2^11 rounded non-negative terms
-
-
-@dataclass(frozen=True)
-class Weighted:
-    """Enclosures of E[T w] for w = 1, z_1 ... z_r, and the upper triangle of z z^T row by row.
-
-    Attributes
-    ----------
-    balls : tuple of arb
-    radius : float
-        Largest radius.
-    cells : int
-        Boxes or function values that were used.
-    """
-
-    balls: tuple[flint.arb, ...]
-    radius: float
-    cells: int
 
 
 def box_integrals(
@@ -59,7 +42,7 @@ def box_integrals(
     line : PiecewiseLine
         T as a function of u.
     kept : int
-        The weights w use the first `kept` variables only.
+        As in `weights_of`.
     target : float
         Radius at which to stop.
     deadline : float
@@ -69,10 +52,11 @@ def box_integrals(
     """
     work = _Boxes(u, line, kept)
     cells = work.run(target, deadline, most)
+    if not cells:
+        return Weighted.unknown(len(work.weights))
     live = iter(range(len(work.live)))
     totals = [work.total(next(live)) if alive else (0.0, 0.0) for alive in work.alive]
-    balls = tuple(widened(*total) if cells else widened(0.0, math.inf) for total in totals)
-    return Weighted(balls, max(float(b.rad()) for b in balls), cells)
+    return Weighted(tuple(widened(*total) for total in totals), cells)
 
 
 class _Boxes(BoxSums):
@@ -127,7 +111,7 @@ class _Boxes(BoxSums):
                 values[sloped] += product
                 sizes[sloped] += np.abs(product)
         # the constants of the piece, the coefficient and each moment are rounded once, then multiplied and added
-        return values, gamma(12 + 6 * self.u.r + len(self.g.coefficients)) * sizes
+        return values, gamma_above(12 + 6 * self.u.r + len(self.g.coefficients)) * sizes
 
     def _crude(
         self, boxes: "_Sides", low: Floats, high: Floats, below: Integers, above: Integers
@@ -152,14 +136,14 @@ class _Boxes(BoxSums):
                 more, error = self._kink(boxes.some(chosen), line.some(chosen), int(kink))
                 values[chosen] += more
                 errors[chosen] += error
-        return values, errors + gamma(8) * np.abs(values)
+        return values, errors + gamma_above(8) * np.abs(values)
 
     def _kink(self, boxes: "_Sides", line: "_Linear", kink: int) -> tuple[Floats, Floats]:
         """Integrals of jump 1(u > k) + bend (u - k)_+."""
         jump, bend = self.jumps[kink]
         cube = line.above(self.kinks[kink], _STEEP[self.u.r])
         size, most = np.abs(boxes.mass), boxes.most * boxes.volume
-        spread = (boxes.most - boxes.least) * boxes.volume + gamma(64 * self.u.r) * most
+        spread = (boxes.most - boxes.least) * boxes.volume + gamma_above(64 * self.u.r) * most
         values, errors = np.zeros_like(boxes.mass), np.zeros_like(boxes.mass)
         if jump:
             values += jump * cube.share[:, None] * boxes.mass
@@ -169,14 +153,7 @@ class _Boxes(BoxSums):
             errors += abs(bend) * (
                 cube.distance[:, None] * most + cube.top[:, None] * spread / 4 + cube.mean_error[:, None] * size
             )
-        return values, errors + gamma(16 + 6 * self.u.r) * np.abs(values)
-
-
-def weights_of(r: int, kept: int) -> list[tuple[int, ...]]:
-    """Exponents of 1, z_1 ... z_kept and z_i z_j, i <= j."""
-    units = [_unit(k, r) for k in range(kept)]
-    pairs = [tuple(a + b for a, b in zip(units[i], units[j], strict=True)) for i in range(kept) for j in range(i, kept)]
-    return [(0,) * r, *units, *pairs]
+        return values, errors + gamma_above(16 + 6 * self.u.r) * np.abs(values)
 
 
 def _unit(k: int, r: int) -> tuple[int, ...]:
@@ -300,14 +277,14 @@ class _Linear:
             mean += math.prod(signs) * corner ** (r + 1)
         scale = math.factorial(r) * np.prod(2 * slope / largest, axis=0)
         top = (edge + np.abs(inside)) / largest
-        share_error = gamma(4 * r * r + 32) * 2**r * top**r / scale
-        mean_error = gamma(4 * r * r + 32) * 2**r * top ** (r + 1) * largest / (scale * (r + 1))
+        share_error = gamma_above(4 * r * r + 32) * 2**r * top**r / scale
+        mean_error = gamma_above(4 * r * r + 32) * 2**r * top ** (r + 1) * largest / (scale * (r + 1))
         mean = np.maximum(mean / scale * largest / (r + 1), 0) + np.maximum(constant - edge, 0)
         return _CubeAverages(
             np.clip(share / scale, 0, 1),
             share_error,
             mean,
-            mean_error + gamma(8) * np.abs(constant),
+            mean_error + gamma_above(8) * np.abs(constant),
             np.minimum(1.0, distance / largest),
             np.maximum(constant + edge, 0),
             distance,

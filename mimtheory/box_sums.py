@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.dyadic_cells import HALF_WIDTH, gamma
+from mimtheory.dyadic_cells import cubes
+from mimtheory.rounding import gamma_above
 
 __all__ = ["BoxSums"]
 
@@ -72,21 +73,19 @@ class BoxSums(ABC):
     def total(self, column: int) -> tuple[float, float]:
         """The integral of this function over all of space, and a bound on its error."""
         values = self.values[column]
-        rounding = gamma(len(values) + 4) * math.fsum(map(abs, values))
+        rounding = gamma_above(len(values) + 4) * math.fsum(map(abs, values))
         radius = (self.copies * (math.fsum(self.errors[column]) + rounding) + self.floor) * _ROUNDED
         return self.copies * math.fsum(values), radius
 
     def _start(self) -> tuple[Floats, float]:
         """Boxes that fill the cube, or its half z_k >= 0 for each variable in which all functions are even."""
         width = self.FIRST[len(self.even)]
-        axes = [np.arange(0.0 if even else -HALF_WIDTH, HALF_WIDTH, width) for even in self.even]
-        grid = np.meshgrid(*axes, indexing="ij")
-        return np.stack([x.ravel() for x in grid], axis=1), width
+        return cubes(self.even, width), width
 
     def _add(self, values: Floats, errors: Floats) -> None:
         for k in range(len(self.values)):
             self.values[k].append(_sum(values[:, k]))
-            self.errors[k].append(_sum(errors[:, k]) + gamma(_BLOCK) * _sum(np.abs(values[:, k])))
+            self.errors[k].append(_sum(errors[:, k]) + gamma_above(_BLOCK) * _sum(np.abs(values[:, k])))
 
     def _integrate_all(self, lower: Floats, width: float, deadline: float) -> tuple[Floats, Floats] | None:
         parts = []

@@ -12,10 +12,10 @@ from mimtheory.hessian import exact_hessian, expected_hessian, problem_of
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
 from mimtheory.losses import Loss
+from mimtheory.rounding import EPS
 
 __all__ = ["population_centre"]
 
-_EPS = 2.0**-52
 _FAR = 2.0**40
 
 
@@ -49,8 +49,7 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     f = noisy(g, label_noise)
     line = linear_derivative(preprocessing)
     if line is not None and line[1]:
-        shift = line[0] / line[1]
-        return float(sympy.N(g.mean - sympy.Rational(shift.numerator, shift.denominator), 20))
+        return float(sympy.N(g.mean - sympy.Rational(line[0] / line[1]), 20))
     # so far from all labels that l' has the signs of its limits
     if not preprocessing.dl(-_FAR, 0.0) < 0 < preprocessing.dl(_FAR, 0.0):
         raise ValueError(
@@ -71,4 +70,4 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
         low, high, step = high, high + step, 2 * step
     # where E l'(c, y) is known to `radius` only, more digits of its root would be noise
     radius = expected_hessian(f, preprocessing, start).radius
-    return float(brentq(mean_T, low, high, xtol=max(radius / 2, 1e-13 * max(1.0, abs(start))), rtol=8 * _EPS))
+    return float(brentq(mean_T, low, high, xtol=max(radius / 2, 1e-13 * max(1.0, abs(start))), rtol=8 * EPS))

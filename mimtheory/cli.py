@@ -238,9 +238,9 @@ def certify(
         raise ValueError(
             f"out = {str(out)!r}: there is no folder {str(out.parent)!r}; allowed: a file in one that exists"
         )
-    from mimtheory.hessian import certified_problem
+    from mimtheory.hessian import certificate_of
 
-    certificate = certified_problem(link, loss, centre, label_noise, digits, time_limit)
+    certificate = certificate_of(link, loss, centre, label_noise, time_limit=time_limit, digits=digits)
     print(certificate)
     if out is not None:
         certificate.write(out)

@@ -13,11 +13,11 @@ from typing import Any
 import flint
 import sympy
 
-from mimtheory.balls import ball_of, midpoint_and_radius, precision
+from mimtheory.balls import ball_of, midpoint_and_radius, normal_density, precision
 from mimtheory.links import Link
 from mimtheory.losses import Loss, Piece
 
-__all__ = ["ClosedForm", "closed_form", "exact_integral"]
+__all__ = ["ClosedForm", "closed_form", "density_split", "exact_integral"]
 
 _LARGEST_NORM = 160  # degree up to which isolating the roots of the norm takes milliseconds
 _BITS = 192
@@ -104,8 +104,8 @@ class ClosedForm:
         for piece, group in itertools.groupby(range(len(pieces)), key=lambda k: pieces[k]):
             indices = list(group)
             start, stop = boundaries[indices[0]], boundaries[indices[-1] + 1]
-            u = sympy.Rational(self.centre.numerator, self.centre.denominator) - g
-            t = sum(sympy.Rational(c.numerator, c.denominator) * u**k for k, c in enumerate(piece.coefficients))
+            u = sympy.Rational(self.centre) - g
+            t = sum(sympy.Rational(c) * u**k for k, c in enumerate(piece.coefficients))
             for k, weight in enumerate((sympy.Integer(1), z, z**2 - 1)):
                 totals[k] += exact_integral(sympy.Poly(sympy.expand(t * weight), z), start, stop)
         return totals[0], totals[1], totals[2]
@@ -222,8 +222,8 @@ def _in_balls(coefficients: tuple[Fraction, ...], u: flint.arb_poly) -> flint.ar
     return value
 
 
-def _split(coefficients: list[Any]) -> tuple[Any, list[Any]]:
-    """(a, R) with P = a + R' - z R, from the top coefficient of P down; works for any kind of number."""
+def density_split(coefficients: list[Any]) -> tuple[Any, list[Any]]:
+    """(a, R) with P = a + R' - z R, coefficients from the constant up; for any kind of number."""
     p = list(coefficients)
     r: list[Any] = [0] * (len(p) + 1)
     for k in range(len(p) - 1, 0, -1):
@@ -232,13 +232,12 @@ def _split(coefficients: list[Any]) -> tuple[Any, list[Any]]:
 
 
 def _integral(p: flint.arb_poly, start: flint.arb | None, stop: flint.arb | None) -> flint.arb:
-    a, r = _split(p.coeffs() or [flint.arb(0)])
+    a, r = density_split(p.coeffs() or [flint.arb(0)])
     root = flint.arb_poly(r)
     two = flint.arb(2)
 
     def at(x: flint.arb) -> flint.arb:
-        density = (-x * x / 2).exp() / (2 * flint.arb.pi()).sqrt()
-        value: flint.arb = a * (x / two.sqrt()).erf() / 2 + root(x) * density
+        value: flint.arb = a * (x / two.sqrt()).erf() / 2 + root(x) * normal_density(x)
         return value
 
     upper: flint.arb = a / 2 if stop is None else at(stop)
@@ -269,7 +268,7 @@ def _real_roots(p: sympy.Poly) -> list[sympy.Expr]:
 
 def exact_integral(p: sympy.Poly, start: sympy.Expr, stop: sympy.Expr) -> sympy.Expr:
     """The integral of p phi from start to stop, which may be infinite, as an expression."""
-    a, r = _split(p.all_coeffs()[::-1])
+    a, r = density_split(p.all_coeffs()[::-1])
     root = sympy.Poly(r[::-1], p.gen)
 
     def at(x: sympy.Expr) -> sympy.Expr:

@@ -6,28 +6,24 @@ number for each distinct side. Proofs: docs/theory/certified.md.
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.balls import double_of, precision, surd_ball
+from mimtheory.balls import double_of, half_normal_mass, normal_density, precision, surd_ball
 from mimtheory.polynomials import Polynomial
+from mimtheory.rounding import gamma_above
 
-__all__ = ["HALF_WIDTH", "UNIT", "CellPolynomial", "SideTable", "gamma", "tail_moment"]
+__all__ = ["HALF_WIDTH", "CellPolynomial", "SideTable", "cube_edge", "cubes", "tail_moment"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 HALF_WIDTH = 8.0  # the cube [-8, 8]^r holds all but 1.3e-15 r of the Gaussian mass
-UNIT = 2.0**-53
 _BITS = 256
-
-
-def gamma(operations: int) -> float:
-    """Bound on the relative error of a sum of products in which no term meets more roundings than this."""
-    return operations * UNIT / (1 - operations * UNIT) * (1 + 4 * UNIT)
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ class CellPolynomial:
         for index, c in self.coefficients.items():
             size = size + abs(c) * math.prod((reach[k][e] for k, e in enumerate(index)), start=np.ones(len(middle)))
         # sum_a |exact T_a| of the absolute polynomial is its value at |m| + h, here `size` up to its own rounding
-        return values, size * (gamma(self.roundings) * (1 + 2 * gamma(self.roundings)))
+        return values, size * (gamma_above(self.roundings) * (1 + 2 * gamma_above(self.roundings)))
 
 
 def _accurate(ball: flint.arb) -> bool:
@@ -164,8 +160,8 @@ class SideTable:
         """Antiderivatives of z^k phi at x, and phi(x): A_k = -x^(k-1) phi + (k - 1) A_(k-2)."""
         if x not in self._ends:
             z = flint.arb(x)
-            density = (-z * z / 2).exp() / (2 * flint.arb.pi()).sqrt()
-            values = [(z / flint.arb(2).sqrt()).erf() / 2, -density]
+            density = normal_density(z)
+            values = [half_normal_mass(z), -density]
             power = z
             for k in range(2, self.order + 1):
                 values.append((k - 1) * values[k - 2] - power * density)
@@ -174,13 +170,27 @@ class SideTable:
         return self._ends[x]
 
 
+def cubes(even: Sequence[bool], width: float) -> Floats:
+    """Lower corners (n, r) of the cubes of this width in [-8, 8]^r, only those with z_k >= 0 where even[k]."""
+    axes = [np.arange(0.0 if half else -HALF_WIDTH, HALF_WIDTH, width) for half in even]
+    return np.stack([x.ravel() for x in np.meshgrid(*axes, indexing="ij")], axis=1)
+
+
 def tail_moment(power: int, edge: float = HALF_WIDTH) -> float:
     """Upper bound on E[|z|^power; |z| > edge] for power 0, 1, 2 or 4."""
     with precision(_BITS):
         z = flint.arb(edge)
-        density = 2 * (-z * z / 2).exp() / (2 * flint.arb.pi()).sqrt()
+        density = 2 * normal_density(z)
         beyond = (z / flint.arb(2).sqrt()).erfc()
         square = z * density + beyond
         moments = {0: beyond, 1: density, 2: square, 4: z**3 * density + 3 * square}
         value, radius = double_of(moments[power])
     return math.nextafter(value + radius, math.inf)
+
+
+def cube_edge(size: float | flint.arb, allowed: float, first: float) -> float:
+    """The least edge of first, first + 1/4, ... at which size E[|z|^2; |z| > edge] < allowed; at most HALF_WIDTH."""
+    edge = first
+    while edge < HALF_WIDTH and not size * tail_moment(2, edge) < allowed:
+        edge += 0.25
+    return edge

@@ -17,8 +17,8 @@ from mimtheory.additive_forms import additive_form, nearly_additive, turned_back
 from mimtheory.additive_laws import additive_laws
 from mimtheory.additive_series import additive_series
 from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.box_integrals import Weighted, box_integrals, weights_of
-from mimtheory.closed_forms import closed_form
+from mimtheory.box_integrals import box_integrals
+from mimtheory.closed_forms import ClosedForm, closed_form
 from mimtheory.fourth_moments import fourth_moment, norm_fourth
 from mimtheory.links import Link
 from mimtheory.losses import Loss
@@ -30,11 +30,13 @@ from mimtheory.quadratic_integrals import is_quadratic, quadratic_integrals
 from mimtheory.smooth_derivatives import SmoothDerivative, smooth_derivative, squared
 from mimtheory.smooth_integrals import smooth_integrals
 from mimtheory.symmetries import Pattern, pattern
+from mimtheory.weighted_moments import Weighted, second_moments, weights_of
 
-__all__ = ["Enclosure", "Problem", "enclose", "enclose_fourth"]
+__all__ = ["Enclosure", "Problem", "closed_enclosure", "enclose", "enclose_fourth", "exact_enclosure"]
 
 _BITS = 128
 _COARSE = Fraction(1, 2)
+_BY_HEAT_FLOW = "exact, by the heat flow"
 
 
 @dataclass(frozen=True)
@@ -133,15 +135,13 @@ def enclose(
     exact = exact_moments if route == 1 else exact_moments_by_monomials
     moments = exact(problem.link, problem.loss, problem.centre, problem.noise)
     if moments is not None:
-        name = "exact, by the heat flow" if route == 1 else "exact, by the moments of monomials"
-        return _of_exact(moments, target, name)
-    symmetries = pattern(problem.link, problem.loss, problem.centre)
+        name = _BY_HEAT_FLOW if route == 1 else "exact, by the moments of monomials"
+        return exact_enclosure(moments, target, name)
     if route == 1 and not problem.noise:
         form = closed_form(problem.link, problem.loss, problem.centre)
         if form is not None:
-            mean, first, second = form.moments(target)
-            found = Enclosure(arb_mat([[second]]), mean, (first,), "closed form at the cuts of T, in balls")
-            return _imposed(found, symmetries, _bits(target))
+            return closed_enclosure(problem, form, target)
+    symmetries = pattern(problem.link, problem.loss, problem.centre)
     best, routes = None, _routes(problem, route)
     for k, (name, method) in enumerate(routes):
         # what follows has a share of the time, for the case that this one is slow
@@ -156,6 +156,19 @@ def enclose(
     if best is None or (math.isinf(best.radius) and time.monotonic() <= deadline):
         return None
     return _imposed(best, symmetries, _BITS)
+
+
+def exact_enclosure(moments: ExactMoments, target: float | Fraction, route: str = _BY_HEAT_FLOW) -> Enclosure:
+    """Balls around exact numbers, of far less than the target."""
+    with precision(_bits(target)):
+        return Enclosure(moments.C.balls(), surd_ball(moments.mean), tuple(surd_ball(x) for x in moments.first), route)
+
+
+def closed_enclosure(problem: Problem, form: ClosedForm, target: float | Fraction) -> Enclosure:
+    """The balls of the closed form of this problem, within the target."""
+    mean, first, second = form.moments(target)
+    found = Enclosure(arb_mat([[second]]), mean, (first,), "closed form at the cuts of T, in balls")
+    return _imposed(found, pattern(problem.link, problem.loss, problem.centre), _bits(target))
 
 
 def enclose_fourth(problem: Problem, target: float | Fraction, deadline: float = math.inf) -> arb | None:
@@ -330,7 +343,7 @@ def _turned(problem: Problem, near: _Near) -> _Route:
             q = arb_mat([[ball_of(x) for x in row] for row in Q])
             back = turned_back(q.transpose(), turned.balls, r)
         balls = tuple(b for b, w in zip(back, weights_of(r, r), strict=True) if not any(w[kept:]))
-        return Weighted(balls, max(float(b.rad()) for b in balls), turned.cells)
+        return Weighted(balls, turned.cells)
 
     return "dyadic boxes in a rotated basis", method
 
@@ -339,47 +352,33 @@ def _diagonal(x: arb, r: int) -> arb_mat:
     return arb_mat([[x if i == j else arb(0) for j in range(r)] for i in range(r)])
 
 
-def _of_exact(moments: ExactMoments, target: float | Fraction, route: str) -> Enclosure:
-    with precision(_bits(target)):
-        return Enclosure(moments.C.balls(), surd_ball(moments.mean), tuple(surd_ball(x) for x in moments.first), route)
-
-
 def _of_weighted(found: Weighted, r: int, route: str) -> Enclosure:
     with precision(_BITS):
-        triangle = iter(found.balls[1 + r :])
-        C = [[arb(0)] * r for _ in range(r)]
-        for i in range(r):
-            for j in range(i, r):
-                C[i][j] = C[j][i] = next(triangle)
-        return Enclosure(arb_mat(C) - _diagonal(found.balls[0], r), found.balls[0], found.balls[1 : 1 + r], route)
+        C = second_moments(found.balls, r) - _diagonal(found.balls[0], r)
+        return Enclosure(C, found.balls[0], found.balls[1 : 1 + r], route)
 
 
 def _imposed(found: Enclosure, symmetries: Pattern, bits: int) -> Enclosure:
     """Zeros and equalities put in: equal entries share the intersection of their balls."""
-    with precision(bits):
-        return _with_pattern(found, symmetries)
-
-
-def _with_pattern(found: Enclosure, symmetries: Pattern) -> Enclosure:
     r = len(found.first)
     shared: dict[object, arb] = {}
-    for i in range(r):
-        for j in range(r):
-            _meet(shared, symmetries.C[i][j], found.C[i, j])
-        _meet(shared, symmetries.first[i], found.first[i])
-    zero = arb(0)
 
     def of(entry: "tuple[int, object]") -> arb:
         sign, key = entry
-        return shared[key] * sign if sign else zero
+        return shared[key] * sign if sign else arb(0)
 
-    return Enclosure(
-        arb_mat([[of(symmetries.C[i][j]) for j in range(r)] for i in range(r)]),
-        zero if symmetries.odd else found.mean,
-        tuple(of(symmetries.first[i]) for i in range(r)),
-        found.route,
-        symmetries.used,
-    )
+    with precision(bits):
+        for i in range(r):
+            for j in range(r):
+                _meet(shared, symmetries.C[i][j], found.C[i, j])
+            _meet(shared, symmetries.first[i], found.first[i])
+        return Enclosure(
+            arb_mat([[of(symmetries.C[i][j]) for j in range(r)] for i in range(r)]),
+            arb(0) if symmetries.odd else found.mean,
+            tuple(of(symmetries.first[i]) for i in range(r)),
+            found.route,
+            symmetries.used,
+        )
 
 
 def _meet(shared: dict[object, arb], entry: "tuple[int, object]", ball: arb) -> None:

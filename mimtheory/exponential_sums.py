@@ -12,8 +12,9 @@ from flint import acb, arb, arb_poly
 from numpy.typing import NDArray
 
 from mimtheory.balls import double_of, precision
-from mimtheory.dyadic_cells import UNIT, CellPolynomial, gamma
+from mimtheory.dyadic_cells import CellPolynomial
 from mimtheory.polynomials import Polynomial
+from mimtheory.rounding import UNIT, gamma_above
 
 __all__ = ["Expired", "Sums", "count_nodes", "exponential_sums", "gaussian_sums"]
 
@@ -79,7 +80,7 @@ def exponential_sums(points: list[acb], weights: list[list[arb]], most: int, dea
     # a product of complex doubles is off by at most 3 UNIT of it; point^k is made of at most 2k + 2 of them
     power = (off + 3 * UNIT) * (2 * np.arange(most + 1) + 4)
     assert power[-1] < 1e-3
-    rounding = power * 1.001 + 2 * gamma(len(z) + len(z) // _MOST_NODES + 8)
+    rounding = power * 1.001 + 2 * gamma_above(len(z) + len(z) // _MOST_NODES + 8)
     return Sums(values, (size * rounding + w[:, :, 1].sum(axis=1)[:, None]) * _ROUNDED)
 
 

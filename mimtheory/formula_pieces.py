@@ -14,12 +14,11 @@ from flint import arb
 
 from mimtheory.ball_functions import U, compiled, factored
 from mimtheory.balls import precision
-from mimtheory.suprema import positive
+from mimtheory.suprema import ODD_INCREASING, positive
 
 __all__ = ["FormulaPiece", "jump", "pieces_of_formula"]
 
 _KINKED = (sympy.Abs, sympy.sign, sympy.Max, sympy.Min, sympy.Piecewise)
-_ODD_INCREASING = (sympy.sinh, sympy.tanh, sympy.atan, sympy.asinh, sympy.erf)
 _BITS = 200
 _FARTHEST = 10**300  # kinks become doubles
 
@@ -64,7 +63,7 @@ def _refuse_a_lonely_value(expression: sympy.Expr, pieces: list[FormulaPiece]) -
     """ValueError where both sides of a cut agree, but not with the value there, as sign(u)**2 at 0."""
     for before, after in itertools.pairwise(pieces):
         assert before.stop is not None
-        point = sympy.Rational(before.stop.numerator, before.stop.denominator)
+        point = sympy.Rational(before.stop)
         try:
             left, right, value = (part.subs(U, point) for part in (before.expression, after.expression, expression))
         except TypeError:  # a condition on what is infinite
@@ -76,7 +75,7 @@ def _refuse_a_lonely_value(expression: sympy.Expr, pieces: list[FormulaPiece]) -
 
 def jump(before: sympy.Expr, after: sympy.Expr, at: Fraction) -> int:
     """Sign of after(at) - before(at), 0 being proved; ValueError where it is not decided or not finite."""
-    point = sympy.Rational(at.numerator, at.denominator)
+    point = sympy.Rational(at)
     values = [side.subs(U, point) for side in (before, after)]
     if not all(value.is_finite for value in values):
         raise ValueError(f"it is not finite at u = {at}; allowed: formulas that are finite on the line")
@@ -146,7 +145,7 @@ def _zeros(switch: sympy.Expr, piece: FormulaPiece) -> set[Fraction]:
     found: set[Fraction] = set()
     for factor in sympy.Mul.make_args(factored(switch)):
         part = factor.base if factor.is_Pow else factor
-        while isinstance(part, _ODD_INCREASING):
+        while isinstance(part, ODD_INCREASING):
             part = part.args[0]
         if _rational_polynomial(part):
             found |= _rational_zeros(sympy.Poly(part, U), piece)
@@ -160,9 +159,7 @@ def _rational_zeros(polynomial: sympy.Poly, piece: FormulaPiece) -> set[Fraction
     rest = polynomial.sqf_part()
     for root in roots:
         rest = rest.quo(sympy.Poly(U - root, U))
-    start, stop = (
-        None if end is None else sympy.Rational(end.numerator, end.denominator) for end in (piece.start, piece.stop)
-    )
+    start, stop = (None if end is None else sympy.Rational(end) for end in (piece.start, piece.stop))
     if rest.degree() > 0 and rest.count_roots(start, stop):
         raise ValueError(
             f"{polynomial.as_expr()} changes its sign at a u that is not rational; allowed: rational kinks"
@@ -183,7 +180,7 @@ def _point(piece: FormulaPiece) -> sympy.Rational:
         inside = Fraction(0) if stop is None else stop - 1
     else:
         inside = start + 1 if stop is None else (start + stop) / 2
-    return sympy.Rational(inside.numerator, inside.denominator)
+    return sympy.Rational(inside)
 
 
 def _branch(part: Any, point: sympy.Rational) -> sympy.Expr:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from mimtheory.balls import widened
 from mimtheory.box_integrals import box_ranges, pieces_in
 from mimtheory.box_sums import BoxSums
-from mimtheory.dyadic_cells import UNIT, CellPolynomial, SideTable, gamma, tail_moment
+from mimtheory.dyadic_cells import CellPolynomial, SideTable, tail_moment
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial
+from mimtheory.rounding import UNIT, gamma_above
 
 __all__ = ["fourth_moment", "norm_fourth"]
 
@@ -89,7 +90,7 @@ class _Boxes(BoxSums):
             weight, error = _integral(self.norm, [m[rows] for m in moments])
             least, most = self._extremes(low[rows], high[rows], below[rows], above[rows])
             values[rows] = (least + most) / 2 * weight
-            errors[rows] = ((most - least) / 2 + gamma(4) * most) * (weight + error) + most * error
+            errors[rows] = ((most - least) / 2 + gamma_above(4) * most) * (weight + error) + most * error
         return values[:, None], (errors * _ROUNDED)[:, None]
 
     def _extremes(
@@ -113,4 +114,4 @@ def _integral(coefficients: dict[tuple[int, ...], float], moments: list[Floats])
         values += product
         sizes += np.abs(product)
     # each coefficient and each moment is known within 2^-51, then multiplied and added
-    return values, gamma(8 + 6 * len(moments) + len(coefficients)) * sizes
+    return values, gamma_above(8 + 6 * len(moments) + len(coefficients)) * sizes

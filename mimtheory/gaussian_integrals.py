@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from scipy import special
 
 from mimtheory.angle_grids import around, beside, form_zeros, lowest_between, ordered
-from mimtheory.line_integrals import LineIntegrals, integrate_segments, ray_roots
+from mimtheory.line_integrals import LineIntegrals
+from mimtheory.polynomial_roots import ray_roots
+from mimtheory.segment_integrals import integrate_segments
 
 __all__ = ["Averages", "gaussian_averages", "gaussian_mean"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_EPS = float(np.finfo(np.float64).eps)
 _REPLICATES = 16
 _DIRECTIONS = 16384  # of each replicate
 _MISS = 1e-6  # probability that the randomised radius fails, all entries together
@@ -61,7 +62,7 @@ def gaussian_averages(lines: LineIntegrals, kept: int) -> Averages:
     r = lines.link.r
     if r == 1:
         one = np.ones((1, 1))
-        values, errors = (_assemble(columns, one, kept)[0] for columns in lines.with_rounding(one))
+        values, errors = (_assemble(lines, columns, one, kept)[0] for columns in lines.with_rounding(one))
         method = "adaptive quadrature"
     elif r <= 3:
         (first, first_error, moved), (second, second_error, again) = (_turned(lines, kept, x) for x in _SHIFTS)
@@ -70,7 +71,7 @@ def gaussian_averages(lines: LineIntegrals, kept: int) -> Averages:
     else:
         values, errors = _sphere(lines, kept)
         method = "quasi-Monte-Carlo over directions, quadrature along them"
-    inner = _assemble((lines.worst + lines.truncation + lines.rounding)[None], np.ones((1, lines.link.r)), kept)[0]
+    inner = _assemble(lines, (lines.worst + lines.truncation + lines.rounding)[None], np.ones((1, r)), kept)[0]
     return Averages(values, errors + inner, method)
 
 
@@ -81,21 +82,22 @@ def gaussian_mean(lines: LineIntegrals) -> float:
     return float(values[0])
 
 
-def _assemble(radial: Floats, directions: Floats, kept: int) -> Floats:
+def _assemble(lines: LineIntegrals, radial: Floats, directions: Floats, kept: int) -> Floats:
     """Turn the columns of LineIntegrals into the columns of Averages, direction by direction."""
     u = directions[:, :kept]
     i, j = np.triu_indices(kept)
-    moment = radial[:, 2 if radial.shape[1] > 3 else 1, None] * u[:, i] * u[:, j]
-    if radial.shape[1] <= 3:
-        return np.concatenate([radial[:, :1], moment, radial[:, 2:] * u[:, : kept * (radial.shape[1] - 2)]], axis=1)
-    fourth = radial[:, 4] * np.sum(u * u, axis=1) ** 2
-    return np.concatenate([radial[:, [0, 1, 3]], fourth[:, None], moment], axis=1)
+    of = {power: [k for k, column in enumerate(lines.columns) if column.power == power] for power in (0, 4, 2, 1)}
+    parts = [radial[:, of[0]]]
+    parts += [radial[:, k, None] * np.sum(u * u, axis=1, keepdims=True) ** 2 for k in of[4]]
+    parts += [radial[:, k, None] * u[:, i] * u[:, j] for k in of[2]]
+    parts += [radial[:, k, None] * u for k in of[1]]
+    return np.concatenate(parts, axis=1)
 
 
 def _allowed(lines: LineIntegrals, kept: int, factor: float) -> Floats:
     """Error allowed on a panel: relative to what the averages would be without cancellation, but not below rounding."""
     columns = np.maximum(factor * lines.relative * lines.size, lines.rounding / 8)
-    allowed: Floats = _assemble(columns[None], np.ones((1, lines.link.r)), kept)[0]
+    allowed: Floats = _assemble(lines, columns[None], np.ones((1, lines.link.r)), kept)[0]
     return allowed
 
 
@@ -172,7 +174,8 @@ class _Planes:
             u = self._directions(angles.ravel(), np.repeat(plane[panel], s.shape[1]))
             jacobian = 6 * s * (1 - s) * width[panel][:, None] * np.abs(np.sin(angles)) ** (r - 2) / whole
             both = [
-                _assemble(part, v, self.kept) for part, v in zip(self.lines.with_rounding(u), (u, abs(u)), strict=True)
+                _assemble(self.lines, part, v, self.kept)
+                for part, v in zip(self.lines.with_rounding(u), (u, abs(u)), strict=True)
             ]
             columns: Floats = np.concatenate(both, axis=1).T.reshape(-1, *s.shape) * jacobian
             return columns
@@ -285,8 +288,8 @@ def _sphere(lines: LineIntegrals, kept: int) -> tuple[Floats, Floats]:
         normal = special.ndtri(np.clip(points, 1e-16, 1 - 1e-16))
         u = normal / np.linalg.norm(normal, axis=1, keepdims=True)
         values, rounding = lines.with_rounding(u)
-        means.append(_assemble(values, u, kept).mean(axis=0))
-        moved = moved + _assemble(rounding, np.abs(u), kept).mean(axis=0) / _REPLICATES
+        means.append(_assemble(lines, values, u, kept).mean(axis=0))
+        moved = moved + _assemble(lines, rounding, np.abs(u), kept).mean(axis=0) / _REPLICATES
     sample = np.array(means)
     quantile = float(stats.t.isf(_MISS / sample.shape[1] / 2, _REPLICATES - 1))
     return sample.mean(axis=0), quantile * sample.std(axis=0, ddof=1) / math.sqrt(_REPLICATES) + moved

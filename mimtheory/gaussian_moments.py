@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory import links, losses
-from mimtheory.arguments import check_centre, check_noise
+from mimtheory.arguments import check_centre, check_noise, exactly
 from mimtheory.gaussian_integrals import gaussian_averages
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.polynomials import Polynomial, surd_to_float
+from mimtheory.rounding import EPS
 
 __all__ = [
     "Moments",
@@ -27,8 +28,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-
-_EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,8 @@ def gaussian_moments(link: Link | str, loss: Loss | str, centre: float = 0.0, la
     values, errors = averages.values, averages.errors
     line = linear_derivative(preprocessing)
     if line is not None:
-        values[2:] = _moments_of_line(g, line, Fraction(centre), Fraction(label_noise))
-        errors[2:] = 4 * _EPS * np.abs(values[2:])
+        values[2:] = _moments_of_line(g, line, exactly(centre), exactly(label_noise))
+        errors[2:] = 4 * EPS * np.abs(values[2:])
     return Moments(
         mean_T=float(values[0] - values[1]),
         mean_T_plus=float(values[0]),

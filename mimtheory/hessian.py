@@ -15,11 +15,11 @@ import sympy
 from numpy.typing import NDArray
 
 from mimtheory import links, losses
-from mimtheory.arguments import check_centre, check_noise, check_time
+from mimtheory.arguments import check_centre, check_integer, check_noise, check_time, exactly
 from mimtheory.balls import double_of
 from mimtheory.certificate import Certificate, certify
 from mimtheory.closed_forms import ClosedForm, closed_form
-from mimtheory.enclosures import Enclosure, Problem, enclose
+from mimtheory.enclosures import Enclosure, Problem, closed_enclosure, enclose, exact_enclosure
 from mimtheory.gaussian_integrals import gaussian_averages
 from mimtheory.gaussian_moments import Moments, gaussian_moments, noisy, symmetric
 from mimtheory.hessian_results import TIME_LIMIT, Exact, ExpectedHessian, ParametricHessian
@@ -31,7 +31,7 @@ from mimtheory.polynomial_derivatives import exact_moments
 
 __all__ = [
     "Moments",
-    "certified_problem",
+    "certificate_of",
     "exact_hessian",
     "expected_hessian",
     "gaussian_moments",
@@ -128,7 +128,7 @@ def _parametric(
         raise ValueError(f"method = {method!r} with parameters in link or loss; allowed: 'auto', 'exact'")
     check_centre(centre)
     check_noise(label_noise)
-    c, noise = Fraction(centre), Fraction(label_noise)
+    c, noise = exactly(centre), exactly(label_noise)
 
     def restart(link: str, loss: str) -> ExpectedHessian:
         return expected_hessian(link, loss, centre, label_noise, method=method)
@@ -136,8 +136,14 @@ def _parametric(
     return ParametricHessian(parametric_moments(link, loss, c, noise), restart)
 
 
-def certified_problem(
-    link: Link | str, loss: Loss | str, centre: float, label_noise: float, digits: int | None, time_limit: float
+def certificate_of(
+    link: Link | str,
+    loss: Loss | str,
+    centre: float,
+    label_noise: float,
+    *,
+    time_limit: float = TIME_LIMIT,
+    digits: int | None = None,
 ) -> Certificate:
     """The certificate of a problem, without computing more of C than it needs.
 
@@ -147,9 +153,10 @@ def certified_problem(
         As for `expected_hessian`.
     centre, label_noise : float
         In units of y.
-    digits : int or None
-        Decimal places to be certified, 1 to 10,000.
     time_limit : float
+        Seconds, as for `certify`.
+    digits : int, optional
+        Decimal places to be certified, 1 to 10,000.
 
     Raises
     ------
@@ -178,16 +185,14 @@ def problem_of(link: Link | str, loss: Loss | str, centre: float, label_noise: f
     """
     check_centre(centre)
     check_noise(label_noise)
-    return Problem(links.link(link), losses.loss(loss), Fraction(centre), Fraction(label_noise))
+    return Problem(links.link(link), losses.loss(loss), exactly(centre), exactly(label_noise))
 
 
 def _check_choice(method: str, digits: int | None) -> None:
     if method not in ("auto", "exact", "certified", "fast"):
         raise ValueError(f"method = {method!r}; allowed: 'auto', 'exact', 'certified', 'fast'")
-    if digits is not None and not (
-        isinstance(digits, int) and not isinstance(digits, bool) and 1 <= digits <= _MOST_DIGITS
-    ):
-        raise ValueError(f"digits = {digits!r}; allowed: None or an integer from 1 to {_MOST_DIGITS}")
+    if digits is not None:
+        check_integer("digits", digits, 1, "None or an integer from 1", _MOST_DIGITS)
 
 
 def exact_hessian(problem: Problem, digits: int | None) -> ExpectedHessian | None:
@@ -201,24 +206,15 @@ def exact_hessian(problem: Problem, digits: int | None) -> ExpectedHessian | Non
 
     Source: docs/theory/expected_hessian.md, One variable, piecewise polynomial $\ell'$: closed form.
     """
-    target = Fraction(1, 10 ** (digits or 0)) / 2 if digits else Fraction(1, 10**18)
+    target = Fraction(1, 10**18) if digits is None else Fraction(1, 10 ** int(digits)) / 2
     moments = exact_moments(problem.link, problem.loss, problem.centre, problem.noise)
     if moments is not None:
-        found = enclose(problem, target)
-        assert found is not None
-        return _of_balls(problem, found, "exact", "exact", moments.expressions)
+        return _of_balls(problem, exact_enclosure(moments, target), "exact", "exact", moments.expressions)
     form = None if problem.noise else closed_form(problem.link, problem.loss, problem.centre)
     if form is None:
         return None
-    found = enclose(problem, target)
-    assert found is not None
-    return _of_balls(
-        problem,
-        found,
-        "exact",
-        "closed form in ball arithmetic",
-        lambda: _of_line(form),
-    )
+    found = closed_enclosure(problem, form, target)
+    return _of_balls(problem, found, "exact", "closed form in ball arithmetic", lambda: _of_line(form))
 
 
 def _of_line(form: ClosedForm) -> Exact:
@@ -227,7 +223,7 @@ def _of_line(form: ClosedForm) -> Exact:
 
 
 def _certified(problem: Problem, digits: int | None, seconds: float) -> ExpectedHessian:
-    target = Fraction(1, 10 ** (_CERTIFIED_DIGITS if digits is None else digits)) / 2
+    target = Fraction(1, 10 ** int(_CERTIFIED_DIGITS if digits is None else digits)) / 2
     found = enclose(problem, target, time.monotonic() + seconds)
     if found is None:
         raise ValueError(

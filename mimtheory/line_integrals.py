@@ -2,14 +2,14 @@
 
 Along z = rho u the link is a polynomial of rho. The line is cut at the real parts of all roots of
 g(rho u) = c - kink, so that what is left between the cuts is smooth; cuts at complex roots are harmless and put
-nodes where the integrand bends. Segments that are not resolved yet are bisected.
+nodes where the integrand bends.
 """
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,126 +18,43 @@ from scipy import special
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.polynomial_roots import ray_roots, roots_within
+from mimtheory.rounding import EPS
+from mimtheory.segment_integrals import NODES, integrate_segments
 
-__all__ = ["LineIntegrals", "integrate_segments", "norm_moments", "ray_roots"]
+__all__ = ["Column", "LineIntegrals", "norm_moments"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Integrand = Callable[[Floats, Integers], Floats]
 
-_EPS = float(np.finfo(np.float64).eps)
-_TINY = float(np.finfo(np.float64).tiny)
-_ORDER = 15
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_ORDER)
-# Coefficients of the three highest Legendre polynomials that the nodes determine: their size tells how well the
-# panel is resolved.
-_HIGHEST = np.stack(
-    [_WEIGHTS * special.eval_legendre(k, _NODES) * (2 * k + 1) / 2 for k in range(_ORDER - 3, _ORDER)]
-).T
-_NOISE = 2 * float(np.linalg.norm(np.abs(_HIGHEST).sum(axis=0)))  # the most that an error shows of noise of size 1
-_MAX_BISECTIONS = 60
 _LINES_AT_ONCE = 512
-_FIRST_NODE = (1 + _NODES[0]) / 2 / 16  # of a segment that was bisected four times
+_FIRST_NODE = (1 + NODES[0]) / 2 / 16  # of a segment that was bisected four times
 
 
-def integrate_segments(
-    integrand: Integrand,
-    lower: Floats,
-    upper: Floats,
-    owner: Integers,
-    owners: int,
-    relative: float,
-    floor: Floats | float = 0.0,
-    budget: float = math.inf,
-    doubted: bool = False,
-) -> tuple[Floats, Floats, Floats]:
-    """Integrate a vector function over many segments, bisecting the unresolved ones all at once.
+class Column(NamedTuple):
+    """What is averaged along a line: a part of T times a power of rho."""
 
-    Parameters
-    ----------
-    integrand : callable
-        Takes x of shape (k, n) and the owners of its rows (k,), returns values of shape (q, k, n).
-    lower, upper : (k,) arrays
-        Ends of the segments.
-    owner : (k,) integers
-        The integral to which a segment contributes.
-    owners : int
-        Number of integrals.
-    relative : float
-        Error allowed on each final segment, in units of the largest integral of the absolute value.
-    floor : float, (q,) or (q, owners) array
-        Error that is allowed in any case; needed where the integrand may vanish up to rounding.
-    budget : float
-        Number of segments that may be evaluated; where it ends, the least resolved are bisected first.
-    doubted : bool
-        The second half of the functions bounds what rounding does to the first half: it is integrated along, and no
-        segment is bisected for less than its integral there.
-
-    Returns
-    -------
-    values, errors, sizes : (owners, q) arrays
-        Sizes are the integrals of the absolute value at first sight. The error of a segment is 4 s (e/s)^1.5 with e
-        the size of its highest Legendre coefficients and s that of the integrand: pessimistic for analytic
-        integrands (the rule converges like e^2), fair at a square root or a logarithm.
-    """
-    values: Floats | None = None
-    errors = sizes = limit = np.zeros((0, 0))
-    for bisection in range(_MAX_BISECTIONS + 1):
-        half = (upper - lower) / 2
-        samples = integrand(lower[:, None] + half[:, None] * (1 + _NODES), owner)
-        part = half * (samples @ _WEIGHTS)
-        size = half * (np.abs(samples) @ _WEIGHTS)
-        roughness = half * np.sqrt(np.sum((samples @ _HIGHEST) ** 2, axis=-1))
-        error = 4 * roughness * np.sqrt(np.minimum(1.0, roughness / np.maximum(size, _TINY)))
-        if values is None:
-            values, errors = np.zeros((owners, len(part))), np.zeros((owners, len(part)))
-            sizes = np.stack([np.bincount(owner, row, owners) for row in size], axis=1)
-            floor = np.asarray(floor)[:, None] if np.ndim(floor) == 1 else floor
-            limit = np.broadcast_to(np.maximum(relative * sizes.max(axis=0)[:, None], floor), (len(part), owners))
-        # below the rounding of the sum itself no bisection helps
-        allowed = np.maximum(limit[:, owner], 8 * _EPS * size)
-        if doubted:
-            half_of_them = len(part) // 2
-            allowed[:half_of_them] = np.maximum(allowed[:half_of_them], _NOISE * part[half_of_them:])
-            allowed[half_of_them:] = np.inf
-        open_ = np.any(error > allowed, axis=0)
-        open_ &= half > 4 * _EPS * np.maximum(np.abs(lower), np.abs(upper))
-        budget -= len(owner)
-        _keep_worst(open_, (error / np.maximum(allowed, _TINY)).max(axis=0), budget / 2)
-        if bisection == _MAX_BISECTIONS:
-            open_[:] = False
-        done = ~open_
-        for j in range(len(part)):
-            values[:, j] += np.bincount(owner[done], part[j, done], owners)
-            errors[:, j] += np.bincount(owner[done], error[j, done], owners)
-        if not open_.any():
-            break
-        middle = (lower + half)[open_]
-        lower, upper = np.concatenate([lower[open_], middle]), np.concatenate([middle, upper[open_]])
-        owner = np.concatenate([owner[open_], owner[open_]])
-    assert values is not None
-    return values, errors, sizes
+    part: Literal["T", "T+", "T-", "T^2"]
+    power: int
 
 
-def _keep_worst(open_: NDArray[np.bool_], badness: Floats, most: float) -> None:
-    """Leave at most `most` entries of open_ true, those of the largest badness."""
-    if np.count_nonzero(open_) > most:
-        order = np.argsort(-np.where(open_, badness, -1.0), kind="stable")
-        open_[order[max(0, int(most)) :]] = False
+_MOMENTS = (Column("T+", 0), Column("T-", 0), Column("T", 2), Column("T^2", 0), Column("T^2", 4))
+_PLAIN = (Column("T", 0), Column("T", 2))
+_FIRST = Column("T", 1)
 
 
 @dataclass
 class LineIntegrals:
-    """Averages of T_+, T_-, T rho^2, T^2, T^2 rho^4 over lines through the origin of R^r.
+    """Averages of functions of T and rho over lines through the origin of R^r.
 
     Attributes
     ----------
     link, loss, centre
         What T_y = l'(centre, g(z)) is made of.
     moments : bool
-        True for the five columns above, False for the two columns T and T rho^2.
+        True for the columns T_+, T_-, T rho^2, T^2 and T^2 rho^4, False for T and T rho^2.
     first : bool
         Whether T rho comes third; not with moments.
+    columns : (q,) tuple of Column
     relative : float
         Allowed error of a segment relative to the largest integral: what averaging over directions can use.
     reach : float
@@ -155,6 +72,7 @@ class LineIntegrals:
     centre: float
     moments: bool
     first: bool = False
+    columns: tuple[Column, ...] = field(init=False)
     relative: float = field(init=False)
     reach: float = field(init=False)
     truncation: Floats = field(init=False)
@@ -163,6 +81,7 @@ class LineIntegrals:
     size: Floats = field(init=False)
 
     def __post_init__(self) -> None:
+        self.columns = _MOMENTS if self.moments else (*_PLAIN, _FIRST) if self.first else _PLAIN
         constant, self.exponents, self.coefficients = _monomials(self.link)
         self.gap = float(Fraction(self.centre) - constant)
         self.degrees = self.exponents.sum(axis=1)
@@ -184,7 +103,7 @@ class LineIntegrals:
             lipschitz = math.isfinite(self.loss.L2)
             self.rounding = self._rounding() if lipschitz else self._sampled_rounding(*self.rays_and_doubts(probe))
         self(probe)
-        self.rounding = self.rounding + 4 * _EPS * self.size
+        self.rounding = self.rounding + 4 * EPS * self.size
 
     def _choose_reach(self) -> None:
         """Bound |T| by a polynomial of rho and cut where the Gaussian tail of every column is negligible."""
@@ -198,13 +117,17 @@ class LineIntegrals:
             bounds = [self._growth_of_polynomial()]
         self.bound = bound = min(bounds, key=lambda b: norm_moments(b, 0, self.link.r, 0.0)[1])
         square = np.convolve(bound, bound)
-        columns = [(bound, 0), (bound, 2)] if not self.moments else [(bound, 0), (bound, 0), (bound, 2), (square, 0)]
-        columns += [(square, 4)] if self.moments else [(bound, 1)] if self.first else []
         for reach in np.arange(8.0, 60.0, 0.25):
-            tails = [norm_moments(b, power, self.link.r, reach) for b, power in columns]
+            tails = self._norm_moments(bound, square, float(reach))
             if all(lost <= 1e-17 * whole for lost, whole in tails):
                 break
         self.reach, self.truncation = float(reach), np.array([lost for lost, _ in tails])
+
+    def _norm_moments(self, plain: Floats, square: Floats, reach: float = 0.0) -> list[tuple[float, float]]:
+        """`norm_moments` of each column with one polynomial of rho for T or a part of it, and another for T^2."""
+        bounds = [square if part == "T^2" else plain for part, _ in self.columns]
+        powers = [power for _, power in self.columns]
+        return [norm_moments(b, power, self.link.r, reach) for b, power in zip(bounds, powers, strict=True)]
 
     def _growth_of_polynomial(self) -> Floats:
         """Coefficients of a bound on |l'(c - g)| along every ray for a piecewise polynomial l'."""
@@ -234,7 +157,7 @@ class LineIntegrals:
             part = terms[:, self.degrees == degree]
             rays[:, degree] = part.sum(axis=1)
             doubts[:, degree] = np.abs(part).sum(axis=1)
-        return rays, doubts * self._roundings() * _EPS
+        return rays, doubts * self._roundings() * EPS
 
     def __call__(self, directions: Floats) -> Floats:
         """Averages (n, q) along the lines through the unit vectors (n, r)."""
@@ -262,8 +185,8 @@ class LineIntegrals:
         )
         self.worst = np.maximum(self.worst, errors.max(axis=0) / self.whole)
         self.size = np.maximum(self.size, sizes.max(axis=0) / self.whole)
-        if self.even and self.first:
-            values[:, 2] = 0.0  # both ends of the line cancel, of which one was integrated
+        if self.even:  # both ends of the line cancel in odd powers of rho, of which one was integrated
+            values[:, [power % 2 == 1 for _, power in self.columns]] = 0.0
         return values / self.whole
 
     def _integrand(self, x: Floats, rays: Floats) -> Floats:
@@ -272,13 +195,17 @@ class LineIntegrals:
         weight = np.exp(-square / 2)
         if self.link.r > 1:
             weight *= np.abs(x) ** (self.link.r - 1)
-        t_weight = t * weight
-        if not self.moments:
-            plain = [t_weight, t_weight * square]
-            return np.stack([*plain, t_weight * x] if self.first else plain)
-        t2_weight = t * t_weight
-        plus, minus = np.maximum(t_weight, 0), np.maximum(-t_weight, 0)
-        return np.stack([plus, minus, t_weight * square, t2_weight, t2_weight * square * square])
+        parts = {"T": t * weight}
+        if self.moments:
+            t_weight = parts["T"]
+            parts |= {"T+": np.maximum(t_weight, 0), "T-": np.maximum(-t_weight, 0), "T^2": t * t_weight}
+        columns = []
+        for part, power in self.columns:
+            column = parts[part]
+            for factor in [square] * (power // 2) + [x] * (power % 2):
+                column = column * factor
+            columns.append(column)
+        return np.stack(columns)
 
     def _rounding(self) -> Floats:
         """Bound on what the rounding of g does to the columns of a Lipschitz T: |change of T| <= L2 |change of g|."""
@@ -288,13 +215,9 @@ class LineIntegrals:
             # E|u^a| = E|z^a|/E|z|^|a|, the norm and the direction of z being independent
             mean = math.prod(norm_moments(np.ones(1), int(k), 1, 0.0)[1] for k in exponents)
             change[degree] += abs(coefficient) * mean / norm_moments(np.ones(1), int(degree), r, 0.0)[1]
-        change *= self._roundings() * _EPS * self.loss.L2
-        change[0] += 2 * _EPS * abs(self.gap) * self.loss.L2
-        square = 2 * np.convolve(self.bound, change)
-        columns = [(change, 0), (change, 2), *([(change, 1)] if self.first else [])]
-        if self.moments:
-            columns = [(change, 0), (change, 0), (change, 2), (square, 0), (square, 4)]
-        return np.array([norm_moments(b, power, r, 0.0)[1] for b, power in columns])
+        change *= self._roundings() * EPS * self.loss.L2
+        change[0] += 2 * EPS * abs(self.gap) * self.loss.L2
+        return np.array([whole for _, whole in self._norm_moments(change, 2 * np.convolve(self.bound, change))])
 
     def _roundings(self) -> Floats:
         """How many times eps the terms of each degree may be wrong in a value of g at a real point: an eps for each of
@@ -308,13 +231,11 @@ class LineIntegrals:
         x = np.linspace(-self.reach, self.reach, 801)
         powers = x ** np.arange(rays.shape[1])[:, None]
         y = rays @ powers
-        shift = doubts @ np.abs(powers) + 2 * _EPS * abs(self.gap)
+        shift = doubts @ np.abs(powers) + 2 * EPS * abs(self.gap)
         t, above, below = (self.loss.dl(self.gap, y + side * shift) for side in (0, 1, -1))
         weight = np.abs(above - below) / 2 * (x[1] - x[0]) * np.abs(x) ** (self.link.r - 1) * np.exp(-(x**2) / 2)
-        columns = [weight, weight * x**2, *([weight * np.abs(x)] if self.first else [])]
-        if self.moments:
-            square = 2 * np.abs(t) * weight
-            columns = [weight, weight, weight * x**2, square, square * x**4]
+        square = 2 * np.abs(t) * weight
+        columns = [(square if part == "T^2" else weight) * np.abs(x) ** power for part, power in self.columns]
         both_ends = 2 ** (self.link.r / 2) * math.gamma(self.link.r / 2) * len(rays)
         return np.array([column.sum() for column in columns]) / both_ends
 
@@ -339,10 +260,11 @@ class LineIntegrals:
         gap = np.diff(cuts, axis=1)
         shortest = np.min(gap, axis=1, where=gap > 0, initial=self.reach)
         inside = np.where(radius.max(axis=1, initial=0.0) < _FIRST_NODE * shortest, 1.0, 2.6)[:, None]
-        most = [norm_moments(np.ones(1), power, self.link.r, 0.0)[1] for power, _ in self._columns()]
+        most = [whole for _, whole in self._norm_moments(np.ones(1), np.ones(1))]
         jump = self.loss.K_plus + self.loss.K_minus
+        factors = [2 * self.loss.K if part == "T^2" else 1.0 for part, _ in self.columns]  # of a change of T
         moved = np.minimum(self._moved(root, np.minimum(radius, 2 * self.reach), inside), most)
-        return cuts, jump * moved * [factor for _, factor in self._columns()]
+        return cuts, jump * moved * factors
 
     def _roots(self, rays: Floats, doubts: Floats, level: float, kink: float) -> tuple[Floats, Floats]:
         """Real parts of the roots of g - level, and the radii of those discs that meet the real line, for jumps."""
@@ -351,15 +273,9 @@ class LineIntegrals:
             return root, np.zeros_like(root)
         shifted, doubt = rays.copy(), doubts.copy()
         shifted[:, 0] -= level
-        doubt[:, 0] += 2 * _EPS * (abs(level) + abs(kink))
+        doubt[:, 0] += 2 * EPS * (abs(level) + abs(kink))
         roots, radii = roots_within(shifted, doubt, self.reach)
         return roots.real, np.where(np.abs(roots.imag) <= radii, radii, 0.0)
-
-    def _columns(self) -> list[tuple[int, float]]:
-        """For each column the power of rho, and what a change of T is multiplied by."""
-        if self.moments:
-            return [(0, 1.0), (0, 1.0), (2, 1.0), (0, 2 * self.loss.K), (4, 2 * self.loss.K)]
-        return [(0, 1.0), (2, 1.0), *([(1, 1.0)] if self.first else [])]
 
     def _moved(self, roots: Floats, radii: Floats, inside: Floats) -> Floats:
         """Sums (n, q) of the widths of the discs times the largest density of the columns in them."""
@@ -372,7 +288,7 @@ class LineIntegrals:
         width = np.minimum(inside * radii, room[:, :-1]) + np.minimum(inside * radii, room[:, 1:])
         r, low, high = self.link.r, np.abs(roots) - radii, np.abs(roots) + radii
         columns = []
-        for power, _ in self._columns():
+        for _, power in self.columns:
             x = np.clip(math.sqrt(power + r - 1), low, high)  # nearest to the mode
             columns.append((width * np.abs(x) ** (power + r - 1) * np.exp(-x * x / 2)).sum(axis=1))
         return np.stack(columns, axis=1) / (2 ** (r / 2) * math.gamma(r / 2))

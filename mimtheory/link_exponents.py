@@ -11,13 +11,18 @@ from flint import arb
 from sympy.polys.matrices import DomainMatrix
 
 from mimtheory import links
+from mimtheory.arguments import check_time
+from mimtheory.certificate import Certificate, certify
 from mimtheory.enclosures import enclose
-from mimtheory.hessian import certified_problem, problem_of
+from mimtheory.hessian import problem_of
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.rank_bounds import spectrum_bounds
 
 __all__ = ["Exponents", "exponents", "leaps"]
+
+_RADIUS = 1e-3  # of the balls in which E[T z] and C are looked for
+_SHARE = 0.75  # of the time for these balls; the rest is for arguments why C is singular and bounds on its eigenvalues
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,17 @@ class Exponents:
         The largest of them.
     generative_at_most : 1, 2 or None
         1 if E[T z] != 0 is proved for this T, 2 if C != 0 is; None where neither is.
-    preprocessed : str
+    certificate : Certificate
         What is proved of C.
     explanation : str
+        All of this in sentences.
     """
 
     information: int
     leaps: tuple[int, ...]
     isotropic_leap: int
     generative_at_most: int | None
-    preprocessed: str
+    certificate: Certificate
     explanation: str
 
     def __str__(self) -> str:
@@ -62,12 +68,12 @@ def exponents(
     centre, label_noise : float
         In units of y.
     time_limit : float
-        Seconds for the proof that C or E[T z] is not 0.
+        Seconds for what is proved of C and E[T z] together. As for `certify`, what is under way then may end later.
 
     Raises
     ------
     ValueError
-        For a link, loss, centre or noise that cannot be read.
+        For a link, loss, centre or noise that cannot be read, or a time that is not positive.
 
     Source: docs/theory/exponents.md, Exponents of a link.
 
@@ -76,11 +82,13 @@ def exponents(
     >>> exponents("h4+h4", "huber(1)").generative_at_most
     2
     """
-    g = links.link(link)
+    check_time(time_limit)
+    g, seconds = links.link(link), float(time_limit)
     found = leaps(g)
     problem = problem_of(g, loss, centre, label_noise)
-    certificate = certified_problem(g, loss, centre, label_noise, None, time_limit)
-    balls = enclose(problem, 1e-3, time.monotonic() + time_limit)
+    start, kept = time.monotonic(), (1 - _SHARE) * seconds
+    balls = enclose(problem, _RADIUS, start + _SHARE * seconds)
+    certificate = certify(problem, max(start + seconds - time.monotonic(), kept), known=balls)
     generative: int | None = None
     if balls is not None and any(_away(x) for x in balls.first):
         generative = 1
@@ -91,7 +99,7 @@ def exponents(
         found,
         max(found),
         generative,
-        str(certificate),
+        certificate,
         _explained(g, problem.loss.text, found, generative, certificate.status, certificate.rank),
     )
 

@@ -11,6 +11,8 @@ import numpy as np
 from flint import arb, arb_poly
 from numpy.typing import NDArray
 
+from mimtheory.balls import normal_density
+
 __all__ = ["POWERS", "oscillation_bounds", "oscillation_power"]
 
 Floats = NDArray[np.float64]
@@ -81,7 +83,7 @@ class _Cells:
     def _point(self, z: float) -> list[arb]:
         if z not in self._points:
             x = arb(z)
-            height, steep = _density(x), self.slope(x)
+            height, steep = normal_density(x), self.slope(x)
             self._points[z] = [x**a * height / steep for a in range(POWERS)]
         return self._points[z]
 
@@ -93,7 +95,7 @@ class _Cells:
         """Bounds on the masses and variations."""
         width = arb(right) - arb(left)
         z = arb((left + right) / 2, (right - left) / 2)
-        height = _density(z)
+        height = normal_density(z)
         mass = np.array([_most(width * z**a * height) for a in range(POWERS)])
         steep = _over(self.slope, self.curvature, left, right)
         if steep.contains(0):
@@ -108,10 +110,6 @@ class _Cells:
             else:
                 variation.append(_most(self._point(right)[a] - self._point(left)[a]))
         return mass, np.array(variation)
-
-
-def _density(z: arb) -> arb:
-    return (-z * z / 2).exp() / (2 * arb.pi()).sqrt()
 
 
 def _most(x: arb) -> float:

@@ -130,7 +130,7 @@ def _polynomial(source: Any, loss: Any, centre: Fraction, noise: Fraction) -> Pa
     name, slope = _polynomial_slope(loss)
     xi = sympy.Symbol("xi", real=True)
     variables = (*z[:r], xi) if noise else z[:r]
-    u = _rational(centre) - g - _rational(noise) * xi
+    u = sympy.Rational(centre) - g - sympy.Rational(noise) * xi
     polynomial, power = sympy.Poly(g, *z[:r]), max(slope.degree(), 0)
     if polynomial.total_degree() * power > MAX_DEGREE:
         degree = polynomial.total_degree() * power
@@ -162,7 +162,7 @@ def _polynomial_slope(loss: Any) -> tuple[str, sympy.Poly]:
     known = losses.loss(loss)
     if known.pieces is None or len(known.pieces) != 1:
         raise ValueError(refused)
-    coefficients = [_rational(c) for c in reversed(known.pieces[0].coefficients)]
+    coefficients = [sympy.Rational(c) for c in reversed(known.pieces[0].coefficients)]
     return known.text, sympy.Poly(coefficients, _U)
 
 
@@ -193,7 +193,7 @@ def _parametric_huber(g: Link, centre: Fraction, delta: sympy.Symbol) -> Paramet
         raise ValueError(
             f"link = {g.text!r} with a parameter in huber; allowed: one variable, degree 2, or even of degree 4"
         )
-    c = _rational(centre)
+    c = sympy.Rational(centre)
     turning = [x for x in sympy.roots(p.diff(z), multiple=True) if abs(complex(x).imag) < 1e-12]
     critical = {sympy.Abs(sympy.radsimp(sympy.expand(c - p.eval(x)))) for x in turning} - {sympy.Integer(0)}
     ends = sorted(critical, key=lambda x: float(x))
@@ -228,10 +228,6 @@ def _between(
         for k, weight in enumerate((sympy.Integer(1), z, z**2 - 1)):
             totals[k] += exact_integral(sympy.Poly(sympy.expand(t * weight), z), start, stop)
     return tuple(totals)
-
-
-def _rational(x: Fraction) -> sympy.Rational:
-    return sympy.Rational(x.numerator, x.denominator)
 
 
 def _read(source: Any, argument: str = "link") -> sympy.Expr:
@@ -275,7 +271,7 @@ class _Reader:
         """The expression of a node; ValueError naming what is not allowed."""
         match node:
             case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-                return _rational(Fraction(ast.get_source_segment(self.text.strip(), node) or "0"))
+                return sympy.Rational(Fraction(ast.get_source_segment(self.text.strip(), node) or "0"))
             case ast.Name(id=name) if _NAME.fullmatch(name) or re.fullmatch(self.variables, name):
                 return sympy.Symbol(name, real=True)
             case ast.UnaryOp(op=ast.USub(), operand=inner):

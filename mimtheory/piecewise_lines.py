@@ -30,8 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PiecewiseLine", "interpolant", "piecewise_line"]
 
-
 Floats = NDArray[np.float64]
+
+_LEAST_STEP = Fraction(1, 2**40)  # relative to |u|, and absolute near 0
+_MOST_KNOTS = 4000
+_MOST_KNOTS_OF_ZOO = 50_000
+_FARTHEST = 2**60
+_BITS = 96
+_GRID = 2**70  # heights are rounded to this grid
 
 
 @dataclass(frozen=True)
@@ -205,14 +211,6 @@ def _off(bend: Callable[[flint.arb], flint.arb], start: Fraction, stop: Fraction
     """Bound on the distance of a function with this second derivative from its chord."""
     v = ball_of(start).union(ball_of(stop))
     return bend(v).abs_upper() * ball_of((stop - start) ** 2) / 8
-
-
-_LEAST_STEP = Fraction(1, 2**40)  # relative to |u|, and absolute near 0
-_MOST_KNOTS = 4000
-_MOST_KNOTS_OF_ZOO = 50_000
-_FARTHEST = 2**60
-_BITS = 96
-_GRID = 2**70  # heights are rounded to this grid
 
 
 def _shape(loss: Loss, v: flint.arb) -> flint.arb:

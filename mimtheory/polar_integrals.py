@@ -2,7 +2,8 @@
 
 Along a ray T is a piecewise polynomial, whose integral is closed in the roots of u = kink. For a ball of complex
 angles the roots are enclosed by Newton's interval operator, so that the average over the angle is a certified
-integral of Arb. Nothing but the balls themselves is shared with `box_integrals`. Proof: docs/theory/certified.md.
+integral of Arb. Shared with `box_integrals` are only balls, the piecewise line and the order of the weights. Proof:
+docs/theory/certified.md.
 """
 
 import itertools
@@ -16,9 +17,10 @@ from flint import acb, acb_poly, arb, arb_poly
 from numpy.typing import NDArray
 
 from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.box_integrals import Weighted, weights_of
+from mimtheory.closed_forms import density_split
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial, surd_to_float
+from mimtheory.weighted_moments import Weighted, weights_of
 
 __all__ = ["polar_integrals"]
 
@@ -29,6 +31,7 @@ _REACH = 9  # what is beyond this radius is bounded
 _EXCLUSIONS = 400  # intervals of a ray that may be tried in showing that there is no further root
 _CALLS = 2_000_000
 _SUBINTERVALS = 10
+_SIZES = (0.4, 0.1, 0.02, 0.003, 3e-4, 1e-5)  # of boxes about a root, tried one after the other
 
 
 def polar_integrals(u: Polynomial, line: PiecewiseLine, target: float, deadline: float = math.inf) -> Weighted:
@@ -48,9 +51,7 @@ def polar_integrals(u: Polynomial, line: PiecewiseLine, target: float, deadline:
     with precision(_BITS):
         rays = _Rays(u, line, deadline)
         balls = tuple(rays.average(w, target / 2) for w in weights_of(2, 2))
-        if rays.expired:
-            balls = tuple(arb(0, math.inf) for _ in balls)
-    return Weighted(balls, max(float(b.rad()) for b in balls), len(rays.seen))
+    return Weighted.unknown(len(balls)) if rays.expired else Weighted(balls, len(rays.seen))
 
 
 class _Rays:
@@ -205,9 +206,6 @@ def _newton(p: acb_poly, slope: acb_poly, x: float, room: float) -> tuple[acb, a
     return None
 
 
-_SIZES = (0.4, 0.1, 0.02, 0.003, 3e-4, 1e-5)
-
-
 def _complete(p: arb_poly, lowest: int, boxes: list[acb]) -> bool:
     """Whether no polynomial in the ball has a zero in (0, reach] outside these boxes."""
     reduced = arb_poly(p.coeffs()[lowest:])
@@ -245,12 +243,8 @@ def _same_sign(a: arb, b: arb) -> bool:
 
 def _antiderivative(p: acb_poly, power: int) -> Callable[[acb], acb]:
     """The function whose derivative is p(r) r^power e^(-r^2/2): with p r^power = a + R' - r R it is a S + R e^(..)."""
-    c = [acb(0)] * power + p.coeffs()
-    r = [acb(0)] * (len(c) + 1)
-    for k in range(len(c) - 1, 0, -1):
-        r[k - 1] = (k + 1) * r[k + 1] - c[k]
-    a = c[0] - r[1]
-    root = acb_poly(r[: max(len(c) - 1, 1)])
+    a, r = density_split([acb(0)] * power + p.coeffs())
+    root = acb_poly(r)
     half = (arb.pi() / 2).sqrt()
 
     def value(x: acb) -> acb:

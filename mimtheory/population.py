@@ -113,6 +113,14 @@ class Setting:
                 check_real(name, getattr(self, name), least, f"None or a finite number {allowed}")
         for name in ("eps0", "a_scale"):
             check_real(name, getattr(self, name), 1e-100, "a finite number >= 1e-100")
+        self._make_plain()
+
+    def _make_plain(self) -> None:
+        """Numbers of Python, so that equal settings have equal texts whatever they were given as."""
+        whole = ("d", "n", "m", "T1")
+        for name in (*whole, "eps0", "a_scale", "label_noise", "eta1", "eta_last", "beta1"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, int(value) if name in whole else float(value))
 
     @property
     def steps(self) -> int:
@@ -237,6 +245,11 @@ class Population:
         """The centring constant c as a number, in units of y.
 
         The minimiser of E l(c, y) also where c is fitted to a draw.
+
+        Raises
+        ------
+        ValueError
+            For the centre 'population' or 'fitted' of a loss that no constant minimises.
         """
         s = self.setting
         return _centre(s.link, s.loss, s.label_noise) if isinstance(s.centre, str) else float(s.centre)

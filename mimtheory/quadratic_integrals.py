@@ -15,9 +15,9 @@ import flint
 from flint import acb, acb_mat, arb, arb_mat
 
 from mimtheory.balls import ball_of, precision, surd_ball
-from mimtheory.box_integrals import Weighted, weights_of
 from mimtheory.piecewise_lines import PiecewiseLine
 from mimtheory.polynomials import Polynomial
+from mimtheory.weighted_moments import Weighted, weights_of
 
 __all__ = ["is_quadratic", "quadratic_integrals"]
 
@@ -54,9 +54,7 @@ def quadratic_integrals(
             raise ValueError(f"u = {u.to_sympy()} is not a quadratic of full rank r >= 3; allowed: see is_quadratic")
         work = _Fourier(u, *form, line, noise, target, deadline)
         balls = tuple(work.expectation(w) for w in weights_of(u.r, u.r))
-        if work.expired:
-            balls = tuple(arb(0, math.inf) for _ in balls)
-        return Weighted(balls, max(float(b.rad()) for b in balls), work.calls)
+        return Weighted.unknown(len(balls)) if work.expired else Weighted(balls, work.calls)
 
 
 def is_quadratic(u: Polynomial) -> bool:

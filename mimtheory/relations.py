@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mimtheory.rounding import EPS, gamma
+
 __all__ = ["EPS", "Kind", "Outcome", "Relation", "Rounded", "at_least", "at_most", "equals", "gamma", "says_nothing"]
 
 Floats = NDArray[np.float64]
@@ -18,28 +20,8 @@ Bools = NDArray[np.bool_]
 Kind = Literal["at_most", "at_least", "equals"]
 Outcome = Literal["holds", "violated", "vacuous", "undecided", "skipped", "error"]
 
-EPS = float(np.finfo(np.float64).eps)
 _RESOLUTION = 1e-3
 _DEFAULT_ULPS = 8
-
-
-def gamma(k: float) -> float:
-    """Higham's gamma_k = k u / (1 - k u), u = EPS/2: relative error of a sum or product of k roundings.
-
-    Parameters
-    ----------
-    k : float
-        Number of roundings, below 2^52.
-
-    Returns
-    -------
-    float
-        Dimensionless.
-
-    Source: Higham (2002), section 3.1.
-    """
-    ku = k * EPS / 2
-    return ku / (1 - ku)
 
 
 class Rounded:
@@ -160,6 +142,11 @@ def at_most(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> R
     ----------
     measured, stated : Rounded, float or array of any shape
         Broadcast to a common shape, and compared in units of `measured`. A bare number carries a few roundings.
+
+    Raises
+    ------
+    ValueError
+        Where both have several entries and not as many.
     """
     return _relation("at_most", measured, stated)
 
@@ -171,6 +158,11 @@ def at_least(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> 
     ----------
     measured, stated : Rounded, float or array of any shape
         Broadcast to a common shape, and compared in units of `measured`. A bare number carries a few roundings.
+
+    Raises
+    ------
+    ValueError
+        Where both have several entries and not as many.
     """
     return _relation("at_least", measured, stated)
 
@@ -182,13 +174,18 @@ def equals(measured: "Rounded | ArrayLike", stated: "Rounded | ArrayLike") -> Re
     ----------
     measured, stated : Rounded, float or array of any shape
         Broadcast to a common shape, and compared in units of `measured`. A bare number carries a few roundings.
+
+    Raises
+    ------
+    ValueError
+        Where both have several entries and not as many.
     """
     return _relation("equals", measured, stated)
 
 
 def says_nothing() -> Relation:
     """The relation of a claim that promises nothing: vacuous, whatever would be measured."""
-    return at_most(0.0, np.inf)
+    return Relation("at_most", np.zeros(1), np.full(1, np.inf), np.zeros(1))
 
 
 def _relation(

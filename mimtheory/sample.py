@@ -274,7 +274,7 @@ class Sample:
         return Rounded(measured.value, measured.error + self.S_hat.roundoff)
 
     def _ulps(self, size: float) -> float:
-        return 20 * self.population.d * float(np.finfo(np.float64).eps) * size
+        return 20 * self.population.d * EPS * size
 
 
 def _identity(d: int) -> LinearOperator:

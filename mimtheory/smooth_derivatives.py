@@ -14,10 +14,10 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.balls import ball_of, double_of, precision
-from mimtheory.dyadic_cells import UNIT, gamma
+from mimtheory.balls import ball_of, double_of, normal_density, precision
 from mimtheory.losses import Loss
 from mimtheory.piecewise_lines import PiecewiseLine, piecewise_line
+from mimtheory.rounding import UNIT, gamma_above
 
 __all__ = ["SmoothDerivative", "smooth_derivative", "squared"]
 
@@ -68,7 +68,7 @@ def smooth_derivative(loss: Loss, noise: Fraction) -> SmoothDerivative | None:
         return SmoothDerivative(
             math.nextafter(delta, math.inf),
             1.0,
-            gamma(12) * delta,
+            gamma_above(12) * delta,
             lambda u: u / np.sqrt(1 + (u / delta) * (u / delta)),
             lambda re, im: np.where(re * re - im * im >= -0.4999 * delta * delta, delta * (1 + 2 * UNIT), np.inf),
         )
@@ -130,8 +130,8 @@ class _Table:
         small = 1 / (2 * _STEPS) * (1 + 2.0**-20)
         remainder = bound * small ** (_DEGREE + 1) / (1 - small)
         reach = max(abs(self.first), abs(self.first + len(self.rows))) / _STEPS
-        scaling = 0.0 if math.frexp(self.scale)[0] == 0.5 else gamma(4) * bound * reach
-        return (remainder + gamma(8) * bound + scaling) * (1 + 2.0**-20)
+        scaling = 0.0 if math.frexp(self.scale)[0] == 0.5 else gamma_above(4) * bound * reach
+        return (remainder + gamma_above(8) * bound + scaling) * (1 + 2.0**-20)
 
 
 def _tanh_series(v: flint.arb, degree: int) -> list[flint.arb]:
@@ -160,7 +160,7 @@ def _convolved(line: PiecewiseLine, noise: Fraction) -> SmoothDerivative | None:
         total = [ball_of(line.constants[0])] + [flint.arb(0)] * degree
         for kink, jump, bend in line.jumps():
             x = v - ball_of(kink / noise)
-            density = (-x * x / 2).exp() / (2 * flint.arb.pi()).sqrt()
+            density = normal_density(x)
             whole = (1 + (x / flint.arb(2).sqrt()).erf()) / 2
             step = [whole, *_density_series(x, density, degree)]  # n! times the coefficients of Phi
             ramp = [x * whole + density, *step[:degree]]

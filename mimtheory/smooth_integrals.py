@@ -14,17 +14,21 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.balls import bounds, double_of, precision, widened
-from mimtheory.box_integrals import Weighted, weights_of
-from mimtheory.dyadic_cells import HALF_WIDTH, UNIT, CellPolynomial, gamma, tail_moment
+from mimtheory.balls import bounds, double_of, half_normal_mass, precision, widened
+from mimtheory.dyadic_cells import HALF_WIDTH, CellPolynomial, cubes, tail_moment
 from mimtheory.polynomials import Polynomial
+from mimtheory.rounding import UNIT, gamma_above
 from mimtheory.smooth_derivatives import SmoothDerivative
+from mimtheory.weighted_moments import Weighted, weights_of
 
 __all__ = ["smooth_integrals"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+_POINTS = {1: 20, 2: 16, 3: 10}  # of the rule on each side, by the number of variables
+_FEWER_POINTS = {1: 12, 2: 8, 3: 6}  # for targets of 1e-7 and more
+_FIRST_WIDTH = 1.0
 _LADDER = (1.6, 2.0, 2.6, 3.5, 5.0, 8.0)  # sizes rho of the ellipses
 _VALUES_AT_ONCE = 1 << 19
 _BITS = 128
@@ -40,7 +44,7 @@ def smooth_integrals(
     most: int = 100_000_000,
     weights: list[tuple[int, ...]] | None = None,
 ) -> Weighted:
-    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r), w = 1, z_i and z_i z_j, i and j up to `kept`.
+    """Enclose E[T(u(z)) w(z)] for z ~ N(0, I_r).
 
     Parameters
     ----------
@@ -48,6 +52,7 @@ def smooth_integrals(
         c - g, of at most three variables.
     T : SmoothDerivative
     kept : int
+        As in `weights_of`.
     target : float
         Radius at which to stop.
     deadline : float
@@ -124,7 +129,7 @@ class _Sides:
                     near = (m - h * long).max(flint.arb(0))
                     height = ((h * short) ** 2 / 2 - near**2 / 2).exp() / (2 * flint.arb.pi()).sqrt()
                     found += [bounds(height * (m + h * long) ** a)[1] for a in range(self.powers)]
-                ends = [(x / flint.arb(2).sqrt()).erf() / 2 for x in (m - h, m + h)]
+                ends = [half_normal_mass(x) for x in (m - h, m + h)]
                 found.append(bounds(ends[1] - ends[0])[0])
             self._sizes[key] = found
         return self._sizes[key]
@@ -176,12 +181,9 @@ class _Rules:
         self.decay = 8 * rho ** (1 - 2 * self.points) / (rho - 1) * _ROUNDED
 
     def start(self) -> tuple[Floats, Floats]:
-        """Boxes of width 2 or 1 that fill the cube, or its half z_k >= 0 for each variable in which u is even."""
-        step = 1.0
-        axes = [np.arange(0.0 if even else -HALF_WIDTH, HALF_WIDTH, step) for even in self.g.even]
-        grid = np.meshgrid(*axes, indexing="ij")
-        lower = np.stack([x.ravel() for x in grid], axis=1)
-        return lower, np.full(lower.shape, step)
+        """Boxes of width 1 that fill the cube, or its half z_k >= 0 for each variable in which u is even."""
+        lower = cubes(self.g.even, _FIRST_WIDTH)
+        return lower, np.full(lower.shape, _FIRST_WIDTH)
 
     def share(self, lower: Floats, width: Floats) -> Floats:
         """Part of the allowed error that a box may take: half by its mass, half by its volume; at most 2 in all."""
@@ -245,17 +247,17 @@ class _Rules:
         step = max(1, _VALUES_AT_ONCE // self.points**r)
         for start in range(0, len(lower), step):
             if time.monotonic() > deadline:
-                return Weighted(tuple(widened(0.0, math.inf) for _ in self.weights), math.inf, 0)
+                return Weighted.unknown(len(self.weights))
             values, error = self._integrate(lower[start : start + step], width[start : start + step])
             for k in range(len(self.weights)):
                 sums[k].append(math.fsum(values[:, k]))
                 errors[k] += math.fsum(error[:, k])
         balls = []
         for k, odd in enumerate(self.odd):
-            rounding = gamma(len(sums[k]) + 4) * math.fsum(map(abs, sums[k]))
+            rounding = gamma_above(len(sums[k]) + 4) * math.fsum(map(abs, sums[k]))
             radius = self.copies * (errors[k] + rounding) * _ROUNDED
             balls.append(flint.arb(0) if odd else widened(self.copies * math.fsum(sums[k]), radius))
-        return Weighted(tuple(balls), max(float(b.rad()) for b in balls), len(lower) * self.points**r)
+        return Weighted(tuple(balls), len(lower) * self.points**r)
 
     def _integrate(self, lower: Floats, width: Floats) -> tuple[Floats, Floats]:
         """Values and error bounds (n, weights)."""
@@ -270,7 +272,7 @@ class _Rules:
         _, rounding = self.g.taylor(lower + half, half)
         absolute = [np.abs(side[1]).sum(axis=2) for side in sides]
         size = np.stack([math.prod(absolute[k][:, a] for k, a in enumerate(w)) for w in self.weights], axis=1)
-        off = self.T.error + self.T.slope * rounding + gamma(self.points**r + 20 * r + 16) * self.T.K
+        off = self.T.error + self.T.slope * rounding + gamma_above(self.points**r + 20 * r + 16) * self.T.K
         errors = self._by_axis(lower, width, exact=False).sum(axis=1) + off[:, None] * size
         return values, errors * _ROUNDED
 
@@ -290,7 +292,3 @@ class _Rules:
                     product = product * powers[k][index[k]]
             total += product
         return total
-
-
-_POINTS = {1: 20, 2: 16, 3: 10}
-_FEWER_POINTS = {1: 12, 2: 8, 3: 6}

@@ -18,8 +18,9 @@ from mimtheory.ball_functions import U, compiled, factored, tidied
 from mimtheory.balls import ball_of, bounds, precision
 from mimtheory.tails import Interval, NotKnown, Tail, tail_of
 
-__all__ = ["Supremum", "analytic", "beyond", "certified_supremum", "enclosed", "positive"]
+__all__ = ["ODD_INCREASING", "Supremum", "analytic", "beyond", "certified_supremum", "enclosed", "positive"]
 
+ODD_INCREASING = (sympy.sinh, sympy.tanh, sympy.atan, sympy.asinh, sympy.erf)
 _BITS = 80
 _RELATIVE = 2e-7
 _MOST = 1_500
@@ -321,8 +322,7 @@ def _signs(expression: sympy.Expr, start: End, stop: End) -> tuple[bool, bool]:
         return above, parts[0][1] and not above
     if expression.func in (sympy.exp, sympy.cosh, sympy.sech) or expression in (sympy.pi, sympy.E):
         return True, False
-    odd_increasing = (sympy.sinh, sympy.tanh, sympy.atan, sympy.asinh, sympy.erf)
-    return parts[0] if expression.func in odd_increasing else (False, False)
+    return parts[0] if expression.func in ODD_INCREASING else (False, False)
 
 
 def _strictly_positive(expression: sympy.Expr, start: End, stop: End) -> bool:

@@ -36,7 +36,7 @@ from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
-from mimtheory.relations import Rounded, equals
+from mimtheory.relations import EPS, Rounded, equals
 from mimtheory.sample import Labels
 
 __all__ = ["lemma", "noise_given", "noise_prior"]
@@ -97,7 +97,7 @@ def top_end_only(e: Experiment) -> Rounded:
 def _norms_from_ends(e: Experiment, ends: Floats) -> Rounded:
     gamma, step = e.population.gamma1, e.population.step
     values = [np.abs(gamma - sign * step * ends).max() for sign in (1, -1)]
-    return Rounded(values, step * e.sample.extremes.error + 4 * np.finfo(np.float64).eps * max(values))
+    return Rounded(values, step * e.sample.extremes.error + 4 * EPS * max(values))
 
 
 # The blocks add up: for every draw

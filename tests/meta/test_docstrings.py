@@ -28,7 +28,7 @@ EVALUATES = (
     *("activations.Activation.kappa", "hessian.expected_hessian", "hessian_results.ExpectedHessian.T2_z4"),
     *("link_exponents.exponents", "links.Link.hermite_coefficients", "links.Link.hermite_tensor"),
     *("links.Link.mean", "links.Link.second_moment", "links.Link.mean_hessian", "links.Link.information_exponent"),
-    *("population.Population.S_norm", "population.Population.V", "population.Population.gap", "relations.gamma"),
+    *("population.Population.S_norm", "population.Population.V", "population.Population.gap", "rounding.gamma"),
     *("advisor.required_n", "training.train", "operators.EmpiricalHessian", "operators.extreme_eigenvalues"),
     *("operators.perp_restriction", "certificate.check_certificate", "centring.population_centre"),
 )

@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
     [
-        *("arguments", "relations", "polynomials", "balls", "expressions", "ball_functions", "tails", "suprema"),
+        *("arguments", "rounding", "relations", "polynomials", "balls", "expressions", "ball_functions", "tails"),
+        "suprema",
         *("formula_pieces", "formula_constants", "losses", "activation_zoo", "activations"),
         *("concentration", "delta_budget", "environment"),
     ],
@@ -38,12 +39,13 @@ FLOORS = [
     [
         *("link_text", "links"),
         *("polynomial_roots", "angle_grids"),
-        "line_integrals",
+        *("segment_integrals", "line_integrals"),
         *("gaussian_integrals", "gaussian_moments"),
         "closed_forms",
         "polynomial_derivatives",
         "piecewise_lines",
         "dyadic_cells",
+        "weighted_moments",
         "box_sums",
         "box_integrals",
         "fourth_moments",

@@ -11,11 +11,12 @@ from mimtheory.additive_forms import nearly_additive
 from mimtheory.additive_laws import _Cells, _Law, _Laws, _times, additive_laws
 from mimtheory.additive_series import additive_series
 from mimtheory.balls import midpoint_and_radius
-from mimtheory.box_integrals import box_integrals, weights_of
+from mimtheory.box_integrals import box_integrals
 from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.polynomials import Polynomial
 from mimtheory.quadratic_integrals import quadratic_integrals
+from mimtheory.weighted_moments import weights_of
 from tests.unit.test_additive_series import line_of, u_of
 
 ZERO = Fraction(0)

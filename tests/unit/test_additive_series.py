@@ -13,7 +13,7 @@ from mimtheory import additive_series as module
 from mimtheory.additive_forms import additive_form
 from mimtheory.additive_series import additive_series
 from mimtheory.balls import midpoint_and_radius, precision
-from mimtheory.box_integrals import box_integrals, weights_of
+from mimtheory.box_integrals import box_integrals
 from mimtheory.exponential_sums import Expired, exponential_sums, gaussian_sums
 from mimtheory.links import link
 from mimtheory.losses import loss
@@ -21,6 +21,7 @@ from mimtheory.oscillation_bounds import oscillation_bounds, oscillation_power
 from mimtheory.piecewise_lines import PiecewiseLine, interpolant, piecewise_line
 from mimtheory.polynomials import Polynomial
 from mimtheory.quadratic_integrals import quadratic_integrals
+from mimtheory.weighted_moments import weights_of
 
 ZERO = Fraction(0)
 

@@ -3,10 +3,12 @@
 import math
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+import sympy
 
 from mimtheory.arguments import (
     check_centre,
@@ -16,6 +18,7 @@ from mimtheory.arguments import (
     check_real,
     check_time,
     check_trials,
+    exactly,
 )
 
 SIX = ("k", 1, "an integer from 1", 6)
@@ -30,9 +33,23 @@ def positive(value: Any) -> None:
     check_real("eta1", value, 5e-324, "a finite number > 0")
 
 
+WHOLE, NUMBERS = (
+    [1, 6, np.int64(6), sympy.Integer(2)],
+    [1, 0.5, np.float64(2), np.float32(2), np.int8(3), Fraction(1, 3)],
+)
 CHECKS: list[tuple[Callable[[Any], None], list[Any], list[Any], str]] = [
-    (six, [1, 6], [0, 7, 2.0, True, "2", None, math.nan], "k = {}; allowed: an integer from 1 to 6"),
-    (positive, [1, 0.5, np.float64(2)], [0.0, math.inf, 10**400, True, "1"], "eta1 = {}; allowed: a finite number > 0"),
+    (
+        six,
+        [1, 6, np.int64(6), sympy.Integer(2)],
+        [0, 7, 2.0, True, "2", None, math.nan],
+        "k = {}; allowed: an integer from 1 to 6",
+    ),
+    (
+        positive,
+        [1, 0.5, np.float64(2), np.float32(2), np.int8(3), Fraction(1, 3)],
+        [0.0, math.inf, 10**400, True, "1"],
+        "eta1 = {}; allowed: a finite number > 0",
+    ),
     (check_centre, [-1, 0.5], [-math.inf, math.nan, -(10**400), "middle"], "centre = {}; allowed: a finite number"),
     (check_noise, [0, 0.5], [-0.1, math.inf, "a"], "label_noise = {}; allowed: a finite number >= 0"),
     (check_delta, [0.5], [0, 1, math.nan, "0.1", True], "delta = {}; allowed: a number with 0 < delta < 1"),
@@ -63,3 +80,9 @@ def test_trials_are_checked_with_their_delta() -> None:
         check_trials(10**6 + 1, 0.01)
     with pytest.raises(ValueError, match="delta = 2;"):
         check_trials(1, 2)
+
+
+def test_numbers_become_fractions_without_rounding() -> None:
+    given = (3, 0.1, Fraction(1, 3), np.float32(0.1), np.int64(2**53 + 1), sympy.Rational(2, 7))
+    wanted = (3, Fraction(0.1), Fraction(1, 3), Fraction(float(np.float32(0.1))), 2**53 + 1, Fraction(2, 7))
+    assert tuple(map(exactly, given)) == wanted

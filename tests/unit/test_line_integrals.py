@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from mimtheory.line_integrals import LineIntegrals, integrate_segments, norm_moments, ray_roots
+from mimtheory.line_integrals import LineIntegrals, norm_moments
 from mimtheory.links import link
 from mimtheory.losses import loss
+from mimtheory.polynomial_roots import ray_roots
+from mimtheory.segment_integrals import integrate_segments
 
 
 def one_segment(f: Any, lower: float, upper: float) -> Any:

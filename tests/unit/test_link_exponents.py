@@ -1,8 +1,12 @@
+import math
+import time
 from fractions import Fraction
 
 import pytest
 
 import mimtheory
+from mimtheory import certificate, link_exponents
+from mimtheory.enclosures import Enclosure, Problem, enclose
 from mimtheory.link_exponents import exponents, leaps
 from mimtheory.links import ZOO, link
 
@@ -54,3 +58,29 @@ def test_h4_plus_h4_is_hard_for_the_squared_loss_and_easy_for_huber() -> None:
 def test_first_moments_show_one() -> None:
     assert exponents("z1 + h4(z2)", "l1").generative_at_most == 1
     assert exponents("z1*z2*z3", "l1").generative_at_most is None
+
+
+def test_C_is_enclosed_once_and_within_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    deadlines = []
+
+    def counted(problem: Problem, target: float, deadline: float = math.inf) -> Enclosure | None:
+        deadlines.append(deadline)
+        return enclose(problem, target, deadline)
+
+    for module in (link_exponents, certificate):
+        monkeypatch.setattr(module, "enclose", counted)
+    found = exponents("h4+h4", "huber(1)", time_limit=2000.0)
+    assert found.certificate.status == "proved"
+    assert len(deadlines) == 1
+    # a quarter of the time is left for the certificate
+    assert deadlines[0] <= time.monotonic() + 1500.0
+
+
+def test_a_time_that_was_used_up_leaves_an_exact_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_exponents, "enclose", lambda *_: time.sleep(0.3))
+    assert exponents("z1*z2*z3", "l1", time_limit=0.2).certificate.status == "degenerate"
+
+
+def test_a_time_that_is_not_positive_is_refused() -> None:
+    with pytest.raises(ValueError, match="time_limit"):
+        exponents("h4", "squared", time_limit=0.0)

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -200,3 +201,13 @@ def test_a_setting_says_how_its_constants_are_known() -> None:
     task = Task("trial", "A.3", ("weyl",), Setting(loss="Abs(u)", link="h4", d=6, n=30), 0.01, 0, 0)
     (row,) = execute((task,))
     assert row["constants"] == {"loss": "exact", "activation": "exact"}
+
+
+def test_numbers_of_numpy_and_whole_numbers_are_the_same_setting() -> None:
+    plain = Setting(link="h2", loss="huber(1)", d=50, n=100, m=4, T1=3, eps0=1.0, label_noise=1.0, eta1=2.0)
+    numbers = {"d": np.int64(50), "n": np.int32(100), "m": np.int16(4), "T1": np.int8(3)}
+    reals = {"eps0": np.float32(1), "label_noise": 1, "eta1": Fraction(2), "centre": np.int64(0)}
+    assert Setting(link="h2", loss="huber(1)", **(numbers | reals)).to_json() == plain.to_json()
+    for name, value in (("d", np.float64(50)), ("m", np.True_), ("eps0", np.float32("nan")), ("eta1", "1")):
+        with pytest.raises(ValueError, match=f"{name} = "):
+            dataclasses.replace(plain, **{name: value})

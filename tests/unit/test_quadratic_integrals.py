@@ -8,12 +8,13 @@ from flint import arb
 from scipy import special
 
 from mimtheory.balls import midpoint_and_radius
-from mimtheory.box_integrals import box_integrals, weights_of
+from mimtheory.box_integrals import box_integrals
 from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.piecewise_lines import PiecewiseLine, piecewise_line
 from mimtheory.polynomials import Polynomial
 from mimtheory.quadratic_integrals import is_quadratic, quadratic_integrals
+from mimtheory.weighted_moments import weights_of
 
 
 def line_of(name: str) -> PiecewiseLine:
