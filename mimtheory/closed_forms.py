@@ -209,10 +209,10 @@ def _between(start: flint.arb | None, stop: flint.arb | None) -> flint.arb:
 
 
 def _on_scale(ball: flint.arb) -> flint.arb:
-    """A ball that contains this one, wider by what is far below every radius that is asked for, and around 0 if the
-    number itself is: as a fraction one such as e^(-10^40) would fill the memory."""
-    small = flint.arb(2) ** (-4 * flint.ctx.prec)
-    return (flint.arb(0) if abs(ball) < small else ball) + flint.arb(0, small)
+    """A ball that contains this one, wider by what is far below every radius that is asked for, and around 0 if its
+    midpoint is as small: as a fraction a number such as e^(-10^40) would fill the memory."""
+    small, middle = flint.arb(2) ** (-4 * flint.ctx.prec), ball.mid()
+    return flint.arb(flint.arb(0) if abs(middle) < small else middle, (ball.rad() + small).upper())
 
 
 def _in_balls(coefficients: tuple[Fraction, ...], u: flint.arb_poly) -> flint.arb_poly:

@@ -59,6 +59,14 @@ class Envelope:
     Q: Floats
 
 
+def raised(base: float, exponent: int) -> float:
+    """base^exponent of a base >= 0; infinite where no double is as large."""
+    try:
+        return float(base) ** exponent
+    except OverflowError:
+        return math.inf
+
+
 def h_of_ends(population: Population, ends: Floats) -> float:
     """max over both signs of a of |gamma I - eta a A|_op for a symmetric A with spectrum in [ends[0], ends[1]]."""
     step = population.eta1 * population.setting.a_scale
@@ -87,6 +95,7 @@ def _f_bound(population: Population, u: float) -> float:
     return s.m * s.a_scale * (u * u / 2 + min(third, abs(s.activation.d3_0) * u**3 / 6 + fourth))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def envelope(population: Population, data: DataBounds, steps: int) -> Envelope:
     """Run the recursion for `steps` equal steps from |w| = eps0; infinite from the step at which it overflows."""
     eta, h = population.eta1 * population.setting.a_scale, h_of_ends(population, data.ends)
@@ -104,7 +113,9 @@ def envelope(population: Population, data: DataBounds, steps: int) -> Envelope:
         Q[t] = eta * data.s_X**2 * q_bound(population, u, data.T_max, f_is_zero)
         if not math.isfinite(Q[t]):
             break
-        omega[t + 1] = (h + Q[t]) * omega[t]
-        Delta[t + 1] = h * Delta[t] + Q[t] * omega[t]
+        after = (h + Q[t]) * omega[t], h * Delta[t] + Q[t] * omega[t]
+        if not all(map(math.isfinite, after)):
+            break
+        omega[t + 1], Delta[t + 1] = after
         reach *= h
     return Envelope(h, omega, Delta, Q)

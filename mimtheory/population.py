@@ -37,6 +37,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Arguments = TypeVarTuple("Arguments")
 Value = TypeVar("Value")
+_MOST_STEPS = 100_000
 _ROUNDED_TO_ZERO = 2**-52  # the quotient 1/eta1 and its product with eta1 are off by half of this each
 
 
@@ -103,7 +104,7 @@ class Setting:
         if self.m % 2:
             raise ValueError(f"m = {self.m}; allowed: an even integer, for the symmetric start")
         if self.T1 is not None:
-            check_integer("T1", self.T1, 1, "None or an integer from 1")
+            check_integer("T1", self.T1, 1, "None or an integer from 1", _MOST_STEPS)
         if self.centre not in ("population", "fitted"):
             check_real("centre", self.centre, -math.inf, "a finite number, 'population' or 'fitted'")
             object.__setattr__(self, "centre", float(self.centre))
@@ -114,6 +115,8 @@ class Setting:
         for name in ("eps0", "a_scale"):
             check_real(name, getattr(self, name), 1e-100, "a finite number >= 1e-100")
         self._make_plain()
+        if self.eta1 is not None and self.beta1 is not None and math.isinf(self.eta1 * self.beta1):
+            raise ValueError(f"eta1 = {self.eta1}, beta1 = {self.beta1}; allowed: a product below 1e308")
 
     def _make_plain(self) -> None:
         """Numbers of Python, so that equal settings have equal texts whatever they were given as."""

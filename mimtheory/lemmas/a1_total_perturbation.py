@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.experiment import Experiment
-from mimtheory.growth import envelope
+from mimtheory.growth import envelope, raised
 from mimtheory.lemmas.a4_q_norm import data_prior
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
@@ -254,4 +254,4 @@ def recursion(population: Population, delta: float) -> Floats:
 )
 def recursion_without_growth(population: Population, delta: float) -> Floats:
     bounds = envelope(population, data_prior(population, "A.1/recursion", delta), population.T)
-    return np.array([bounds.omega[-1], bounds.Delta[-1]]) / bounds.h**population.T
+    return np.array([bounds.omega[-1], bounds.Delta[-1]]) / raised(bounds.h, population.T)

@@ -223,8 +223,11 @@ def two_to_four(population: Population, delta: float) -> Floats:
     h, c2 = even_constants(population, "A.4/two_to_four", delta)
     Q, omega = np.full(population.T, np.inf), population.setting.eps0
     for t in range(Q.size):
-        Q[t] = c2 * omega**2
-        omega *= h + Q[t]
+        bound = c2 * omega * omega
+        if not bound < math.inf:
+            break  # infinite from here on
+        Q[t] = bound
+        omega *= h + bound
     return Q
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.experiment import Experiment
-from mimtheory.growth import DataBounds, h_of_ends, q_bound
+from mimtheory.growth import DataBounds, h_of_ends, q_bound, raised
 from mimtheory.lemmas.a1_total_perturbation import equal_norms
 from mimtheory.lemmas.a4_q_norm import data_prior, even_constants
 from mimtheory.population import Population
@@ -145,7 +145,7 @@ def scalar_recursion_exponential(e: Experiment) -> Floats:
 def step_size(population: Population, delta: float) -> Floats:
     """How small eps0 must be, and what it then gives; infinite where rho reaches 1 or |Q| is not bounded by c |w|."""
     h, rho = linear_rho(population, delta)
-    return _closed_form(population, h**population.T, rho)
+    return _closed_form(population, raised(h, population.T), rho)
 
 
 @lemma.control(
@@ -180,17 +180,18 @@ def linear_rho(population: Population, delta: float) -> tuple[float, float]:
     """
     data = data_prior(population, "A.5/step_size", delta)
     h, eps0 = h_of_ends(population, data.ends), population.setting.eps0
-    G, power = _geometric(h, population.T), h**population.T
-    if not 0 < power < math.inf:
+    G, grown = _geometric(h, population.T), raised(h, population.T)
+    if not 0 < grown < math.inf:
         return h, math.inf
     for trial in (0.01, 0.03, 0.1, 0.3, 0.5, 0.8, 0.95):
-        c = _slope(population, data, eps0 * min(1.0, power), eps0 * max(1.0, power) / (1 - trial))
+        c = _slope(population, data, eps0 * min(1.0, grown), eps0 * max(1.0, grown) / (1 - trial))
         rho = c * G * eps0 / h
         if rho <= trial:
             return h, rho
     return h, math.inf
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _slope(population: Population, data: DataBounds, lowest: float, highest: float) -> float:
     """sup of qbar(x)/x over [lowest, highest]: between neighbours of a grid it is at most qbar(next)/this, since
     qbar does not decrease."""
@@ -200,6 +201,7 @@ def _slope(population: Population, data: DataBounds, lowest: float, highest: flo
     return scale * float((q[1:] / grid[:-1]).max())
 
 
+@np.errstate(over="ignore")
 def _geometric(h: float, steps: int) -> float:
     return float(np.sum(h ** np.arange(steps)))
 
@@ -231,7 +233,7 @@ def largest_eps0(population: Population, delta: float) -> float:
 def even_step_size(population: Population, delta: float) -> Floats:
     """For even activations while f stays 0: |Q| is of second order, and eps0 may be larger."""
     h, rho = _even_rho(population, delta)
-    return _even_form(population, h**population.T, rho)
+    return _even_form(population, raised(h, population.T), rho)
 
 
 @lemma.control(
@@ -254,7 +256,10 @@ def even_step_size_of_one_step(population: Population, delta: float) -> Floats:
 
 def _even_rho(population: Population, delta: float) -> tuple[float, float]:
     h, c2 = even_constants(population, "A.5/even_step_size", delta)
-    return h, 2 * c2 * population.setting.eps0**2 * _geometric(h * h, population.T) / h if h > 0 else math.inf
+    if not h > 0:
+        return h, math.inf
+    eps0 = population.setting.eps0
+    return h, 2 * c2 * eps0 * eps0 * _geometric(h * h, population.T) / h
 
 
 def _even_form(population: Population, power: float, rho: float) -> Floats:

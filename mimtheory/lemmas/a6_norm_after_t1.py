@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mimtheory.concentration import beta_lower, chernoff_quantile, sphere_spread
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
-from mimtheory.growth import DataBounds, envelope
+from mimtheory.growth import DataBounds, envelope, raised
 from mimtheory.lemmas.a2_operator_norm import noise_prior
 from mimtheory.lemmas.a4_q_norm import data_prior
 from mimtheory.population import Population
@@ -214,8 +214,8 @@ def _chernoff(given: Sample, delta: float, power: int) -> float:
 
 
 def _or_nothing(linear: float, Delta: float) -> float:
-    """linear - Delta, or -inf where that says nothing of a norm."""
-    return linear - Delta if linear > Delta else -math.inf
+    """linear - Delta, or -inf where that says nothing of a norm or overflows."""
+    return linear - Delta if Delta < linear < math.inf else -math.inf
 
 
 def data_given(given: Sample, delta: float) -> DataBounds:
@@ -309,5 +309,5 @@ def _prior(population: Population, label: str, delta: float, missed: float, sign
     linear = 0.0
     for size, k in zip(sizes[order], np.cumsum(counts[order]), strict=True):
         overlap = math.sqrt(beta_lower(int(k), population.d, missed))
-        linear = max(linear, max(0.0, float(size) - noise) ** population.T * overlap)
+        linear = max(linear, raised(max(0.0, float(size) - noise), population.T) * overlap)
     return _or_nothing(linear * population.setting.eps0, float(bounds.Delta[-1]))

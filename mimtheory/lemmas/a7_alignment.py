@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mimtheory.concentration import beta_lower, chernoff_quantile
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
-from mimtheory.growth import envelope
+from mimtheory.growth import envelope, raised
 from mimtheory.lemmas.a2_operator_norm import noise_prior
 from mimtheory.lemmas.a3_spectral_separation import sin_theta_prior
 from mimtheory.lemmas.a4_q_norm import data_prior
@@ -345,9 +345,9 @@ def _lost(given: Sample, label: str, delta: float) -> float:
     population = given.population
     _, rho_r, _ = rates(given, 1)
     overlap = beta_lower(population.r, population.d, share(label, "start", delta))
-    grown = rho_r**population.T * population.setting.eps0 * math.sqrt(overlap)
+    grown = raised(rho_r, population.T) * population.setting.eps0 * math.sqrt(overlap)
     Delta = float(envelope(population, data_given(given, share(label, "spread", delta)), population.T).Delta[-1])
-    return Delta / grown if grown > 0 else math.inf
+    return Delta / grown if 0 < grown < math.inf else math.inf
 
 
 # Without a draw
@@ -394,10 +394,11 @@ def _prior(population: Population, delta: float, overlap: float, steps: int) -> 
     if known is None or not turned < 1:
         return np.array([math.inf])
     rho_r, rho_b = known
-    lost = float(bounds.Delta[-1]) / (rho_r**population.T * population.setting.eps0 * math.sqrt(overlap))
-    if not lost < 1:
+    least = raised(rho_r, population.T) * population.setting.eps0 * math.sqrt(overlap)
+    if not float(bounds.Delta[-1]) < least < math.inf:
         return np.array([math.inf])
-    ratio = ((rho_b / rho_r) ** steps * math.sqrt((1 - overlap) / overlap) + lost) / (1 - lost)
+    lost = float(bounds.Delta[-1]) / least
+    ratio = (raised(rho_b / rho_r, steps) * math.sqrt((1 - overlap) / overlap) + lost) / (1 - lost)
     angle = math.atan(ratio) + math.asin(turned)
     return np.array([angle if angle < math.pi / 2 else math.inf])
 

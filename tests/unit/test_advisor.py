@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,3 +161,24 @@ def test_what_is_no_probability_is_refused(delta: object) -> None:
     for ask in (lambda: advisor.findings(s, delta), lambda: advisor.required_n("A.7/prior", s, delta)):
         with pytest.raises(ValueError, match=r"delta = .*; allowed: a number with 0 < delta < 1"):
             ask()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"T1": 1000}, {"T1": 100_000}, {"eta1": 1e200}, {"label_noise": 1e200}, {"eps0": 1e300}, {"eps0": 1e40}),
+        *({"n": 1}, {"eta1": 1e-300}, {"eta1": 1e154, "beta1": 1.0}, {"d": 10**9, "n": 10**9}, {"a_scale": 1e100}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("delta", [0.01, 1e-300])
+def test_bounds_that_overflow_say_nothing(fields: dict[str, Any], delta: float) -> None:
+    """Infinite, and neither an exception nor a warning, which the suite makes an error, nor something that is no
+    number."""
+    setting = Setting(**({"link": "h2", "loss": "huber(1)", "d": 50, "n": 2000} | fields))
+    assert len(mimtheory.findings(setting, delta)) > 3
+    assert not any(math.isnan(value) for bound in advisor.bounds(setting, delta) for value in bound.values)
+    assert advisor.window(setting).rho_1 >= 0
+    for label in ("A.4/prior", "A.7/prior", "A.6/prior"):
+        n = mimtheory.required_n(label, setting, delta)
+        assert n is None or n >= 1

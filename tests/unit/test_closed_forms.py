@@ -10,6 +10,7 @@ import sympy
 
 from mimtheory.closed_forms import closed_form
 from mimtheory.gaussian_integrals import gaussian_averages
+from mimtheory.hessian import expected_hessian
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import link
 from mimtheory.losses import loss
@@ -176,3 +177,13 @@ def test_pieces_change_only_at_the_cuts() -> None:
         u = centre - g(np.linspace(a, b, 102)[1:-1, None])
         pieces = {int(np.sum(value > np.array([-0.3, 0.3]))) for value in u}
         assert len(pieces) == 1
+
+
+@pytest.mark.parametrize(
+    ("loss_name", "centre"), [("huber(1)", 1e9), ("huber(1)", 1e20), ("l1", -1e200), ("huber(1e20)", 0.0)]
+)
+def test_kinks_beyond_all_mass_leave_numbers_of_a_size(loss_name: str, centre: float) -> None:
+    """T is 1, -1 or linear but for a probability such as e^(-10^9), which no fraction has room for."""
+    H = expected_hessian("h2", loss_name, centre)
+    assert abs(H.C[0, 0] - (-math.sqrt(2) if loss_name == "huber(1e20)" else 0.0)) <= H.radius < 1e-15
+    assert abs(H.c0 - (0.0 if centre == 0 else math.copysign(1, centre))) <= H.radius

@@ -211,3 +211,8 @@ def test_numbers_of_numpy_and_whole_numbers_are_the_same_setting() -> None:
     for name, value in (("d", np.float64(50)), ("m", np.True_), ("eps0", np.float32("nan")), ("eta1", "1")):
         with pytest.raises(ValueError, match=f"{name} = "):
             dataclasses.replace(plain, **{name: value})
+
+
+def test_a_memory_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"eta1 = 1e\+300, beta1 = 1e\+300; allowed: a product below 1e308"):
+        Setting(link="h2", loss="huber(1)", d=5, n=9, eta1=1e300, beta1=1e300)
