@@ -50,6 +50,11 @@ class Experiment:
         Stage one from a start of its own.
     outer : Outer
         Stage two on the second half of the data.
+
+    Raises
+    ------
+    ValueError
+        For what is no Setting.
     """
 
     def __init__(

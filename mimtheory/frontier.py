@@ -77,7 +77,13 @@ class Tightest:
 
 
 def bounds(labels: Sequence[str] = ()) -> list[Claim]:
-    """The claims of this package that are bounds: of the lemmas with these `labels`, or of all."""
+    """The claims of this package that are bounds: of the lemmas with these `labels`, or of all.
+
+    Raises
+    ------
+    ValueError
+        For an unknown label.
+    """
     lemmas = [find_lemma(label) for label in labels] or REGISTRY
     return [claim for lemma in lemmas for claim in lemma.claims.values() if claim.kind != "equals"]
 

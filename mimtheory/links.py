@@ -62,7 +62,16 @@ class Link:
         self.degree = polynomial.degree
 
     def __call__(self, Z: Floats) -> Floats:
-        """g at the rows of Z, shape (n, r) -> (n,)."""
+        """g at the rows of Z, shape (n, r) -> (n,).
+
+        Raises
+        ------
+        ValueError
+            For another shape.
+        """
+        Z = np.asarray(Z, dtype=np.float64)
+        if Z.ndim != 2 or Z.shape[1] != self.r:
+            raise ValueError(f"Z has shape {Z.shape}; allowed: (n, {self.r}), a column for each variable of the link")
         return self.polynomial(Z)
 
     @cached_property
@@ -303,7 +312,8 @@ def link(source: Any) -> Link:
     if type(source).__module__.partition(".")[0] == "sympy":
         text = str(source)
         return _checked(text, polynomial_of(text))
-    raise ValueError(f"link = {source!r}; allowed: a text, a SymPy expression or a Link, not {type(source).__name__}")
+    shown = str(source) if len(str(source)) <= 60 else f"{str(source)[:60]}..."
+    raise ValueError(f"link = {shown}; allowed: a text, a SymPy expression or a Link, not {type(source).__name__}")
 
 
 def _checked(text: str, polynomial: Polynomial) -> Link:

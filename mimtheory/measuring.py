@@ -76,7 +76,7 @@ def measure(label: str, setting: Setting, rng: int = 0, delta: float = 0.01) -> 
     check_delta(delta)
     if not isinstance(setting, Setting):
         raise ValueError(f"setting = {setting!r}; allowed: a Setting")
-    claims = [find_claim(label)] if "/" in label else list(find_lemma(label).claims.values())
+    claims = [find_claim(label)] if isinstance(label, str) and "/" in label else list(find_lemma(label).claims.values())
     e = Experiment(setting, rng)
     return [_row(claim, claim.check(e, delta)) for claim in claims]
 
@@ -232,7 +232,7 @@ def check_data(
     beta1 : float
         In units of T*y/w^2; as for `Setting`.
     r : int
-        Number of hidden directions, if known: without it A.7 and A.8 are skipped.
+        Number of hidden directions, if known: without it claims about how many there are, as those of A.7, are skipped.
 
     Raises
     ------
@@ -294,9 +294,14 @@ def _activation(given: "str | Activation") -> Activation:
 
 
 def _checked(X: Floats, y: Floats, W: Floats) -> tuple[Floats, Floats, Floats]:
+    for name, array in (("X", X), ("y", y), ("W", W)):
+        # else NumPy drops what is imaginary, and reads what is masked
+        if np.iscomplexobj(array) or np.ma.is_masked(array):
+            what = "complex" if np.iscomplexobj(array) else "masked"
+            raise ValueError(f"{name} has {what} entries; allowed: real numbers, none of them masked")
     X, y, W = (np.ascontiguousarray(array, dtype=np.float64) for array in (X, y, W))
     if X.ndim != 2 or X.shape[0] < 1 or y.shape != X.shape[:1]:
-        raise ValueError(f"X has shape {X.shape}, y {y.shape}; allowed: (n, d) and (n,)")
+        raise ValueError(f"X has shape {X.shape}, y {y.shape}; allowed: (n, d) and (n,) with n at least 1")
     if W.ndim != 2 or W.shape[1] != X.shape[1] or W.shape[0] % 2 or not W.shape[0]:
         raise ValueError(f"W has shape {W.shape}; allowed: (m, {X.shape[1]}) with m even")
     for name, array in (("X", X), ("y", y), ("W", W)):

@@ -37,6 +37,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Arguments = TypeVarTuple("Arguments")
 Value = TypeVar("Value")
+_ACTIVATION = "1-cos"
 _MOST_STEPS = 100_000
 _ROUNDED_TO_ZERO = 2**-52  # the quotient 1/eta1 and its product with eta1 are off by half of this each
 
@@ -82,7 +83,7 @@ class Setting:
     loss: Loss
     d: int
     n: int
-    activation: Activation = field(default_factory=lambda: activation("1-cos"))
+    activation: Activation = field(default_factory=lambda: activation(_ACTIVATION))
     m: int = 64
     T1: int | None = None
     eta1: float | None = None
@@ -125,6 +126,9 @@ class Setting:
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, int(value) if name in whole else float(value))
 
+    def __repr__(self) -> str:
+        return f"Setting({', '.join(f'{name}={value!r}' for name, value in self.told().items())})"
+
     @property
     def steps(self) -> int:
         """T1 as a number."""
@@ -166,6 +170,11 @@ class Setting:
         """Plain values from which `from_dict` makes an equal Setting."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return values | {"link": self.link.text, "loss": self.loss.text, "activation": self.activation.text}
+
+    def told(self) -> dict[str, Any]:
+        """What `to_dict` has beyond the defaults, link, loss, d and n first: from these an equal Setting is made."""
+        defaults = {f.name: f.default for f in dataclasses.fields(self)} | {"activation": _ACTIVATION}
+        return {name: value for name, value in self.to_dict().items() if value != defaults[name]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Setting":
@@ -236,9 +245,16 @@ class Population:
         Suprema of max(T, 0) and max(-T, 0), in units of T.
     T1 : int
         Steps of stage one.
+
+    Raises
+    ------
+    ValueError
+        For what is no Setting.
     """
 
     def __init__(self, setting: Setting) -> None:
+        if not isinstance(setting, Setting):
+            raise ValueError(f"setting = {str(setting)[:60]!r}; allowed: a Setting, not {type(setting).__name__}")
         self.setting = setting
         self.d, self.n, self.r = setting.d, setting.n, setting.link.r
         self.p = self.d - self.r

@@ -254,9 +254,7 @@ def command_of(task: Task) -> str:
         words += ["--examples", str(task.index)]
     if task.kind != "trial" or task.setting is None:
         return shlex.join([*words, "--rng", str(task.rng)])
-    defaults = Setting(link=task.setting.link, loss=task.setting.loss, d=task.setting.d, n=task.setting.n).to_dict()
-    for name, value in task.setting.to_dict().items():
-        if name in ("link", "loss", "d", "n") or value != defaults[name]:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+    for name, value in task.setting.told().items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
     words += ["--delta", str(task.delta), "--trials", str(task.index + 1), "--rng", str(task.rng)]
     return shlex.join(words)

@@ -60,6 +60,8 @@ def find_lemma(label: str) -> Lemma:
     ValueError
         If there is none; the known labels are named.
     """
+    if not isinstance(label, str):
+        raise ValueError(f"lemma = {label!r}; allowed: a label such as 'A.2', not {type(label).__name__}")
     if (lemma := _known(label)) is not None:
         return lemma
     load_installed()
@@ -69,11 +71,19 @@ def find_lemma(label: str) -> Lemma:
 
 
 def _known(label: str) -> Lemma | None:
-    return next((lemma for lemma in every_lemma() if lemma.label.lower() == label.lower()), None)
+    """As the theory writes it ("Theorem 1") or without spaces, in capitals or not."""
+    wanted = label.replace(" ", "").lower()
+    return next((lemma for lemma in every_lemma() if lemma.label.lower() == wanted), None)
 
 
 def find_claim(label: str) -> Claim:
-    """The claim of that label, such as "A.2/perp_block"."""
+    """The claim of that label, such as "A.2/perp_block".
+
+    Raises
+    ------
+    ValueError
+        If there is none; those of the lemma are named.
+    """
     lemma_label, _, name = label.partition("/")
     lemma = find_lemma(lemma_label)
     if name not in lemma.claims:

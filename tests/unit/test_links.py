@@ -286,3 +286,9 @@ def test_a_dense_link_within_the_limit_is_the_multinomial_expansion() -> None:
     assert len(g) == math.comb(15, 3)
     for index, surd in list(g.items())[::37]:
         assert surd == {1: math.factorial(12) // math.prod(map(math.factorial, index[:4]))}
+
+
+@pytest.mark.parametrize("Z", [np.zeros((3, 2)), [1.0, 2.0], np.zeros((1, 3, 1)), np.zeros((2, 0))])
+def test_points_of_another_dimension_are_refused(Z: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"Z has shape .*; allowed: \(n, 1\)"):
+        link("h2")(Z)

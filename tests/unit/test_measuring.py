@@ -127,3 +127,13 @@ def test_what_is_no_setting_or_no_probability_is_refused() -> None:
         mimtheory.measure("A.2", "h2")
     with pytest.raises(ValueError, match="delta = 2; allowed: a number with 0 < delta < 1"):
         mimtheory.measure("A.2", s, delta=2)
+
+
+def test_what_numpy_would_drop_is_refused() -> None:
+    X, y, W = np.ones((9, 3)), np.ones(9), np.ones((2, 3))
+    with pytest.raises(ValueError, match="X has complex entries"):
+        mimtheory.check_data(X + 1j, y, W)
+    with pytest.raises(ValueError, match="y has masked entries"):
+        mimtheory.check_data(X, np.ma.masked_equal(np.arange(9.0), 3), W)
+    with pytest.raises(ValueError, match=r"lemma = \['A.2'\]; allowed: a label such as 'A.2', not list"):
+        mimtheory.measure(["A.2"], Setting(link="h2", loss="huber(1)", d=5, n=50))  # type: ignore[arg-type]

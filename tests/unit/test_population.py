@@ -216,3 +216,18 @@ def test_numbers_of_numpy_and_whole_numbers_are_the_same_setting() -> None:
 def test_a_memory_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match=r"eta1 = 1e\+300, beta1 = 1e\+300; allowed: a product below 1e308"):
         Setting(link="h2", loss="huber(1)", d=5, n=9, eta1=1e300, beta1=1e300)
+
+
+def test_a_setting_shows_what_it_was_told_and_is_made_again_from_that() -> None:
+    plain = Setting(link="h2", loss="huber(1)", d=50, n=100)
+    assert repr(plain) == "Setting(link='h2(z1)', loss='huber(1)', d=50, n=100)"
+    other = dataclasses.replace(plain, activation="logcosh", T1=3, centre="population")
+    assert repr(other) == (
+        "Setting(link='h2(z1)', loss='huber(1)', d=50, n=100, activation='logcosh', T1=3, centre='population')"
+    )
+    assert eval(repr(other)) == other
+
+
+def test_a_population_needs_a_setting() -> None:
+    with pytest.raises(ValueError, match="setting = 'h2'; allowed: a Setting, not str"):
+        Population("h2")  # type: ignore[arg-type]
