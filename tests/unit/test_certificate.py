@@ -131,6 +131,9 @@ def edited(path: Path, change: dict[str, Any], renewed: bool) -> Path:
         {"rank": 1},
         {"status": "degenerate", "argument": "By symmetry: C = 0.", "rank": 0},
         {"r": 3},
+        {"radius": 1e-300},
+        {"symmetries": ["g(z1,z2)=g(z1)"]},
+        {"argument": "because"},
     ],
 )
 def test_an_edited_certificate_is_rejected(change: dict[str, Any], renewed: bool, tmp_path: Path) -> None:

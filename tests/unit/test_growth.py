@@ -9,7 +9,7 @@ import pytest
 from mpmath import mpf
 
 from mimtheory.experiment import Experiment
-from mimtheory.growth import DataBounds, envelope, h_of_ends, q_bound
+from mimtheory.growth import DataBounds, envelope, h_of_ends, q_bound, raised
 from mimtheory.lemmas.a4_q_norm import data_prior
 from mimtheory.lemmas.a6_norm_after_t1 import data_given
 from mimtheory.population import Population, Setting
@@ -104,3 +104,8 @@ def test_runs_stay_under_both_envelopes(fields: dict[str, object]) -> None:
         Delta = np.linalg.norm(e.run.final_Delta.value, axis=1).max()
         assert norms <= given.omega[-1] <= prior.omega[-1]
         assert Delta <= given.Delta[-1] <= prior.Delta[-1]
+
+
+def test_a_power_beyond_all_doubles_is_infinite() -> None:
+    assert (raised(2.0, 10), raised(0.5, 10**5), raised(1.0, 10**9)) == (1024, 0, 1)
+    assert raised(10.0, 308) < raised(10.0, 309) == raised(np.float64(1.1), 10**5) == np.inf
