@@ -1,6 +1,7 @@
 """A Benchmark as a Markdown page with a table and the roofline."""
 
 from pathlib import Path
+from typing import Any
 
 from mimtheory.benchmarking import Benchmark, Timing
 
@@ -71,23 +72,52 @@ def write_page(result: Benchmark, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+# engine -> name in the figure, colour, filled marker; two orientations of NumPy are one engine
+_ENGINES = {
+    "mimtheory": ("mimtheory", "#0060a8", "o"),
+    "numpy": ("NumPy", "#c04a00", "s"),
+    "numpy, V X^T": ("NumPy", "#c04a00", "s"),
+    "torch": ("torch", "#007a5a", "^"),
+}
+
+
 def _draw(result: Benchmark, path: Path) -> None:
+    """Arithmetic a second against arithmetic for each byte; gradients are filled, Hessian-power updates are not."""
     import matplotlib
     import numpy as np
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.hashsalt": "roofline", "font.size": 10}):
-        figure = Figure(figsize=(6, 3.6), layout="constrained")
+    from mimtheory.reporting.drawing import log_ticks
+
+    style: dict[Any, object] = {
+        "svg.hashsalt": "roofline",
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
         ax = figure.subplots()
         intensity = np.geomspace(0.3, 60, 200)
-        ax.loglog(intensity, np.minimum(result.work, intensity * result.bandwidth) / 1e9, color="black")
-        for case, marker in (("gradient", "o"), ("hessian power", "s")):
-            for engine, colour in (("mimtheory", "C0"), ("numpy", "C1"), ("numpy, V X^T", "C1"), ("torch", "C2")):
+        ax.loglog(
+            intensity, np.minimum(result.work, intensity * result.bandwidth) / 1e9, color="#1b1d21", linewidth=1.4
+        )
+        for case, filled in (("gradient", True), ("hessian power", False)):
+            for engine, (name, colour, marker) in _ENGINES.items():
                 some = [t for t in result.timings if (t.case, t.engine) == (case, engine)]
                 x, y = [t.operations / t.bytes for t in some], [t.operations / t.median / 1e9 for t in some]
+                face, shown = (colour, "gradient") if filled else ("white", "Hessian power")
                 if some:
-                    ax.plot(x, y, marker, color=colour, label=f"{engine.split(',')[0]}, {case}")
+                    ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=6, label=f"{name}, {shown}")
+        note: Any = {"textcoords": "offset points", "ha": "right"}
+        ridge = result.work / result.bandwidth
+        ax.annotate(f"arithmetic: {result.work / 1e9:.3g} GFLOP/s", (60, result.work / 1e9), xytext=(0, 4), **note)
+        ax.annotate(
+            f"memory: {result.bandwidth / 1e9:.3g} GB/s", (ridge / 3, result.work / 3e9), xytext=(-8, 0), **note
+        )
         ax.set_xlabel("operations for each byte of X")
         ax.set_ylabel("GFLOP/s")
-        ax.legend(frameon=False, fontsize=8)
+        ax.legend(frameon=False, loc="lower right")
+        for axis in ("x", "y"):
+            log_ticks(ax, axis, "#dfe1e4")
         figure.savefig(path, metadata={"Date": None})

@@ -69,7 +69,7 @@ def raised(base: float, exponent: int) -> float:
 
 def h_of_ends(population: Population, ends: Floats) -> float:
     """max over both signs of a of |gamma I - eta a A|_op for a symmetric A with spectrum in [ends[0], ends[1]]."""
-    step = population.eta1 * population.setting.a_scale
+    step = population.step
     return max(abs(population.gamma1 - sign * step * float(end)) for sign in (1, -1) for end in ends)
 
 
@@ -98,7 +98,7 @@ def _f_bound(population: Population, u: float) -> float:
 @np.errstate(over="ignore", invalid="ignore")
 def envelope(population: Population, data: DataBounds, steps: int) -> Envelope:
     """Run the recursion for `steps` equal steps from |w| = eps0; infinite from the step at which it overflows."""
-    eta, h = population.eta1 * population.setting.a_scale, h_of_ends(population, data.ends)
+    eta, h = population.step, h_of_ends(population, data.ends)
     omega, Delta, Q = np.full(steps + 1, np.inf), np.full(steps + 1, np.inf), np.full(steps, np.inf)
     omega[0], Delta[0] = population.setting.eps0, 0.0
     eps0, reach = population.setting.eps0, data.R
