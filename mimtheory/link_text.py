@@ -57,7 +57,8 @@ class _Reader:
         try:
             return self._value(syntax_tree(self.text))
         except (SyntaxError, MemoryError, RecursionError):
-            raise self._error(self.text, "cannot be read", "such as 'h4(z1) + h4(z2)'") from None
+            allowed = "such as 'h4(z1) + 2*z1*z2**2', with * between factors and ** before powers"
+            raise self._error(self.text, "cannot be read", allowed) from None
 
     def _error(self, part: "str | ast.AST", problem: str, allowed: str) -> ValueError:
         shown = part if isinstance(part, str) else (ast.get_source_segment(self.text, part) or "?")
@@ -85,7 +86,7 @@ class _Reader:
         size = float(shown) if not shown.lower().startswith(("0x", "0o", "0b")) else math.nan
         written_zero = not re.search(r"[1-9]", shown.lower().partition("e")[0])
         if not ((written_zero and size == 0) or 1e-300 < size < 1e300):
-            raise self._error(node, "is out of range", "decimals, 0 or between 1e-300 and 1e300")
+            raise self._error(node, "is out of range", "decimals, 0 or above 1e-300 and below 1e300")
         return Polynomial.constant(MAX_R, Fraction(shown))
 
     def _variable(self, node: ast.Name) -> Polynomial:

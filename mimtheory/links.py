@@ -3,8 +3,10 @@
 `link` reads them from text without evaluating it, from SymPy, or by name from the zoo.
 """
 
+import difflib
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -308,6 +310,12 @@ def link(source: Any) -> Link:
         return source
     if isinstance(source, str):
         text = ZOO.get(source.strip(), source.strip())
+        if text.isidentifier() and not re.fullmatch(r"[xyz]\d*", text):
+            near = difflib.get_close_matches(text, ZOO, 1, 0.0)[0]
+            raise ValueError(
+                f"link = {text[:60]!r} is unknown; did you mean {near!r}? allowed: {', '.join(ZOO)}, or a polynomial "
+                f"in z1 ... z{MAX_R}"
+            )
         return _checked(text, polynomial_of(text))
     if type(source).__module__.partition(".")[0] == "sympy":
         text = str(source)

@@ -198,6 +198,12 @@ REFUSED = [
     ("1e-999*z1", "out of range"),
     ("0x10*z1", "out of range"),
     ("nan", "unknown"),
+    ("h4h4", "did you mean 'h4+h4'? allowed: h2, h4"),
+    ("foo", "or a polynomial in z1 ... z6"),
+    ("z9", "did you mean 'z"),
+    ("2z1", "* between factors"),
+    ("z1\u00b2", "** before powers"),
+    ("z1*1e300", "below 1e300"),
     ("(((9**20)**20)**20)**20*z1", "bits"),
 ]
 
