@@ -85,6 +85,7 @@ FLOORS = [
     [
         *(
             "advisor",
+            "input_checks",
             "measuring",
             "estimator",
             "portrait",
