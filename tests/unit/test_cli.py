@@ -54,6 +54,9 @@ BAD = [
     (("verify", "--profile", "fast"), ("profile", "quick")),
     (("verify", "--rng", "-1"), ("rng = -1",)),
     (("verify", "--d", "ten"), ("--d", "integer")),
+    (("certify", "h2", "--out", "/nowhere/x.json"), ("out = '/nowhere/x.json'", "'/nowhere'")),
+    (("check", sys.executable), ("is not a certificate",)),
+    (("explore", "h4h4"), ("did you mean 'h4+h4'",)),
     (
         (
             "verify",
@@ -299,3 +302,8 @@ def test_a_command_without_words_prints_its_help(words: tuple[str, ...]) -> None
     assert (run.returncode, run.stderr) == (2, "")
     assert run.stdout.startswith("Usage: mimtheory")
     assert "\nCommands:\n" in run.stdout
+
+
+def test_both_spellings_of_help_and_of_a_label_are_understood() -> None:
+    assert mim("verify", "-h").stdout == mim("verify", "--help").stdout != ""
+    assert mim("explain", "Theorem 1").stdout == mim("explain", "theorem1").stdout != ""

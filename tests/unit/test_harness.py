@@ -19,6 +19,7 @@ from mimtheory.plan import Plan, PlanRow, control_design, read_plan
 from mimtheory.population import Setting
 from mimtheory.store import Store, rows
 from mimtheory.tasks import Task, check_memory, predicted_total, seed_of, tasks_of
+from mimtheory.terminal import print_report
 
 SMALL = Setting(link=link("h2"), loss=loss("huber(1)"), d=12, n=300)
 
@@ -73,7 +74,9 @@ def test_the_seed_depends_on_setting_rng_and_index_and_on_nothing_else() -> None
     assert list(seed_of(SMALL, 0, 1).generate_state(4)) == list(seed_of(replace(SMALL), 0, 1).generate_state(4))
 
 
-def test_an_interrupted_run_reports_what_is_missing_and_resumes(tmp_path: Path) -> None:
+def test_an_interrupted_run_reports_what_is_missing_and_resumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stopped = 0
 
     def stop_soon(done: float, total: float) -> None:
@@ -85,6 +88,11 @@ def test_an_interrupted_run_reports_what_is_missing_and_resumes(tmp_path: Path) 
     partial = run(small_plan(), Store(tmp_path), command="test", progress=stop_soon)
     assert partial.exit_code == 3
     assert partial.not_run
+    print_report(partial, tmp_path, "report.html")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "was not run" in said
+    assert "survived (0/0)" not in said
+    assert "Not everything was run: the same command goes on from here." in said
     whole = run(small_plan(), Store(tmp_path), command="test")
     assert whole.exit_code == 0
     assert whole.rows_reused >= 5
