@@ -23,6 +23,8 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 
+from mimtheory.kernels.vector_code import WIDTH
+
 __all__ = ["DISABLED", "inlined", "kernel", "maker", "part", "stamp"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -75,7 +77,22 @@ class _Part(CPUDispatcher):
         raise TypeError(f"{self.py_func.__name__} is part of kernels: only compiled code can call it")
 
 
-class _Linked(JITCodeLibrary):
+class _Wide(JITCodeLibrary):
+    """LLVM code whose loops use the widest registers of the machine, as the tiles do.
+
+    On its own LLVM takes half of them where processors once slowed down for whole ones; between tiles that use them
+    anyway it is the change that costs.
+    """
+
+    def add_ir_module(self, ir_module: Any) -> None:
+        for function in ir_module.functions:
+            if not function.is_declaration:
+                # its own `add` knows attributes of one word alone
+                set.add(function.attributes, f'"prefer-vector-width"="{WIDTH}"')
+        super().add_ir_module(ir_module)
+
+
+class _Linked(_Wide):
     """The LLVM code of a part: callers link it, optimise it with their own and make machine code of both."""
 
     def _optimize_final_module(self) -> None:
@@ -94,8 +111,17 @@ class _Linked(JITCodeLibrary):
         return SimpleNamespace(set_env=lambda name, env: None)
 
 
+class _KernelCompiler(Compiler):
+    """Numba's compiler, into a library of the first kind, which the cache can hold."""
+
+    def define_pipelines(self) -> Any:
+        self.state.library = _Wide(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        self.state.library.enable_object_caching()
+        return super().define_pipelines()
+
+
 class _PartCompiler(Compiler):
-    """Numba's compiler, into a library of that kind."""
+    """The same into one of the second kind."""
 
     def define_pipelines(self) -> Any:
         self.state.library = _Linked(self.state.targetctx.codegen(), "part")
@@ -115,7 +141,7 @@ def maker(function: Function) -> Function:
 def _kernel(function: Function, **options: Any) -> Any:
     if DISABLED:
         return _plain(function)
-    compiled = _compiled(function, **options)
+    compiled = _compiled(function, pipeline_class=_KernelCompiler, **options)
     compiled._cache = _StampedCache(function)
     return compiled
 

@@ -7,7 +7,7 @@ from mimtheory.kernels.compiling import kernel
 from mimtheory.kernels.partition import LEAVES
 from mimtheory.kernels.products import in_rows
 from mimtheory.kernels.sweep import POWER, padded, sweep
-from mimtheory.kernels.tiles import RANK_SHAPES, rank_8
+from mimtheory.kernels.tiles import RANK_SHAPES, steady_8
 from mimtheory.kernels.vector_code import lanes
 
 __all__ = ["one_leaf", "peak_work"]
@@ -22,7 +22,7 @@ _COLUMNS = RANK_SHAPES[8] * lanes(8)
 @kernel
 def _repeat(X: Floats, S: Floats, G: Floats, rounds: int) -> None:
     for _ in range(rounds):
-        rank_8(X, 0, X.shape[1], X.shape[0], S, 0, S.shape[1], G, 0, G.shape[1], False, 0)
+        steady_8(X, 0, X.shape[1], X.shape[0], S, 0, S.shape[1], G, 0, G.shape[1], False, 0)
 
 
 def peak_work(rounds: int) -> float:

@@ -15,8 +15,9 @@ tile        result                     registers hold                           
 All operands are C-contiguous arrays of any dimension with an offset and a stride in elements. Nothing is masked:
 callers pad to whole vectors, and give `products` eight rows. A sum starts at 0, takes its terms in order with one
 rounding each (where the machine fuses; two else), and is then added to what is there, or stored if `fresh`; `products`
-does so once in DEPTH terms. `ahead` is the distance of the data that the processor is asked to fetch meanwhile. The
-width follows the machine that Numba compiles for, and with it the bits of `inner` alone.
+does so once in DEPTH terms. `ahead` is the distance of the data that the processor is asked to fetch meanwhile into the
+second cache; a wide `rank` also asks, into the first, for what the next tile works on. The width follows the machine
+that Numba compiles for, and with it the bits of `inner` alone.
 
 `NUMBA_DISABLE_JIT=1` puts the plain twins in place of the tiles.
 """
@@ -58,6 +59,7 @@ __all__ = [
     "rank_2",
     "rank_4",
     "rank_8",
+    "steady_8",
 ]
 
 Floats = NDArray[Any]
@@ -264,24 +266,32 @@ def _vector_inner(count: int) -> Tile:
     return tile
 
 
-def _vector_rank(neurons: int, vectors: int) -> Tile:
+def _vector_rank(neurons: int, vectors: int, near: bool) -> Tile:
+    """If `near`, each row asks for its next columns, where the next piece of a block begins, and for a line of the sums
+    of the next tile, which stand behind these: in order and soon, but too few for the processor to see it."""
+
     @intrinsic
     def tile(typing, X, x, x_stride, rows, S, s, s_stride, G, g, g_stride, fresh, ahead):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             _, x, x_stride, rows, _, s, s_stride, _, g, g_stride, fresh, ahead = arguments
             code = Code(context, builder, signature, arguments)
-            data, factors, sums = code.at(code.array(0), x), code.at(code.array(4), s), code.sums(neurons * vectors)
+            data, factors, out = code.at(code.array(0), x), code.at(code.array(4), s), code.at(code.array(7), g)
+            sums = code.sums(neurons * vectors)
             with cgutils.for_range(builder, rows) as loop:
                 row = code.at(data, builder.mul(loop.index, x_stride))
                 columns = [code.load(code.at(row, code.integer(v * code.size))) for v in range(vectors)]
                 for v in range(vectors):
                     code.prefetch(code.at(row, ahead, code.integer(v * code.size)))
+                if near:
+                    for v in range(vectors, 2 * vectors):
+                        code.prefetch(code.at(row, code.integer(v * code.size)), 1)
+                    line = code.times(builder.add(loop.index, code.integer(neurons * vectors)), code.size)
+                    code.prefetch(code.at(out, line), 1)
                 factor = code.at(factors, builder.mul(loop.index, s_stride))
                 for j in range(neurons):
                     one = code.splat(code.at(factor, code.integer(j)))
                     for v in range(vectors):
                         code.add_product(sums[j * vectors + v], one, columns[v])
-            out = code.at(code.array(7), g)
             values = [
                 (
                     builder.load(sums[j * vectors + v]),
@@ -334,10 +344,12 @@ def _plain(function: Tile, *shape: int) -> Tile:
 products_1, products_2 = (_plain(plain_products, count) if DISABLED else _vector_products(count) for count in (1, 2))
 inner_1, inner_2, inner_4 = (_plain(plain_inner, count) if DISABLED else _vector_inner(count) for count in INNER_COUNTS)
 rank_8, rank_4, rank_2, rank_1 = (
-    _plain(plain_rank, *shape) if DISABLED else _vector_rank(*shape) for shape in RANK_SHAPES.items()
+    _plain(plain_rank, *shape) if DISABLED else _vector_rank(*shape, near=True) for shape in RANK_SHAPES.items()
 )
 # one vector along d, for what is left of a row
 edge_8, edge_4, edge_2, edge_1 = (
-    _plain(plain_rank, count, 1) if DISABLED else _vector_rank(count, 1) for count in RANK_SHAPES
+    _plain(plain_rank, count, 1) if DISABLED else _vector_rank(count, 1, near=False) for count in RANK_SHAPES
 )
+# the largest, asking for nothing near: the yardstick of what a core can do
+steady_8 = _plain(plain_rank, 8, RANK_SHAPES[8]) if DISABLED else _vector_rank(8, RANK_SHAPES[8], near=False)
 copy_8 = _plain(plain_copy, RANK_SHAPES[8]) if DISABLED else _vector_copy(RANK_SHAPES[8])

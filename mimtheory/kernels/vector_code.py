@@ -135,13 +135,13 @@ class Code:
         kind = ir.FunctionType(self.vector, [self.vector] * 3)
         return cgutils.get_or_insert_function(self.builder.module, kind, name)
 
-    def prefetch(self, pointer: Any) -> None:
-        """Ask for a cache line; harmless where there is none."""
+    def prefetch(self, pointer: Any, cache: int = 2) -> None:
+        """Ask for a line of the first or second cache; harmless where there is none."""
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        locality = [ir.Constant(number, k) for k in (0, 2, 1)]  # a read, into the second cache, of data
-        self.builder.call(function, [self.builder.bitcast(pointer, byte), *locality])
+        how = [ir.Constant(number, k) for k in (0, 4 - cache, 1)]  # to read, how near, data
+        self.builder.call(function, [self.builder.bitcast(pointer, byte), *how])
 
     def opaque(self, value: Any) -> Any:
         """The same value, of which LLVM knows nothing any more: it makes no other sums of it than it is told to, and

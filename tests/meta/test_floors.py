@@ -18,8 +18,8 @@ FLOORS = [
         *(
             "kernels.partition",
             "kernels.threads",
-            "kernels.compiling",
             "kernels.vector_code",
+            "kernels.compiling",
             "kernels.tiles",
             "kernels.elementary",
         ),

@@ -27,12 +27,15 @@ def run(home: Path, code: str, **variables: str) -> subprocess.CompletedProcess[
     return done
 
 
+def copied(folder: Path) -> Path:
+    package = Path(mimtheory.__file__).parent
+    shutil.copytree(package, folder / "mimtheory", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    shutil.copytree(
-        Path(mimtheory.__file__).parent, tmp_path / "mimtheory", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    return tmp_path
+    return copied(tmp_path)
 
 
 def test_an_edited_constant_is_never_answered_from_the_cache(copy: Path) -> None:
@@ -110,11 +113,15 @@ def test_what_only_kernels_call_is_machine_code_in_its_callers_alone(copy: Path)
     assert run(copy, MADE, NUMBA_DISABLE_JIT="0").stdout == "True\nTrue []\n"
 
 
-# the same parts with constants and with variables: each is compiled once for a precision
-COPIES = """
+# the same parts with constants and with variables: each is compiled once for a precision; and in the kernel of passes,
+# the widest vectors of each of its functions
+COMPILED = """
 import collections
+import re
 from numba.core import event
 from mimtheory.kernels import warm
+from mimtheory.kernels.sweep import sweep
+from mimtheory.kernels.vector_code import WIDTH
 names = []
 class Listener(event.Listener):
     def on_start(self, event):
@@ -125,11 +132,24 @@ with event.install_listener("numba:compile", Listener()):
     warm()
 ours = collections.Counter(name for module, name in names if module.startswith("mimtheory.kernels.") and name[0] != "<")
 print(ours["sweep"], ours["add"], max(ours.values()))
+code = next(iter(sweep.inspect_llvm().values()))
+for name in ("_slopes", "_activate_sine", "defects"):
+    text = next(text for text in code.split("\\ndefine ") if name in text[: text.index("\\n")])
+    print(name, max(map(int, re.findall(r"<(\\d+) x double>", text))) * 64 // WIDTH)
 """
 
 
-def test_a_constant_among_the_arguments_makes_no_copy_of_a_kernel(copy: Path) -> None:
-    assert run(copy, COPIES, NUMBA_DISABLE_JIT="0").stdout == "2 2 2\n"
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return run(copied(tmp_path_factory.mktemp("compiled")), COMPILED, NUMBA_DISABLE_JIT="0").stdout.splitlines()
+
+
+def test_a_constant_among_the_arguments_makes_no_copy_of_a_kernel(compiled: list[str]) -> None:
+    assert compiled[0] == "2 2 2"
+
+
+def test_loops_are_as_wide_as_the_registers(compiled: list[str]) -> None:
+    assert compiled[1:] == ["_slopes 1", "_activate_sine 1", "defects 1"]
 
 
 # a reference that is counted costs more than a small product
