@@ -12,9 +12,10 @@ _INTRODUCTION = """# Benchmarks
 Written by `mimtheory bench --page docs/benchmarks.md`. Competitors take turns; a cell is the median and, in brackets,
 the least and the largest of the rounds. One thread each, by the processor time that it used; threads and the
 verification by the clock on the wall. `ratio` is the time of an engine over that of mimtheory in the same case. `roof`
-is the least time that arithmetic and memory of one core allow over the measured one (float64; above 1 where X stays in
-a cache), so that a competitor's `roof` is the inverse of the largest ratio that any code could have to it here. NumPy
-computes W X^T and then C X, the better of the two orientations; `plain` is the other.
+is the least time that arithmetic and memory of one core allow over the measured one (float64), so that a competitor's
+`roof` is the inverse of the largest ratio that any code could have to it here. What they allow is measured just before
+each call, and `roof` is the median of the rounds: other users of a processor can halve what a core does from one second
+to the next. NumPy computes W X^T and then C X, the better of the two orientations; `plain` is the other.
 """
 
 
@@ -24,8 +25,8 @@ def markdown(result: Benchmark) -> str:
     lines += ["| machine | |", "|---|---|", *(f"| {name} | {value} |" for name, value in result.machine.items())]
     lines += [
         "",
-        f"One core: {result.work / 1e9:.1f} GFLOP/s in float64 on data in its nearest cache, "
-        f"{result.bandwidth / 1e9:.1f} GB/s from memory, in the best of the rounds that precede each gradient.",
+        f"One core at its best: {result.work / 1e9:.1f} GFLOP/s in float64 on data in its nearest cache, "
+        f"{result.bandwidth / 1e9:.1f} GB/s from memory.",
     ]
     cases = dict.fromkeys(timing.case for timing in result.timings)
     for case in cases:
@@ -50,7 +51,7 @@ def markdown(result: Benchmark) -> str:
 def _row(result: Benchmark, timing: Timing) -> str:
     first = next(t for t in result.timings if (t.case, t.sizes) == (timing.case, timing.sizes))
     sizes = ", ".join(f"{name} = {size}" for name, size in timing.sizes.items())
-    roof = f"{result.share(timing):.2f}" if timing.operations and "float32" not in timing.engine else ""
+    roof = "" if timing.share is None or "float32" in timing.engine else f"{timing.share:.2f}"
     ratio = "" if timing is first else f"{timing.median / first.median:.2f}"
     spread = f"{_time(timing.median)} ({_time(timing.least)} to {_time(timing.most)})"
     return f"| {sizes} | {timing.engine} | {spread} | {ratio} | {roof} |"

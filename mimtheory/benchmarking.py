@@ -1,14 +1,15 @@
 """How fast the kernels are, against NumPy, torch and what the machine allows, all measured in one run.
 
 Competitors take turns, so that a machine that is busy with other things slows all of them alike; reported are medians
-with the smallest and the largest value. One thread is timed by the processor time that it used.
+with the smallest and the largest value. One thread is timed by the processor time that it used. What the machine allows
+is measured just before each call: other users of a processor can halve what a core does from one second to the next.
 """
 
 import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -35,7 +36,7 @@ Call = Callable[[], object]
 # d, n, m of the gradient
 SIZES = ((500, 5000, 8), (500, 5000, 32), (2000, 20000, 8), (2000, 20000, 32), (2000, 20000, 64), (4000, 40000, 16))
 _VECTORS = (1, 2, 4, 8, 16, 32)
-_SWEPT = 40_000_000  # numbers of the memory benchmark, beyond any cache
+_TILES = 20_000  # of the arithmetic before each call, some milliseconds
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Timing:
         Seconds.
     operations, bytes : float
         Additions and multiplications, and bytes read from memory by a single pass.
+    share : float or None
+        The time that a core just before needed for as much arithmetic or for reading X, whichever is longer, over the
+        time of the engine: the median of the rounds. None where no operations are counted.
     """
 
     case: str
@@ -61,6 +65,7 @@ class Timing:
     most: float
     operations: float
     bytes: float
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,9 @@ class Benchmark:
     ----------
     timings : tuple of Timing
     work : float
-        Additions and multiplications a second that one core reaches on data in its registers, float64, in the best of
-        the rounds that precede each gradient.
+        Additions and multiplications a second that one core reaches on data in its nearest cache, float64, at its best.
     bandwidth : float
-        Bytes a second that one core reads from memory, likewise.
+        Bytes a second at which it reads the largest X, at its best.
     exponents : dict
         Fitted slopes of log time in log n, log d and log m, of the gradient.
     machine : dict
@@ -93,16 +97,12 @@ class Benchmark:
                 return timing.median
         return float("nan")
 
-    def share(self, timing: Timing) -> float:
-        """The least time that the roofline allows over the measured one."""
-        return max(timing.operations / self.work, timing.bytes / self.bandwidth) / timing.median
-
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
 
 
 class _Stopwatch:
-    """Collects timings of competitors that take turns."""
+    """Collects timings of competitors that take turns, and of the yardsticks before each of their calls."""
 
     def __init__(self, repeats: int) -> None:
         self.repeats, self.timings = repeats, list[Timing]()
@@ -113,28 +113,67 @@ class _Stopwatch:
         engines: dict[str, Call],
         sizes: dict[str, int],
         operations: float = 0.0,
-        read: float = 0.0,
+        X: Floats | None = None,
         clock: Callable[[], float] = time.thread_time,
     ) -> None:
         seconds: dict[str, list[float]] = {name: [] for name in engines}
+        limits: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
         for round_of in range(self.repeats + 1):
             for name, call in engines.items():
+                limit = (0.0, 0.0) if X is None else _yardsticks(X)
                 start = clock()
                 call()
+                spent = clock() - start
                 if round_of:  # the first warms up
-                    seconds[name].append(clock() - start)
+                    seconds[name].append(spent)
+                    limits[name].append(limit)
+        read = 0.0 if X is None else float(X.nbytes)
         for name, values in seconds.items():
-            self.timings.append(
-                Timing(case, name, sizes, float(np.median(values)), min(values), max(values), operations, read)
-            )
+            self._note(case, name, sizes, values, operations, read, None if X is None else limits[name])
+        if X is not None:
+            arithmetic, reading = zip(*(pair for pairs in limits.values() for pair in pairs), strict=True)
+            self._note("arithmetic", "one tile", sizes, arithmetic, peak_work(1) * _TILES)
+            self._note("memory", "largest of X", sizes, reading, read=read)
+
+    def _note(
+        self,
+        case: str,
+        name: str,
+        sizes: dict[str, int],
+        seconds: Sequence[float],
+        operations: float = 0.0,
+        read: float = 0.0,
+        limits: list[tuple[float, float]] | None = None,
+    ) -> None:
+        share = None
+        if limits is not None:
+            scale = operations / (peak_work(1) * _TILES)
+            least = [max(scale * arithmetic, reading) for arithmetic, reading in limits]
+            share = float(np.median(np.array(least) / seconds))
+        spread = float(np.median(seconds)), min(seconds), max(seconds)
+        self.timings.append(Timing(case, name, sizes, *spread, operations, read, share))
 
     def last(self, engine: str) -> float:
         return next(timing.median for timing in reversed(self.timings) if timing.engine == engine)
 
     def limits(self) -> tuple[float, float]:
-        """Additions and multiplications a second, and bytes a second, of the yardsticks in their best rounds."""
+        """Additions and multiplications a second, and bytes a second of the largest X, in the best rounds."""
         work = max(t.operations / t.least for t in self.timings if t.case == "arithmetic")
-        return work, max(t.bytes / t.least for t in self.timings if t.case == "memory")
+        memory = [t for t in self.timings if t.case == "memory"]
+        largest = max(t.bytes for t in memory)
+        return work, max(t.bytes / t.least for t in memory if t.bytes == largest)
+
+
+def _yardsticks(X: Floats) -> tuple[float, float]:
+    """Seconds for the arithmetic of _TILES tiles and for reading X.
+
+    It looks for the largest of X: a sum takes longer than memory does.
+    """
+    start = time.thread_time()
+    X.max()
+    read = time.thread_time()
+    peak_work(_TILES)
+    return time.thread_time() - read, read - start
 
 
 def benchmark(
@@ -161,10 +200,8 @@ def benchmark(
     watch = _Stopwatch(repeats)
     with threadpool_limits(limits=1), _one_torch_thread():
         kernels.warm()
-        swept = min(_SWEPT, max(d * n for d, n, _ in sizes))
-        for d, n, m in sizes:
-            _race_yardsticks(watch, d, n, m, swept)
-            _race_gradient(watch, d, n, m)
+        for size in sizes:
+            _race_gradient(watch, *size)
         _race_threads(watch, *sizes[-2 if len(sizes) > 1 else 0][:2])
         _race_hessian_power(watch, *sizes[min(2, len(sizes) - 1)][:2])
         _race_gaussians(watch, *sizes[0][:2])
@@ -212,17 +249,6 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _race_yardsticks(watch: _Stopwatch, d: int, n: int, m: int, swept: int) -> None:
-    """What the core does on data in its registers, and how soon it reads so many numbers.
-
-    It looks for their largest: a sum of them takes longer than memory does.
-    """
-    rounds, X = 20_000, np.ones(swept)
-    sizes, operations = {"d": d, "n": n, "m": m}, peak_work(1)
-    watch.race("arithmetic", {"registers": lambda: peak_work(rounds)}, sizes, operations * rounds)
-    watch.race("memory", {"largest of X": lambda: X.max()}, sizes, 0.0, X.nbytes)
-
-
 def _data(d: int, n: int, m: int) -> tuple[Floats, Floats, Floats, Floats]:
     rng = np.random.default_rng(0)
     X = np.asarray(kernels.Gaussians(0, n, d))
@@ -251,7 +277,7 @@ def _race_gradient(watch: _Stopwatch, d: int, n: int, m: int) -> None:
     single = X.astype(np.float32)
     engines["mimtheory, float32"] = _ours(single, y, W.astype(np.float32), a)
     engines["mimtheory, X made again"] = _ours(kernels.Gaussians(0, n, d), y, W, a)
-    watch.race("gradient", engines, {"d": d, "n": n, "m": m}, 4.0 * n * d * m, X.nbytes)
+    watch.race("gradient", engines, {"d": d, "n": n, "m": m}, 4.0 * n * d * m, X)
 
 
 def _torch_engines(X: Floats, y: Floats, W: Floats, a: Floats) -> dict[str, Call]:
@@ -280,18 +306,18 @@ def _race_threads(watch: _Stopwatch, d: int, n: int) -> None:
     X, y, W, a = _data(d, n, m)
     sizes = {"d": d, "n": n, "m": m}
     engines = {f"{count} threads" if count > 1 else "1 thread": _ours(X, y, W, a, count) for count in (1, 2)}
-    watch.race("threads", engines, sizes, 4.0 * n * d * m, X.nbytes, time.perf_counter)
+    watch.race("threads", engines, sizes, 4.0 * n * d * m, X, time.perf_counter)
     partition: dict[str, Call] = {
         "leaves in order": lambda: kernels.hessian_power(X, y, W, threads=1),
         "one leaf": lambda: one_leaf(X, y, W),
     }
-    watch.race("partition", partition, sizes, 4.0 * n * d * m, X.nbytes)
+    watch.race("partition", partition, sizes, 4.0 * n * d * m, X)
 
 
 def _race_hessian_power(watch: _Stopwatch, d: int, n: int) -> None:
     for k in _VECTORS:
         X, T, V, _ = _data(d, n, k)
-        watch.race("hessian power", _power_engines(X, T, V), {"d": d, "n": n, "k": k}, 4.0 * n * d * k, X.nbytes)
+        watch.race("hessian power", _power_engines(X, T, V), {"d": d, "n": n, "k": k}, 4.0 * n * d * k, X)
 
 
 def _power_engines(X: Floats, T: Floats, V: Floats) -> dict[str, Call]:
@@ -325,7 +351,7 @@ def _race_normal_equations(watch: _Stopwatch, d: int, n: int, m: int) -> None:
         return Phi @ Phi.T / n, Phi @ y / n
 
     engines = {"mimtheory": lambda: kernels.normal_equations(X, y, W, b, activation="1-cos", threads=1), "numpy": numpy}
-    watch.race("stage two", engines, {"d": d, "n": n, "m": m}, 2.0 * n * m * (d + m), X.nbytes)
+    watch.race("stage two", engines, {"d": d, "n": n, "m": m}, 2.0 * n * m * (d + m), X)
 
 
 def _race_expected_hessian(watch: _Stopwatch) -> None:

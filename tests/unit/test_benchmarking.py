@@ -4,10 +4,13 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mimtheory import benchmarking
 from mimtheory.benchmark_page import markdown, write_page
 from mimtheory.benchmarking import Benchmark, Timing, benchmark
+from mimtheory.kernels.roofline import peak_work
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +28,12 @@ def test_every_case_is_measured(tiny: Benchmark) -> None:
     }
     assert all(timing.least <= timing.median <= timing.most for timing in tiny.timings)
     yardsticks = [timing for timing in tiny.timings if timing.case in ("arithmetic", "memory")]
-    assert len(yardsticks) == 4
+    assert len(yardsticks) == 2 * (2 + 2 + 6 + 1)  # each race of gradients, threads, partition, vectors and stage two
     for timing in yardsticks:
         assert tiny.work >= timing.operations / timing.least
-        assert tiny.bandwidth >= timing.bytes / timing.least
+        # the largest X is read the fastest here, or alone counts
+        assert timing.bytes < 8 * 16 * 80 or tiny.bandwidth >= timing.bytes / timing.least
+    assert all((timing.share or 0) > 0 for timing in tiny.timings if timing.case in ("gradient", "hessian power"))
     assert set(tiny.exponents) == {"n", "d", "m"}
     assert tiny.median("gradient", "mimtheory", d=8, n=64, m=2) > 0
     assert math.isnan(tiny.median("gradient", "nobody", d=8, n=64, m=2))
@@ -44,12 +49,25 @@ def test_the_report_can_be_read_again(tiny: Benchmark, tmp_path: Path) -> None:
     assert (tmp_path / "images" / "roofline.svg").read_text().startswith("<?xml")
 
 
-def test_shares_and_ratios_are_those_of_their_definition() -> None:
-    ours = Timing("gradient", "mimtheory", {"n": 1}, 2.0, 1.0, 3.0, 8.0, 100.0)
-    other = Timing("gradient", "numpy", {"n": 1}, 3.0, 3.0, 3.0, 8.0, 100.0)
+def test_a_share_is_the_median_of_rounds_each_with_its_own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    # three rounds after one that warms up: seconds of the yardsticks, and of the call
+    rounds = iter([(9.0, 9.0), (0.5, 2.0), (1.0, 3.0), (4.0, 0.1)])
+    times = iter([0.0, 9.0, 0.0, 4.0, 0.0, 6.0, 0.0, 8.0])
+    monkeypatch.setattr(benchmarking, "_yardsticks", lambda X: next(rounds))
+    watch, work = benchmarking._Stopwatch(3), peak_work(1) * benchmarking._TILES
+    # twice the arithmetic of the yardstick, and X: at least 2 of 4, 3 of 6 and 8 of 8 seconds
+    watch.race("gradient", {"mimtheory": lambda: None}, {"n": 1}, 2 * work, np.ones(5), lambda: next(times))
+    ours, arithmetic, memory = watch.timings
+    assert (ours.median, ours.least, ours.most, ours.share) == (6.0, 4.0, 8.0, 0.5)
+    assert (arithmetic.least, arithmetic.most, memory.least, memory.most) == (0.5, 4.0, 0.1, 3.0)
+    assert watch.limits() == (work / 0.5, 40 / 0.1)
+
+
+def test_ratios_are_those_of_the_medians() -> None:
+    ours = Timing("gradient", "mimtheory", {"n": 1}, 2.0, 1.0, 3.0, 8.0, 100.0, 0.5)
+    other = Timing("gradient", "numpy", {"n": 1}, 3.0, 3.0, 3.0, 8.0, 100.0, 0.33)
     result = Benchmark((ours, other), work=10.0, bandwidth=100.0, exponents={}, machine={"processor": "one"})
-    # 0.8 s of arithmetic, 1 s of memory
-    assert result.share(ours) == pytest.approx(0.5)
+    assert "| n = 1 | mimtheory | 2 s (1 s to 3 s) |  | 0.50 |" in markdown(result)
     assert "| n = 1 | numpy | 3 s (3 s to 3 s) | 1.50 | 0.33 |" in markdown(result)
 
 
