@@ -2,7 +2,7 @@
 
 Competitors take turns, so that a machine that is busy with other things slows all of them alike; reported are medians
 with the smallest and the largest value. One thread is timed by the processor time that it used. What the machine allows
-is measured just before each call: other users of a processor can halve what a core does from one second to the next.
+is measured before each call that goes through X: other users of a processor can halve it from one second to the next.
 """
 
 import json
@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from mimtheory import kernels
 from mimtheory.kernels.philox import fill_rows
-from mimtheory.kernels.roofline import one_leaf, peak_work
+from mimtheory.kernels.roofline import TILE_WORK, one_leaf, peak_work
 from mimtheory.kernels.vector_code import WIDTH
 
 __all__ = ["SIZES", "Benchmark", "Timing", "benchmark"]
@@ -37,6 +37,9 @@ Call = Callable[[], object]
 SIZES = ((500, 5000, 8), (500, 5000, 32), (2000, 20000, 8), (2000, 20000, 32), (2000, 20000, 64), (4000, 40000, 16))
 _VECTORS = (1, 2, 4, 8, 16, 32)
 _TILES = 20_000  # of the arithmetic before each call, some milliseconds
+_WORK = float(_TILES * TILE_WORK)
+# float32 has twice the numbers in a register, and X made again is not read
+_OTHER_LIMITS = ("mimtheory, float32", "mimtheory, X made again")
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Timing:
     operations, bytes : float
         Additions and multiplications, and bytes read from memory by a single pass.
     share : float or None
-        The time that a core just before needed for as much arithmetic or for reading X, whichever is longer, over the
-        time of the engine: the median of the rounds. None where no operations are counted.
+        The time that one core just before needed for as much arithmetic or for reading X, whichever is longer, over the
+        time of the engine: the median of the rounds, up to 2 for two threads. None where this says nothing.
     """
 
     case: str
@@ -78,7 +81,7 @@ class Benchmark:
     work : float
         Additions and multiplications a second that one core reaches on data in its nearest cache, float64, at its best.
     bandwidth : float
-        Bytes a second at which it reads the largest X, at its best.
+        Bytes a second at which it reads the largest X from memory, at its best.
     exponents : dict
         Fitted slopes of log time in log n, log d and log m, of the gradient.
     machine : dict
@@ -116,23 +119,25 @@ class _Stopwatch:
         X: Floats | None = None,
         clock: Callable[[], float] = time.thread_time,
     ) -> None:
+        """With X, the number of operations and the time to read it limit every engine but those of _OTHER_LIMITS."""
         seconds: dict[str, list[float]] = {name: [] for name in engines}
         limits: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
         for round_of in range(self.repeats + 1):
             for name, call in engines.items():
-                limit = (0.0, 0.0) if X is None else _yardsticks(X)
+                limit = None if X is None else _yardsticks(X)
                 start = clock()
                 call()
                 spent = clock() - start
                 if round_of:  # the first warms up
                     seconds[name].append(spent)
-                    limits[name].append(limit)
+                    limits[name] += [limit] if limit else []
         read = 0.0 if X is None else float(X.nbytes)
         for name, values in seconds.items():
-            self._note(case, name, sizes, values, operations, read, None if X is None else limits[name])
+            known = [] if name in _OTHER_LIMITS else limits[name]
+            self._note(case, name, sizes, values, operations, read, known)
         if X is not None:
-            arithmetic, reading = zip(*(pair for pairs in limits.values() for pair in pairs), strict=True)
-            self._note("arithmetic", "one tile", sizes, arithmetic, peak_work(1) * _TILES)
+            arithmetic, reading = zip(*(limit for some in limits.values() for limit in some), strict=True)
+            self._note("arithmetic", "one tile", sizes, arithmetic, _WORK)
             self._note("memory", "largest of X", sizes, reading, read=read)
 
     def _note(
@@ -143,20 +148,18 @@ class _Stopwatch:
         seconds: Sequence[float],
         operations: float = 0.0,
         read: float = 0.0,
-        limits: list[tuple[float, float]] | None = None,
+        limits: Sequence[tuple[float, float]] = (),
     ) -> None:
-        share = None
-        if limits is not None:
-            scale = operations / (peak_work(1) * _TILES)
-            least = [max(scale * arithmetic, reading) for arithmetic, reading in limits]
-            share = float(np.median(np.array(least) / seconds))
+        scale = operations / _WORK
+        least = [max(scale * arithmetic, reading) for arithmetic, reading in limits]
+        share = float(np.median(np.array(least) / seconds)) if least else None
         spread = float(np.median(seconds)), min(seconds), max(seconds)
         self.timings.append(Timing(case, name, sizes, *spread, operations, read, share))
 
     def last(self, engine: str) -> float:
         return next(timing.median for timing in reversed(self.timings) if timing.engine == engine)
 
-    def limits(self) -> tuple[float, float]:
+    def at_best(self) -> tuple[float, float]:
         """Additions and multiplications a second, and bytes a second of the largest X, in the best rounds."""
         work = max(t.operations / t.least for t in self.timings if t.case == "arithmetic")
         memory = [t for t in self.timings if t.case == "memory"]
@@ -165,15 +168,13 @@ class _Stopwatch:
 
 
 def _yardsticks(X: Floats) -> tuple[float, float]:
-    """Seconds for the arithmetic of _TILES tiles and for reading X.
-
-    It looks for the largest of X: a sum takes longer than memory does.
-    """
+    """Seconds for the arithmetic of _TILES tiles, and for reading X: the largest of it, as a sum takes longer than
+    memory does."""
     start = time.thread_time()
     X.max()
-    read = time.thread_time()
+    between = time.thread_time()
     peak_work(_TILES)
-    return time.thread_time() - read, read - start
+    return time.thread_time() - between, between - start
 
 
 def benchmark(
@@ -210,7 +211,7 @@ def benchmark(
         exponents = _exponents(watch, *sizes[0])
     if verification:
         _time_verification(watch)
-    return Benchmark(tuple(watch.timings), *watch.limits(), exponents, _machine())
+    return Benchmark(tuple(watch.timings), *watch.at_best(), exponents, _machine())
 
 
 def _machine() -> dict[str, str]:

@@ -87,7 +87,7 @@ class _Wide(JITCodeLibrary):
     def add_ir_module(self, ir_module: Any) -> None:
         for function in ir_module.functions:
             if not function.is_declaration:
-                # its own `add` knows attributes of one word alone
+                # llvmlite's `add` refuses what it does not list
                 set.add(function.attributes, f'"prefer-vector-width"="{WIDTH}"')
         super().add_ir_module(ir_module)
 
@@ -112,7 +112,7 @@ class _Linked(_Wide):
 
 
 class _KernelCompiler(Compiler):
-    """Numba's compiler, into a library of the first kind, which the cache can hold."""
+    """Numba's compiler, into a `_Wide` library that the cache can hold."""
 
     def define_pipelines(self) -> Any:
         self.state.library = _Wide(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
@@ -121,7 +121,7 @@ class _KernelCompiler(Compiler):
 
 
 class _PartCompiler(Compiler):
-    """The same into one of the second kind."""
+    """Numba's compiler, into a `_Linked` library."""
 
     def define_pipelines(self) -> Any:
         self.state.library = _Linked(self.state.targetctx.codegen(), "part")

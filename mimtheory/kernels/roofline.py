@@ -10,13 +10,14 @@ from mimtheory.kernels.sweep import POWER, padded, sweep
 from mimtheory.kernels.tiles import RANK_SHAPES, steady_8
 from mimtheory.kernels.vector_code import lanes
 
-__all__ = ["one_leaf", "peak_work"]
+__all__ = ["TILE_WORK", "one_leaf", "peak_work"]
 
 Floats = NDArray[np.float64]
 
 _ROWS = 64
 _NO_KEY = (np.uint64(0), np.uint64(0))
 _COLUMNS = RANK_SHAPES[8] * lanes(8)
+TILE_WORK = 2 * 8 * _COLUMNS * _ROWS
 
 
 @kernel
@@ -25,11 +26,10 @@ def _repeat(X: Floats, S: Floats, G: Floats, rounds: int) -> None:
         steady_8(X, 0, X.shape[1], X.shape[0], S, 0, S.shape[1], G, 0, G.shape[1], False, 0)
 
 
-def peak_work(rounds: int) -> float:
-    """Do the same tile so many times; returns the additions and multiplications of it all."""
+def peak_work(rounds: int) -> None:
+    """Do the same tile so many times, TILE_WORK additions and multiplications each."""
     X, S, G = np.ones((_ROWS, _COLUMNS)), np.zeros((_ROWS, 8)), np.zeros((8, _COLUMNS))
     _repeat(X, S, G, rounds)
-    return 2.0 * 8 * _COLUMNS * _ROWS * rounds
 
 
 def one_leaf(X: Floats, T: Floats, V: Floats) -> Floats:

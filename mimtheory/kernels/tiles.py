@@ -16,7 +16,7 @@ All operands are C-contiguous arrays of any dimension with an offset and a strid
 callers pad to whole vectors, and give `products` eight rows. A sum starts at 0, takes its terms in order with one
 rounding each (where the machine fuses; two else), and is then added to what is there, or stored if `fresh`; `products`
 does so once in DEPTH terms. `ahead` is the distance of the data that the processor is asked to fetch meanwhile into the
-second cache; a wide `rank` also asks, into the first, for what the next tile works on. The width follows the machine
+second cache; a wide `rank` may ask, into the first, for what the next tile works on. The width follows the machine
 that Numba compiles for, and with it the bits of `inner` alone.
 
 `NUMBA_DISABLE_JIT=1` puts the plain twins in place of the tiles.
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from mimtheory.kernels.compiling import DISABLED
 from mimtheory.kernels.partition import DEPTH
-from mimtheory.kernels.vector_code import REGISTERS, Code, lanes, signature_of
+from mimtheory.kernels.vector_code import REGISTERS, WIDTH, Code, lanes, signature_of
 
 __all__ = [
     "INNER_COUNTS",
@@ -66,6 +66,7 @@ Floats = NDArray[Any]
 Tile = Callable[..., None]
 
 _MANY = REGISTERS == 32
+_LINES = WIDTH == 512  # a vector is a line of the cache; requests for shorter ones cost more than they save
 PRODUCT_ROWS = 8
 PANELS = 2 if _MANY else 1  # vectors of neurons that share the loads of x
 INNER_ROWS = 4 if _MANY else 2
@@ -267,8 +268,8 @@ def _vector_inner(count: int) -> Tile:
 
 
 def _vector_rank(neurons: int, vectors: int, near: bool) -> Tile:
-    """If `near`, each row asks for its next columns, where the next piece of a block begins, and for a line of the sums
-    of the next tile, which stand behind these: in order and soon, but too few for the processor to see it."""
+    """If `near`, each row also asks, into the first cache, for the columns to its right, which the next tile reads, and
+    for a vector of the sums behind its own: runs too short for the processor to see by itself."""
 
     @intrinsic
     def tile(typing, X, x, x_stride, rows, S, s, s_stride, G, g, g_stride, fresh, ahead):  # type: ignore[no-untyped-def]
@@ -344,12 +345,12 @@ def _plain(function: Tile, *shape: int) -> Tile:
 products_1, products_2 = (_plain(plain_products, count) if DISABLED else _vector_products(count) for count in (1, 2))
 inner_1, inner_2, inner_4 = (_plain(plain_inner, count) if DISABLED else _vector_inner(count) for count in INNER_COUNTS)
 rank_8, rank_4, rank_2, rank_1 = (
-    _plain(plain_rank, *shape) if DISABLED else _vector_rank(*shape, near=True) for shape in RANK_SHAPES.items()
+    _plain(plain_rank, *shape) if DISABLED else _vector_rank(*shape, _LINES) for shape in RANK_SHAPES.items()
 )
 # one vector along d, for what is left of a row
 edge_8, edge_4, edge_2, edge_1 = (
-    _plain(plain_rank, count, 1) if DISABLED else _vector_rank(count, 1, near=False) for count in RANK_SHAPES
+    _plain(plain_rank, count, 1) if DISABLED else _vector_rank(count, 1, False) for count in RANK_SHAPES
 )
 # the largest, asking for nothing near: the yardstick of what a core can do
-steady_8 = _plain(plain_rank, 8, RANK_SHAPES[8]) if DISABLED else _vector_rank(8, RANK_SHAPES[8], near=False)
+steady_8 = _plain(plain_rank, 8, RANK_SHAPES[8]) if DISABLED else _vector_rank(8, RANK_SHAPES[8], False)
 copy_8 = _plain(plain_copy, RANK_SHAPES[8]) if DISABLED else _vector_copy(RANK_SHAPES[8])

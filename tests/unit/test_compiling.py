@@ -114,7 +114,7 @@ def test_what_only_kernels_call_is_machine_code_in_its_callers_alone(copy: Path)
 
 
 # the same parts with constants and with variables: each is compiled once for a precision; and in the kernel of passes,
-# the widest vectors of each of its functions
+# what LLVM is told of some of its functions, and the widest vectors in them
 COMPILED = """
 import collections
 import re
@@ -135,7 +135,10 @@ print(ours["sweep"], ours["add"], max(ours.values()))
 code = next(iter(sweep.inspect_llvm().values()))
 for name in ("_slopes", "_activate_sine", "defects"):
     text = next(text for text in code.split("\\ndefine ") if name in text[: text.index("\\n")])
-    print(name, max(map(int, re.findall(r"<(\\d+) x double>", text))) * 64 // WIDTH)
+    group = re.search("#[0-9]+", text)[0]
+    told = int(re.search(f"attributes {group} = .*prefer-vector-width.=.([0-9]+)", code)[1])
+    found = 64 * max(map(int, re.findall("<([0-9]+) x double>", text)))
+    print(name, WIDTH // told, WIDTH // found)
 """
 
 
@@ -149,7 +152,7 @@ def test_a_constant_among_the_arguments_makes_no_copy_of_a_kernel(compiled: list
 
 
 def test_loops_are_as_wide_as_the_registers(compiled: list[str]) -> None:
-    assert compiled[1:] == ["_slopes 1", "_activate_sine 1", "defects 1"]
+    assert compiled[1:] == ["_slopes 1 1", "_activate_sine 1 1", "defects 1 1"]
 
 
 # a reference that is counted costs more than a small product
