@@ -15,6 +15,7 @@ from mimtheory.arguments import check_delta
 from mimtheory.assumptions import ASSUMPTIONS, Finding, check, fails
 from mimtheory.hessian import expected_hessian
 from mimtheory.hessian_results import ExpectedHessian
+from mimtheory.html_tables import html_table
 from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.lemmas.a5_compounding import largest_eps0
 from mimtheory.population import Population, Setting
@@ -258,8 +259,8 @@ class Exploration:
         return {bound.claim.label: required_n(bound.claim.label, self.setting, self.delta) for bound in self.bounds}
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td>{f.label}</td><td>{f.status}</td><td>{f.reason}</td></tr>" for f in self.findings)
-        return f"{self.hessian._repr_html_()}<table>{rows}</table>"
+        rows = ((found.label, found.status, found.reason) for found in self.findings)
+        return self.hessian._repr_html_() + html_table(rows)
 
 
 def explore(

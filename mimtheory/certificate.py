@@ -12,6 +12,7 @@ import math
 import time
 from dataclasses import dataclass
 from fractions import Fraction
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ import flint
 from mimtheory.balls import ball_from_text, ball_to_text, certified_text, precision
 from mimtheory.closed_forms import closed_form
 from mimtheory.enclosures import Enclosure, Problem, enclose
+from mimtheory.html_tables import html_table
 from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.polynomial_derivatives import exact_moments, exact_moments_by_monomials
@@ -95,6 +97,9 @@ class Certificate:
             f"{self.lambda_min_abs_lower!r} <= |eigenvalue| <= {self.lambda_max_abs_upper!r} for all of them. "
             f"Proved{how}."
         )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(str(self))}</p>" + (html_table(self._readable(), "C, in units of T") if self.C else "")
 
     def to_json(self) -> str:
         """The file's text: the fields and their digest."""

@@ -20,6 +20,7 @@ from mimtheory.balls import certified_text
 from mimtheory.certificate import Certificate, certify
 from mimtheory.enclosures import Enclosure, Problem, enclose_fourth
 from mimtheory.gaussian_moments import gaussian_moments
+from mimtheory.html_tables import html_table
 from mimtheory.parametric_hessian import ParametricMoments
 
 __all__ = ["TIME_LIMIT", "Exact", "ExpectedHessian", "ParametricHessian"]
@@ -173,9 +174,8 @@ class ExpectedHessian:
         return rf"$C = {body},\quad c_0 = {self._mean()}$ ({self.method})".replace("±", r"\pm ")
 
     def _repr_html_(self) -> str:
-        cells = "".join("<tr>" + "".join(f"<td>{x}</td>" for x in row) + "</tr>" for row in self._entries())
         about = f"c0 = {self._mean()}, error at most {self.radius:.1e}, {self.method}"
-        return f"<table><caption>Expected Hessian C: {about}</caption>{cells}</table>"
+        return html_table(self._entries(), f"Expected Hessian C: {about}")
 
     def _entries(self) -> list[list[str]]:
         r = len(self.C)

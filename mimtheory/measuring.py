@@ -5,6 +5,7 @@ start: claims of levels I and D, and of these only those that do not need to kno
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from mimtheory.activations import Activation, activation
 from mimtheory.arguments import check_delta, check_integer, check_real
 from mimtheory.assumptions import Finding
 from mimtheory.experiment import Experiment
+from mimtheory.html_tables import html_table
 from mimtheory.input_checks import input_findings
 from mimtheory.lemmas import REGISTRY, find_claim, find_lemma
 from mimtheory.losses import Loss, loss
@@ -186,12 +188,15 @@ class DataReport:
     rows: tuple[Row, ...]
 
     def _repr_html_(self) -> str:
-        cells = "".join(f"<tr><td>{f.label}</td><td>{f.status}</td><td>{f.reason}</td></tr>" for f in self.inputs)
-        cells += "".join(
-            f"<tr><td>{row.claim}</td><td>{row.outcome}</td><td>{row.reason or f'{row.ratio:.3g}'}</td></tr>"
-            for row in self.rows
-        )
-        return f"<table>{cells}</table>"
+        inputs = [(found.label, found.status, found.reason) for found in self.inputs]
+        rows = [(row.claim, row.outcome, row.reason or f"{row.ratio:.3g}") for row in self.rows]
+        return html_table([*inputs, *rows])
+
+    def __repr__(self) -> str:
+        inputs = Counter(found.status for found in self.inputs)
+        rows = Counter(row.outcome for row in self.rows)
+        told = (", ".join(f"{count} {answer}" for answer, count in some.items()) for some in (inputs, rows))
+        return "DataReport(inputs: {}; claims: {})".format(*told)
 
 
 def check_data(

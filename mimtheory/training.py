@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mimtheory.arguments import check_integer, check_real
 from mimtheory.experiment import Experiment
 from mimtheory.generalisation import Network, test_error
+from mimtheory.html_tables import html_table
 from mimtheory.population import Setting, check_fits
 from mimtheory.relations import Rounded
 from mimtheory.stage_two import (
@@ -126,9 +127,7 @@ class Trained:
             "operations": f"{self.cost.total:.3g}",
             **{f"seconds, {phase}": f"{spent:.3g}" for phase, spent in self.seconds.items()},
         }
-        return (
-            "<table>" + "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows.items()) + "</table>"
-        )
+        return html_table(rows.items())
 
 
 def train(

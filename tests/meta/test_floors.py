@@ -9,7 +9,17 @@ PACKAGE = Path(__file__).parents[2] / "mimtheory"
 
 FLOORS = [
     [
-        *("arguments", "rounding", "relations", "polynomials", "balls", "expressions", "ball_functions", "tails"),
+        *(
+            "html_tables",
+            "arguments",
+            "rounding",
+            "relations",
+            "polynomials",
+            "balls",
+            "expressions",
+            "ball_functions",
+            "tails",
+        ),
         "suprema",
         *("formula_pieces", "formula_constants", "losses", "activation_zoo", "activations"),
         *("concentration", "delta_budget", "environment"),

@@ -59,6 +59,9 @@ def test_certificates_are_true_and_their_files_are_confirmed(
         assert np.abs(eigenvalues).max() <= made.lambda_max_abs_upper + slack
         assert 0.9 * np.abs(eigenvalues).min() <= made.lambda_min_abs_lower
         assert repr(made.lambda_min_abs_lower) in str(made)
+        # the signs of the bounds are no markup
+        assert f"{made.lambda_min_abs_lower!r} &lt;= |eigenvalue| &lt;= " in made._repr_html_()
+        assert made._repr_html_().count("<td>") == made.r**2
     else:
         assert made.status == "degenerate"
         assert np.abs(eigenvalues).min() <= slack + 1e-12

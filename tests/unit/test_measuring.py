@@ -68,7 +68,12 @@ def test_levels_i_and_d_hold_for_data_that_are_not_gaussian() -> None:
     assert {row.outcome for row in report.rows} <= {"holds", "vacuous", "skipped"}
     assert [row.outcome for row in report.rows].count("holds") >= 9
     assert {finding.label for finding in report.inputs if finding.status == "fails"} >= {"X centred", "X unit variance"}
-    assert "X centred" in report._repr_html_()
+    page = report._repr_html_()
+    assert "<td>X centred</td><td>fails</td>" in page
+    assert page.count("<tr>") == len(report.inputs) + len(report.rows)
+    count = [row.outcome for row in report.rows].count("holds")
+    assert repr(report).startswith("DataReport(inputs: ")
+    assert f"{count} holds" in repr(report).split("claims: ")[1]
 
 
 # False alarms: four findings at 1e-4 each, for each of 20 fixed draws: below 1 per cent for the whole test.
