@@ -189,7 +189,7 @@ class DataReport:
 
     def _repr_html_(self) -> str:
         inputs = [(found.label, found.status, found.reason) for found in self.inputs]
-        rows = [(row.claim, row.outcome, row.reason or f"{row.ratio:.3g}") for row in self.rows]
+        rows = [(row.claim, row.outcome, row.reason or f"measured/stated {row.ratio:.3g}") for row in self.rows]
         return html_table([*inputs, *rows])
 
     def __repr__(self) -> str:
