@@ -81,7 +81,7 @@ class Benchmark:
     work : float
         Additions and multiplications a second that one core reaches on data in its nearest cache, float64, at its best.
     bandwidth : float
-        Bytes a second at which it reads the largest X from memory, at its best.
+        Bytes a second at which it reads the largest X of the run, from memory if no cache holds it, at its best.
     exponents : dict
         Fitted slopes of log time in log n, log d and log m, of the gradient.
     machine : dict
