@@ -15,7 +15,6 @@ from mimtheory.kernels.partition import DEPTH, GROUP, ROWS
 from mimtheory.kernels.tiles import (
     INNER_ROWS,
     PANELS,
-    PRODUCT_ROWS,
     copy_8,
     edge_1,
     edge_2,
@@ -55,8 +54,9 @@ _NEAR = 2**19  # bytes that stay in the second cache, whatever the machine
 _CROWDED = 2048  # rows at a distance of so many bytes or a multiple of it share few places of the first cache
 _OFTEN = 32  # neurons from which it is worth while to copy a piece of such rows to a place of its own
 _V8, _V4, _V2, _V1 = (tiles.RANK_SHAPES[j] for j in (8, 4, 2, 1))
+_ROWS1, _ROWS2 = (tiles.PRODUCT_ROWS[count] for count in (1, 2))
 # room for a piece of a block of X: a tile's rows of the first product or a tile's columns of the second
-PIECE = (PRODUCT_ROWS, max(_LONG, ROWS * _V8 * lanes(4) // PRODUCT_ROWS))
+PIECE = (_ROWS1, max(_LONG, ROWS * _V8 * lanes(4) // _ROWS1))
 
 
 @part
@@ -176,9 +176,10 @@ def many_products(
         for p in range(0, count, PANELS):
             w, far = (p * d + k) * size, distance if p == 0 else 0
             both = p + 2 <= count and PANELS == 2
-            for r in range(0, rows, PRODUCT_ROWS):
+            height = _ROWS2 if both else _ROWS1
+            for r in range(0, rows, height):
                 source, at, step, z = X, x + r * stride + k, stride, r * wide + p * size
-                if x // stride + r + PRODUCT_ROWS > X.shape[0]:
+                if x // stride + r + height > X.shape[0]:
                     _copy_rows(X, at, stride, rows - r, depth, piece)
                     source, at, step = piece, 0, depth
                 if both:

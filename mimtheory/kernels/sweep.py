@@ -207,7 +207,8 @@ def _pass(
         for number in range(0 if single else blocks):
             row = start + number * tall
             rows, x = min(tall, stop - row), 0 if made else (row - first) * long
-            ahead = 0 if made or row + tall >= stop else tall * long
+            # what follows is read next, in this leaf or the one after it
+            ahead = 0 if made or row + rows - first >= X.shape[0] else rows * long
             if made:
                 fill_rows(X[:rows], row, key[0], key[1])
             if panels.shape[0]:

@@ -4,16 +4,16 @@ Both products of one pass over X keep their sums in vector registers while they 
 fused multiply-adds for each R + C loads, so with R, C of a few the arithmetic units and not the loads are the limit;
 but R C sums must fit into the registers with room for operands: 32 registers on AVX-512 and ARM, 16 before.
 
-==========  =========================  ==========================================================  =============
-tile        result                     registers hold                                              shape (32/16)
-==========  =========================  ==========================================================  =============
-`products`  z_ij = w_j.x_i             rows x vectors of neurons; x broadcast, W packed             8 x 2 / 8 x 1
-`inner`     the same for m <= 4        4 rows x m vectors along d, added up across at the end      4 x m / 2 x m
-`rank`      G_j += sum_i s_ij x_i      J neurons x V vectors along d; s broadcast                  J V = 24 / 8
-==========  =========================  ==========================================================  =============
+==========  =========================  ======================================================  =====================
+tile        result                     registers hold                                          shape (32/16)
+==========  =========================  ======================================================  =====================
+`products`  z_ij = w_j.x_i             rows x vectors of neurons; x broadcast, W packed        8 x 2, 16 x 1 / 8 x 1
+`inner`     the same for m <= 4        4 rows x m vectors along d, added up across at the end  4 x m / 2 x m
+`rank`      G_j += sum_i s_ij x_i      J neurons x V vectors along d; s broadcast              J V = 24 / 8
+==========  =========================  ======================================================  =====================
 
 All operands are C-contiguous arrays of any dimension with an offset and a stride in elements. Nothing is masked:
-callers pad to whole vectors, and give `products` eight rows. A sum starts at 0, takes its terms in order with one
+callers pad to whole vectors, and give `products` all its rows. A sum starts at 0, takes its terms in order with one
 rounding each (where the machine fuses; two else), and is then added to what is there, or stored if `fresh`; `products`
 does so once in DEPTH terms. `ahead` is the distance of the data that the processor is asked to fetch meanwhile into the
 second cache; a wide `rank` may ask, into the first, for what the next tile works on. The width follows the machine
@@ -67,7 +67,8 @@ Tile = Callable[..., None]
 
 _MANY = REGISTERS == 32
 _LINES = WIDTH == 512  # a vector is a line of the cache; requests for shorter ones cost more than they save
-PRODUCT_ROWS = 8
+# vectors of neurons of a tile -> rows: sums enough that none waits for its last addition
+PRODUCT_ROWS = {1: 16, 2: 8} if _MANY else {1: 8, 2: 8}
 PANELS = 2 if _MANY else 1  # vectors of neurons that share the loads of x
 INNER_ROWS = 4 if _MANY else 2
 INNER_COUNTS = (1, 2, 4)
@@ -93,16 +94,17 @@ def plain_products(
     ahead: int,
     count: int,
 ) -> None:
-    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for 8 rows and `count` vectors of columns l, in pieces of DEPTH
-    terms; W has a panel for each vector.
+    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for PRODUCT_ROWS[count] rows and `count` vectors of columns l, in
+    pieces of DEPTH terms; W has a panel for each vector.
     """
     size = lanes(X.itemsize)
     data, weights, out = X.reshape(-1), W.reshape(-1), Z.reshape(-1)
-    starts = x + np.arange(PRODUCT_ROWS) * x_stride
+    rows = np.arange(PRODUCT_ROWS[count])
+    starts = x + rows * x_stride
     for p in range(count):
         first = w + p * w_stride
         panel = weights[first : first + depth * size].reshape(depth, size)
-        places = (z + np.arange(PRODUCT_ROWS) * z_stride + p * size)[:, None] + np.arange(size)
+        places = (z + rows * z_stride + p * size)[:, None] + np.arange(size)
         for k in range(0, depth, DEPTH):
             terms = slice(k, min(k + DEPTH, depth))
             columns = data[starts + np.arange(depth)[terms, None]]
@@ -184,25 +186,27 @@ def plain_copy(X: Floats, x: int, x_stride: int, rows: int, target: Floats, ahea
 
 
 def _vector_products(count: int) -> Tile:
+    height = PRODUCT_ROWS[count]
+
     @intrinsic
     def tile(typing, X, x, x_stride, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             _, x, x_stride, _, w, w_stride, depth, _, z, z_stride, fresh, ahead = arguments
             code = Code(context, builder, signature, arguments)
             data, panel, out = code.at(code.array(0), x), code.at(code.array(3), w), code.at(code.array(7), z)
-            rows = code.row_offsets(x_stride, PRODUCT_ROWS)
+            rows = code.row_offsets(x_stride, height)
             panels = [code.at(panel, code.times(w_stride, p)) for p in range(count)]
             places = [
                 code.at(out, code.times(z_stride, r), code.integer(p * code.size))
-                for r in range(PRODUCT_ROWS)
+                for r in range(height)
                 for p in range(count)
             ]
-            totals = code.sums(PRODUCT_ROWS * count)
+            totals = code.sums(height * count)
             with builder.if_then(builder.not_(fresh)):
                 for total, place in zip(totals, places, strict=True):
                     builder.store(code.load(place), total)
             with code.pieces(depth, DEPTH) as (start, length):
-                sums = code.sums(PRODUCT_ROWS * count)
+                sums = code.sums(height * count)
 
                 def term(k):  # type: ignore[no-untyped-def]
                     weights = [code.load(code.at(pointer, code.times(k, code.size))) for pointer in panels]
@@ -212,16 +216,20 @@ def _vector_products(count: int) -> Tile:
                         for p in range(count):
                             code.add_product(sums[r * count + p], one, weights[p])
 
-                # four at once, with requests for the next eight numbers of four rows: little else is left to do
-                four = code.integer(4)
+                # four at once, with requests for the next eight numbers of four rows: little else is left to do. Of
+                # sixteen rows every second is asked for; more requests at a time than that make the loads wait.
+                four, apart = code.integer(4), height // 8
                 with cgutils.for_range(builder, builder.udiv(length, four)) as loop:
                     first = builder.add(start, builder.mul(loop.index, four))
-                    row = builder.and_(first, four)
-                    next_eight = builder.add(builder.sub(first, row), code.integer(PRODUCT_ROWS))
+                    within = builder.and_(first, four)
+                    row, next_eight = (
+                        code.times(within, apart),
+                        builder.add(builder.sub(first, within), code.integer(8)),
+                    )
                     far = code.opaque(code.at(data, builder.mul(row, x_stride), next_eight, ahead))
-                    for r, offset in enumerate(rows[:4]):
-                        term(builder.add(first, code.integer(r)))
-                        code.prefetch(code.by_bytes(far, offset))
+                    for k in range(4):
+                        term(builder.add(first, code.integer(k)))
+                        code.prefetch(code.by_bytes(far, rows[k * apart]))
                 rest = builder.urem(length, four)
                 with cgutils.for_range(builder, rest) as loop:
                     term(builder.add(builder.sub(builder.add(start, length), rest), loop.index))

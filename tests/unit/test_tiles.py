@@ -69,17 +69,18 @@ def integers(kind: type, *shape: int) -> np.ndarray:
 @pytest.mark.parametrize("count", [1, 2])
 def test_products_are_those_of_the_twin(kind: type, depth: int, fresh: bool, count: int) -> None:
     size = lanes(np.dtype(kind).itemsize)
-    X, W = integers(kind, 9, 160), integers(kind, 3, 160, size)
-    before = integers(kind, 10, 4 * size)
+    X, W = integers(kind, 17, 160), integers(kind, 3, 160, size)
+    before = integers(kind, 18, 4 * size)
     ours, twin = before.copy(), before.copy()
     arguments = (X, 160 + 3, 160, W, (160 + 7) * size, 160 * size, depth)
     call_products(count, *arguments, ours, 4 * size + size, 4 * size, fresh)
     tiles.plain_products(*arguments, twin, 4 * size + size, 4 * size, fresh, 0, count)
     assert (ours == twin).all()
+    rows = slice(1, 1 + tiles.PRODUCT_ROWS[count])
     for p in range(count):
         place = slice((1 + p) * size, (2 + p) * size)
-        expected = X[1:9, 3 : 3 + depth] @ W[1 + p, 7 : 7 + depth]
-        assert (ours[1:9, place] == expected + (0 if fresh else before[1:9, place])).all()
+        expected = X[rows, 3 : 3 + depth] @ W[1 + p, 7 : 7 + depth]
+        assert (ours[rows, place] == expected + (0 if fresh else before[rows, place])).all()
     assert (ours[:, (1 + count) * size :] == before[:, (1 + count) * size :]).all()
 
 
