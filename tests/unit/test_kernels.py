@@ -143,7 +143,7 @@ def test_data_made_to_be_lost_loses_no_more_than_the_partition_allows(m: int, ap
 
 
 @pytest.mark.parametrize("n", [8191, 8193, 9000, 20_480, 140_000])
-@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("k", [1, 2, 5, 16])
 def test_blocks_groups_and_sections_lose_no_row(n: int, k: int) -> None:
     n = n // 64 if DISABLED else n
     rng = np.random.default_rng(n)
