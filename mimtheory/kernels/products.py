@@ -49,7 +49,7 @@ __all__ = [
 Floats = NDArray[Any]
 
 FEW = 4  # neurons up to which the lanes of a register run along d and not along the neurons
-_LONG = 4 * DEPTH  # terms that a tile of `products` takes at once: 8 rows of them and of W fill the first cache
+_LONG = 4 * DEPTH  # terms that a tile of `products` takes at once: its rows of them and of W fill the first cache
 _NEAR = 2**19  # bytes that stay in the second cache, whatever the machine
 _CROWDED = 2048  # rows at a distance of so many bytes or a multiple of it share few places of the first cache
 _OFTEN = 32  # neurons from which it is worth while to copy a piece of such rows to a place of its own

@@ -222,10 +222,8 @@ def _vector_products(count: int) -> Tile:
                 with cgutils.for_range(builder, builder.udiv(length, four)) as loop:
                     first = builder.add(start, builder.mul(loop.index, four))
                     within = builder.and_(first, four)
-                    row, next_eight = (
-                        code.times(within, apart),
-                        builder.add(builder.sub(first, within), code.integer(8)),
-                    )
+                    row = code.times(within, apart)
+                    next_eight = builder.add(builder.sub(first, within), code.integer(8))
                     far = code.opaque(code.at(data, builder.mul(row, x_stride), next_eight, ahead))
                     for k in range(4):
                         term(builder.add(first, code.integer(k)))
