@@ -28,6 +28,7 @@ __all__ = [
     "fma",
     "log1p",
     "logarithm",
+    "opaque",
     "sin_cos",
     "sine_near_0",
     "single_of",
@@ -75,10 +76,26 @@ def _vector_cast(source: Any, target: Any) -> Any:
     return cast
 
 
+@intrinsic
+def _vector_opaque(typing, word):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        kind = context.get_value_type(types.uint64)
+        nothing = ir.InlineAsm(ir.FunctionType(kind, [kind]), "", "=r,0", side_effect=True)
+        return builder.call(nothing, arguments)
+
+    return types.uint64(types.uint64), generate
+
+
+def _plain_opaque(word: Any) -> Any:
+    return word
+
+
 def _plain_cast(source: str, target: str) -> Any:
     return lambda x: struct.unpack(target, struct.pack(source, x))[0]
 
 
+# the same word of 64 bits, of which LLVM knows nothing any more; not for a loop that is to become vector code
+opaque: Any = _plain_opaque if DISABLED else _vector_opaque
 # a b + c with one rounding; the bits of a number as an integer, and back
 fma: Any = _plain_fma if DISABLED else _vector_fma
 bits_of: Any = _plain_cast("<d", "<q") if DISABLED else _vector_cast(types.float64, types.int64)

@@ -16,9 +16,18 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from mimtheory.kernels.compiling import inlined, maker, part
-from mimtheory.kernels.elementary import bits_of_single, cosine_near_0, float_of, fma, logarithm, sine_near_0, single_of
+from mimtheory.kernels.elementary import (
+    bits_of_single,
+    cosine_near_0,
+    float_of,
+    fma,
+    logarithm,
+    opaque,
+    sine_near_0,
+    single_of,
+)
 
-__all__ = ["fill_rows", "philox"]
+__all__ = ["fill_rows", "multipliers", "philox"]
 
 Floats = NDArray[Any]
 
@@ -46,10 +55,17 @@ _C = tuple(np.float32((-1) ** k / math.factorial(2 * k)) for k in range(1, 5))
 
 
 @inlined
-def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
-    """Ten rounds on a counter of four and a key of two words of 32 bits, each in 64."""
+def multipliers() -> tuple[Any, Any]:
+    """The two of each round. If LLVM knew them, it would merge one with the shift of its product; the whole product of
+    64 bits that this takes costs three multiplications of 32 bits."""
+    return opaque(_M0) & _LOW, opaque(_M1) & _LOW
+
+
+@inlined
+def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any, m0: Any, m1: Any) -> tuple[Any, Any, Any, Any]:
+    """Ten rounds on a counter of four and a key of two words of 32 bits, each in 64, with the `multipliers`."""
     for _ in range(10):
-        p0, p1 = _M0 * c0, _M1 * c2
+        p0, p1 = m0 * c0, m1 * c2
         c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
         k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
     return c0, c1, c2, c3
@@ -100,9 +116,11 @@ def _single_pair(first: Any, second: Any) -> tuple[Any, Any]:
 def _double_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
     """The words of calls call ... call + count - 1: for a radius in words[0], for an angle in words[1]."""
     i0, i1, start, to = row & _LOW, row >> _HALF, np.uint64(call), np.uint64(at)
+    k0, k1 = k0 & _LOW, k1 & _LOW
+    m0, m1 = multipliers()
     for k in range(count):
         p = np.uint64(k)  # an index without a sign needs no check for one, which would undo vector code
-        w0, w1, w2, w3 = philox((start + p) & _LOW, _DOUBLE, i0, i1, k0, k1)
+        w0, w1, w2, w3 = philox((start + p) & _LOW, _DOUBLE, i0, i1, k0, k1, m0, m1)
         words[0, to + p], words[1, to + p] = w0 | (w1 << _HALF), w2 | (w3 << _HALF)
 
 
@@ -110,9 +128,11 @@ def _double_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any,
 def _single_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
     """The same with two radii and two angles in 64 bits."""
     i0, i1, start, to = row & _LOW, row >> _HALF, np.uint64(call), np.uint64(at)
+    k0, k1 = k0 & _LOW, k1 & _LOW
+    m0, m1 = multipliers()
     for k in range(count):
         p = np.uint64(k)
-        w0, w1, w2, w3 = philox((start + p) & _LOW, _SINGLE, i0, i1, k0, k1)
+        w0, w1, w2, w3 = philox((start + p) & _LOW, _SINGLE, i0, i1, k0, k1, m0, m1)
         words[0, to + p], words[1, to + p] = w0 | (w2 << _HALF), w1 | (w3 << _HALF)
 
 
@@ -171,7 +191,7 @@ def fill_rows(out: Floats, first: int, k0: Any, k1: Any) -> None:
             some = min(_PIECE, calls - call)
             # whole vectors: the next words take the place of those that are not asked for
             whole = -(-some // _LANES) * _LANES
-            _words_for(flat, words, count, call, whole, np.uint64(first + i), k0 & _LOW, k1 & _LOW)
+            _words_for(flat, words, count, call, whole, np.uint64(first + i), k0, k1)
             count += some
             if count >= _PIECE or (i == out.shape[0] - 1 and call + some == calls):
                 _gaussians_of(words, count, flat, at)

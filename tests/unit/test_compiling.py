@@ -113,13 +113,15 @@ def test_what_only_kernels_call_is_machine_code_in_its_callers_alone(copy: Path)
     assert run(copy, MADE, NUMBA_DISABLE_JIT="0").stdout == "True\nTrue []\n"
 
 
-# the same parts with constants and with variables: each is compiled once for a precision; and in the kernel of passes,
-# what LLVM is told of some of its functions, and the widest vectors in them
+# the same parts with constants and with variables: each is compiled once for a precision; in the kernel of passes, what
+# LLVM is told of some of its functions, and the widest vectors in them; in that of Gaussians, products of 64 bits, each
+# as long as three of 32, where the processor has them
 COMPILED = """
 import collections
 import re
 from numba.core import event
 from mimtheory.kernels import warm
+from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.sweep import sweep
 from mimtheory.kernels.vector_code import WIDTH
 names = []
@@ -139,6 +141,7 @@ for name in ("_slopes", "_activate_sine", "defects"):
     told = int(re.search(f"attributes {group} = .*prefer-vector-width.=.([0-9]+)", code)[1])
     found = 64 * max(map(int, re.findall("<([0-9]+) x double>", text)))
     print(name, WIDTH // told, WIDTH // found)
+print(*(code.count("vpmullq") for code in fill_rows.inspect_asm().values()))
 """
 
 
@@ -152,7 +155,11 @@ def test_a_constant_among_the_arguments_makes_no_copy_of_a_kernel(compiled: list
 
 
 def test_loops_are_as_wide_as_the_registers(compiled: list[str]) -> None:
-    assert compiled[1:] == ["_slopes 1 1", "_activate_sine 1 1", "defects 1 1"]
+    assert compiled[1:4] == ["_slopes 1 1", "_activate_sine 1 1", "defects 1 1"]
+
+
+def test_the_generator_multiplies_words_of_32_bits_alone(compiled: list[str]) -> None:
+    assert compiled[4:] == ["0 0"]
 
 
 # a reference that is counted costs more than a small product

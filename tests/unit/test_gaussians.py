@@ -9,7 +9,7 @@ from scipy import stats
 
 from mimtheory.kernels import Gaussians, gradient, hessian_power, inner_products, weighted_sums
 from mimtheory.kernels.compiling import DISABLED, kernel
-from mimtheory.kernels.philox import philox
+from mimtheory.kernels.philox import multipliers, philox
 
 KINDS = [np.float64, np.float32]
 KEYS = 4 if DISABLED else 200
@@ -30,7 +30,7 @@ KNOWN = [
 @kernel
 def answer_of(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
     """A way from Python into what only kernels call."""
-    return philox(c0, c1, c2, c3, k0, k1)
+    return philox(c0, c1, c2, c3, k0, k1, *multipliers())
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN)
