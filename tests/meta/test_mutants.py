@@ -1,5 +1,6 @@
 """The table of mutants is up to date and every mutant dies."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,16 @@ MUTANTS = read_mutants()
 def test_the_text_to_be_replaced_occurs_exactly_once(mutant: Mutant) -> None:
     assert (ROOT / mutant.path).read_text(encoding="utf-8").count(mutant.old) == 1
     assert mutant.new != mutant.old
+
+
+def test_the_test_that_must_fail_exists() -> None:
+    functions = {}
+    for killer in {mutant.killer for mutant in MUTANTS}:
+        path, _, name = killer.partition("::")
+        if path not in functions:
+            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+            functions[path] = {"", *(node.name for node in tree.body if isinstance(node, ast.FunctionDef))}
+        assert name.partition("[")[0] in functions[path], killer
 
 
 def test_the_page_lists_exactly_these_mutants_and_no_survivor() -> None:

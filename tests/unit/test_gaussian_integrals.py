@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
+from mimtheory import gaussian_integrals
 from mimtheory.gaussian_integrals import Averages, gaussian_averages, gaussian_mean
 from mimtheory.gaussian_moments import gaussian_moments, linear_derivative, noisy, symmetric
+from mimtheory.hessian import expected_hessian
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import link
 from mimtheory.losses import loss
@@ -204,3 +206,64 @@ def test_a_bad_label_noise_is_refused(bad: Any) -> None:
     for refuse in (lambda: noisy("h4", bad), lambda: gaussian_moments("h4", "l1", 0.0, bad)):
         with pytest.raises(ValueError, match=r"label_noise = .*; allowed: a finite number >= 0$"):
             refuse()
+
+
+@pytest.mark.parametrize("name", ["huber(1)", "l1", "huber(0.3)", "quantile(0.3)"])
+@pytest.mark.parametrize("text", ["h4+h4", "mixed", "skewed", "staircase2", "octic", "z1**2*z2 + z2"])
+def test_two_kinked_variables_are_known_to_1e_12_in_any_basis(text: str, name: str) -> None:
+    """The turned link has other coefficients, roots and panels; its C turned back lies within both radii."""
+    g = link(text)
+    Q = np.array([[3, -4], [4, 3]]) / 5
+    turned = g.rotate([[Fraction(3, 5), Fraction(-4, 5)], [Fraction(4, 5), Fraction(3, 5)]])
+    first, second = (expected_hessian(f, name, method="fast") for f in (g, turned))
+    assert first.radius < 1e-12
+    assert second.radius < 1e-12
+    assert np.abs(Q @ first.C @ Q.T - second.C).max() <= 2 * first.radius + second.radius
+    assert abs(first.c0 - second.c0) <= first.radius + second.radius
+
+
+@pytest.mark.parametrize("name", ["huber(1)", "l1", "huber(0.3)"])
+@pytest.mark.parametrize("text", ["h4({0})", "h2({0}) - h3({0})/2", "h6({0}) + {0}", "({0})**2*(({0}) - 1)"])
+def test_the_radius_in_the_plane_covers_what_is_proved_on_the_line(text: str, name: str) -> None:
+    """A link of v.z alone has C = C_1 v v^T, C_1 in closed form to 18 digits."""
+    v = np.array([0.6, 0.8])
+    line = expected_hessian(text.format("z1"), name, 0.25)
+    plane = expected_hessian(text.format("(0.6*z1 + 0.8*z2)"), name, 0.25, method="fast")
+    assert line.radius < 1e-15
+    assert plane.radius < 1e-12
+    assert np.abs(plane.C - line.C[0, 0] * np.outer(v, v)).max() <= plane.radius + line.radius
+    assert abs(plane.c0 - line.c0) <= plane.radius + line.radius
+
+
+@pytest.mark.parametrize("halvings_at_once", [1, 5, 50])
+def test_critical_angles_are_those_of_bisection(halvings_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """g = z1 z2 is at least 1/2 somewhere on a ray within reach R where sin(2 a) >= 1/R^2: the angle at which roots
+    appear is known, to the rounding of an angle of order one."""
+    monkeypatch.setattr(
+        gaussian_integrals, "_MARKS_AT_ONCE", (1 << halvings_at_once) - 1 if halvings_at_once < 9 else 500
+    )
+    lines = LineIntegrals(link("z1*z2"), loss("l1"), 0.5, moments=False)
+    planes = gaussian_integrals._Planes(lines, 2, np.array([1.0, 0.0]), np.array([[0.0, 1.0]]), 0.1, 192, 50)
+    angles, _ = planes._edges()
+    onset = math.asin(1 / lines.reach**2) / 2
+    for critical in (math.pi / 2 - onset, math.pi + onset):
+        assert np.abs(angles - critical).min() <= 1e-14
+
+
+def test_a_bisection_of_several_steps_at_once_finds_the_first_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks that change at a place of each angle's own, for both kinds."""
+    lines = LineIntegrals(link("z1*z2"), loss("l1"), 0.5, moments=False)
+    planes = gaussian_integrals._Planes(lines, 2, np.array([1.0, 0.0]), np.array([[0.0, 1.0]]), 0.1, 192, 50)
+    places = np.array([0.125, 0.4, 0.7 - 2**-30, 0.99])
+
+    def marks(angle: np.ndarray, plane: np.ndarray, level: float) -> np.ndarray:
+        beyond = angle >= places[plane]
+        return np.stack([np.where(beyond, 4, 2), np.where(beyond, -1, 1)])
+
+    monkeypatch.setattr(planes, "_marks", marks)
+    kind = np.array([0, 1, 0, 1])
+    for most in (1, 12, 64, 1000):
+        monkeypatch.setattr(gaussian_integrals, "_MARKS_AT_ONCE", most)
+        high = planes._narrowed(np.zeros(4), np.ones(4), kind, np.arange(4), np.array([2, 1, 2, 1]), 0.5)
+        assert (np.abs(high - places) <= 2**-50).all()
+        assert (high >= places).all()
