@@ -10,6 +10,8 @@ from fractions import Fraction
 from numbers import Integral, Rational, Real
 from typing import Any
 
+import numpy as np
+
 __all__ = [
     "check_centre",
     "check_delta",
@@ -19,6 +21,7 @@ __all__ = [
     "check_time",
     "check_trials",
     "exactly",
+    "generator_of",
 ]
 
 _LARGEST = 10**9
@@ -71,6 +74,15 @@ def check_time(time_limit: Any) -> None:
 def exactly(value: Any) -> Fraction:
     """A finite number as a fraction, without rounding."""
     return Fraction(value) if isinstance(value, Rational) else Fraction(float(value))
+
+
+def generator_of(rng: Any) -> np.random.Generator:
+    """The generator of a seed, or itself; ValueError for what `numpy.random.default_rng` refuses."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        allowed = "an integer from 0, or what else numpy.random.default_rng takes"
+        raise ValueError(f"rng = {rng!r}; allowed: {allowed}") from None
 
 
 def _plain(value: Any) -> Any:

@@ -4,16 +4,13 @@ Bad input is one line on stderr and exit code 2. Only light modules are imported
 so that help is immediate.
 """
 
-import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from mimtheory.plan import Plan
-    from mimtheory.verdicts import Report
+from mimtheory.verify_command import SAMPLES_PER_DIMENSION, centre_of, foresee, load_module, plan_of, run_and_report
 
 __all__ = ["app", "guarded", "main"]
 
@@ -27,9 +24,6 @@ app = typer.Typer(
 
 reports = typer.Typer(no_args_is_help=True, help="Look at reports of earlier runs.")
 app.add_typer(reports, name="report")
-
-_DEFAULTS: dict[str, Any] = {"link": "h4+h4", "loss": "huber(1)", "d": 100}
-_SAMPLES_PER_DIMENSION = 40
 
 Module = Annotated[str | None, typer.Option(help="A module of your own whose lemmas stand beside the paper's.")]
 
@@ -114,7 +108,7 @@ def list_lemmas(module: Module = None) -> None:
     from mimtheory.terminal import print_registry
 
     load_installed()
-    _load(module)
+    load_module(module)
     print_registry()
 
 
@@ -127,7 +121,7 @@ def explain(
     from mimtheory.lemmas import find_claim, find_lemma
     from mimtheory.terminal import print_assumption, print_claim, print_lemma
 
-    _load(module)
+    load_module(module)
     if label.startswith(("ass", "def")):
         print_assumption(label)
     elif "/" in label:
@@ -162,7 +156,7 @@ def verify(
     out: Annotated[Path, typer.Option(help="Folder of the rows and the report; an earlier run there resumes.")] = Path(
         "mimtheory-out"
     ),
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the report, or the rows of a dry run, as JSON.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print rows, predicted time and memory; run none.")
     ] = False,
@@ -172,17 +166,12 @@ def verify(
     Exit code 0: every row as expected, every control refuted. 1: a claim is refuted. 2: bad input. 3: something is
     undecided, a control survived, or rows were not run.
     """
-    own = {"link": link, "loss": loss, "d": d, "n": n, "centre": _centre(centre), "label_noise": label_noise}
+    own = {"link": link, "loss": loss, "d": d, "n": n, "centre": centre_of(centre), "label_noise": label_noise}
     own |= {"activation": activation, "m": m, "T1": T1, "eps0": eps0}
     own |= {"eta1": eta1, "beta1": beta1, "eta_last": eta_last, "a_scale": a_scale}
     given = {name: value for name, value in own.items() if value is not None}
-    plan = _plan(list(lemmas or []), profile, given, trials, delta, examples, rng, module)
-    from mimtheory.terminal import print_plan
-
-    if dry_run:
-        print_plan(plan)
-        return 0
-    return _run(plan, out, json)
+    plan = plan_of(list(lemmas or []), profile, given, trials, delta, examples, rng, module)
+    return foresee(plan, json) if dry_run else run_and_report(plan, out, json)
 
 
 @app.command()
@@ -208,8 +197,8 @@ def explore(
     from mimtheory.population import Setting
 
     check_delta(delta)
-    n = _SAMPLES_PER_DIMENSION * d if n is None else n
-    fields = {"activation": activation, "m": m, "T1": T1, "eps0": eps0, "centre": _centre(centre)}
+    n = SAMPLES_PER_DIMENSION * d if n is None else n
+    fields = {"activation": activation, "m": m, "T1": T1, "eps0": eps0, "centre": centre_of(centre)}
     fields |= {"label_noise": label_noise, "eta1": eta1, "beta1": beta1, "eta_last": eta_last}
     fields |= {} if a_scale is None else {"a_scale": a_scale}
     setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": n, **fields})
@@ -282,97 +271,6 @@ def frontier(
     entries = tightness.measure(labels, lambda label: print(label, file=sys.stderr))
     tightness.write(entries, write)
     print_frontier(entries)
-
-
-def _centre(text: str | None) -> float | str | None:
-    if text is None or text in ("population", "fitted"):
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"centre = {text!r}; allowed: a finite number, 'population' or 'fitted'") from None
-
-
-def _load(module: str | None) -> list[str]:
-    """Labels of the lemmas of a module of the user's."""
-    if module is None:
-        return []
-    from mimtheory.lemmas import load_lemmas
-
-    return [lemma.label for lemma in load_lemmas(module)]
-
-
-def _plan(
-    lemmas: list[str],
-    profile: str | None,
-    given: dict[str, Any],
-    trials: int | None,
-    delta: float | None,
-    examples: int | None,
-    rng: int,
-    module: str | None,
-) -> "Plan":
-    from mimtheory.arguments import check_delta, check_integer
-    from mimtheory.population import Setting, check_fits
-
-    if trials is not None:
-        check_integer("trials", trials, 1, "an integer from 1")
-    if examples is not None:
-        check_integer("examples", examples, 1, "an integer from 1")
-    if delta is not None:
-        check_delta(delta)
-    if given and profile is not None:
-        raise ValueError(f"profile = {profile!r} cannot be combined with {', '.join(given)}; allowed: one of the two")
-    values = _DEFAULTS | given
-    values.setdefault("n", _SAMPLES_PER_DIMENSION * values["d"])
-    setting = Setting.from_dict(values)
-    check_fits(setting)
-    # what follows takes half a second to import, which a bad setting should not cost
-    from mimtheory.lemmas import REGISTRY, find_lemma
-    from mimtheory.operators import DENSE_LIMIT
-    from mimtheory.plan import DELTA, EXAMPLES, TRIALS, Plan, PlanRow, read_plan
-
-    brought = _load(module)
-    named = [find_lemma(label).label for label in lemmas]
-    if not given:
-        plan = read_plan(profile or "quick").with_lemmas(named or brought).restricted(named)
-        return plan.with_overrides(trials=trials, delta=delta, examples=examples, rng=rng)
-    trials, delta = TRIALS if trials is None else trials, DELTA if delta is None else delta
-    labels = named or [lemma.label for lemma in REGISTRY] + brought
-    rows = tuple(PlanRow(label, setting, trials, delta) for label in labels)
-    drawn = setting.d <= DENSE_LIMIT and any(find_lemma(label).cost == "run" for label in labels)
-    examples = EXAMPLES if examples is None else examples
-    return Plan("custom", rows, rng, examples, portrait=setting if drawn else None)
-
-
-def _run(plan: "Plan", out: Path, json: bool) -> int:
-    from mimtheory.harness import run
-    from mimtheory.store import Store
-    from mimtheory.tasks import check_memory
-    from mimtheory.terminal import print_report, progress_bar
-
-    check_memory(plan)
-    store = Store(out)
-    command = shlex.join(["mimtheory", *sys.argv[1:]])
-    with progress_bar("verifying") as progress:
-        report = run(plan, store, command=command, progress=progress)
-    store.close()
-    (out / "report.json").write_text(report.to_json(), encoding="utf-8")
-    page = _write_page(report, out)
-    if json:
-        print(report.to_json())
-    else:
-        print_report(report, out, page)
-    return report.exit_code
-
-
-def _write_page(report: "Report", out: Path) -> str:
-    try:
-        from mimtheory.reporting import write_page
-
-        return str(write_page(report, out))
-    except ImportError as missing:
-        return f"not written: {missing}"
 
 
 @app.command()

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mimtheory.arguments import generator_of
 from mimtheory.operators import EmpiricalHessian
 from mimtheory.population import Population, Setting
 from mimtheory.sample import Labels, Sample
@@ -54,7 +55,7 @@ class Experiment:
     Raises
     ------
     ValueError
-        For what is no Setting.
+        For what is no Setting, and for an rng that NumPy refuses.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Experiment:
     ) -> None:
         self.setting = setting
         self.population = Population(setting)
-        self._rng = np.random.default_rng(rng)
+        self._rng = generator_of(rng)
         self._threads = threads
 
     @cached_property

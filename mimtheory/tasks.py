@@ -35,6 +35,7 @@ __all__ = [
     "check_memory",
     "command_of",
     "execute",
+    "forecast",
     "groups_of",
     "lemmas_of",
     "predicted_seconds",
@@ -166,6 +167,38 @@ def groups_of(tasks: Iterable[Task]) -> list[tuple[Task, ...]]:
 def predicted_total(tasks: Iterable[Task], workers: int = 2) -> float:
     """Rough time of all tasks: those that share a draw cost little more than the one that asks most of it."""
     return sum(max(task.seconds for task in group) for group in groups_of(tasks)) / workers
+
+
+def forecast(plan: Plan) -> dict[str, Any]:
+    """What a plan would run, in JSON's kinds: `profile` and `rng`; `rows` with lemma, setting, trials, delta, expected
+    statuses and seconds on one core; how many `tasks` these are with their controls and searches, their `seconds` on
+    two cores and the bytes of the largest draw, `peak_bytes`. Times are rough.
+
+    Raises
+    ------
+    ValueError
+        If one draw does not fit into this machine's memory.
+    """
+    rows = [
+        {
+            "lemma": row.lemma,
+            "setting": row.setting.to_dict(),
+            "trials": row.trials,
+            "delta": row.delta,
+            "expect": dict(row.expect),
+            "seconds": row.trials * predicted_seconds(row.setting, find_lemma(row.lemma).cost),
+        }
+        for row in plan.rows
+    ]
+    tasks = tasks_of(plan)
+    return {
+        "profile": plan.profile,
+        "rng": plan.rng,
+        "rows": rows,
+        "tasks": len(tasks),
+        "seconds": predicted_total(tasks),
+        "peak_bytes": check_memory(plan),
+    }
 
 
 def execute(group: tuple[Task, ...]) -> list[Row]:

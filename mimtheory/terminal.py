@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mimtheory.advisor import summary_of_assumption, window
-from mimtheory.lemmas import every_lemma, find_lemma
+from mimtheory.lemmas import every_lemma
 from mimtheory.plan import Plan
 from mimtheory.population import Population
 from mimtheory.registry import LEVELS, Claim, Lemma
-from mimtheory.tasks import check_memory, predicted_seconds, predicted_total, tasks_of
+from mimtheory.tasks import forecast
 from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
 
 if TYPE_CHECKING:
@@ -159,21 +159,19 @@ def print_frontier(entries: "Iterable[Tightest]") -> None:
 
 def print_plan(plan: Plan) -> None:
     """The rows of a plan with predicted time and memory; nothing is run."""
-    console = _console()
+    console, foreseen = _console(), forecast(plan)
     table = Table(title=f"Plan {plan.profile}, rng {plan.rng}: nothing was run", title_justify="left")
     for column in ("lemma", "link", "loss", "d", "n", "trials", "delta", "seconds", "expects, if not holds"):
         table.add_column(column, justify="right" if column in ("d", "n", "trials", "delta", "seconds") else "left")
-    for row in plan.rows:
-        s = row.setting
-        seconds = row.trials * predicted_seconds(s, find_lemma(row.lemma).cost)
-        expected = ", ".join(f"{claim}: {status}" for claim, status in row.expect.items())
-        numbers = (str(s.d), str(s.n), str(row.trials), f"{row.delta:g}", f"{seconds:.1f}")
-        table.add_row(row.lemma, s.link.text, s.loss.text, *numbers, expected)
+    for row in foreseen["rows"]:
+        s = row["setting"]
+        expected = ", ".join(f"{claim}: {status}" for claim, status in row["expect"].items())
+        numbers = (str(s["d"]), str(s["n"]), str(row["trials"]), f"{row['delta']:g}", f"{row['seconds']:.1f}")
+        table.add_row(row["lemma"], s["link"], s["loss"], *numbers, expected)
     console.print(table)
-    tasks = tasks_of(plan)
     console.print(
-        f"{len(tasks)} rows with controls and searches, about {predicted_total(tasks):.0f} s "
-        f"on two cores; the largest draw needs {check_memory(plan) / 2**20:,.0f} MiB."
+        f"{foreseen['tasks']} rows with controls and searches, about {foreseen['seconds']:.0f} s "
+        f"on two cores; the largest draw needs {foreseen['peak_bytes'] / 2**20:,.0f} MiB."
     )
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.arguments import check_integer, check_real
+from mimtheory.arguments import check_integer, check_real, generator_of
 from mimtheory.experiment import Experiment
 from mimtheory.generalisation import Network, test_error
 from mimtheory.html_tables import html_table
@@ -166,7 +166,7 @@ def train(
     """
     _check(setting, solver, T2, beta2)
     seconds: dict[str, float] = {}
-    generator = np.random.default_rng(rng)
+    generator = generator_of(rng)
     e = Experiment(setting, generator)
     with _timed("draw", seconds):
         _ = e.sample

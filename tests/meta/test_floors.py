@@ -110,7 +110,7 @@ FLOORS = [
     [
         *("reporting.mathml", "reporting.prose", "reporting.drawing", "reporting.plots", "reporting.run_plots"),
         *("reporting.dependencies", "reporting.page"),
-        *("reporting", "terminal", "benchmarking", "benchmark_page", "cli", "__main__"),
+        *("reporting", "terminal", "benchmarking", "benchmark_page", "verify_command", "cli", "__main__"),
     ],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

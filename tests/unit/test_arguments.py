@@ -19,7 +19,11 @@ from mimtheory.arguments import (
     check_time,
     check_trials,
     exactly,
+    generator_of,
 )
+from mimtheory.experiment import Experiment
+from mimtheory.population import Setting
+from mimtheory.training import train
 
 SIX = ("k", 1, "an integer from 1", 6)
 
@@ -86,3 +90,19 @@ def test_numbers_become_fractions_without_rounding() -> None:
     given = (3, 0.1, Fraction(1, 3), np.float32(0.1), np.int64(2**53 + 1), sympy.Rational(2, 7))
     wanted = (3, Fraction(0.1), Fraction(1, 3), Fraction(float(np.float32(0.1))), 2**53 + 1, Fraction(2, 7))
     assert tuple(map(exactly, given)) == wanted
+
+
+@pytest.mark.parametrize("bad", [-1, 0.5, "seed", [1, -2]])
+def test_a_seed_that_numpy_refuses_is_named(bad: Any) -> None:
+    says = f"rng = {bad!r}; allowed: an integer from 0, or what else numpy.random.default_rng takes"
+    setting = Setting(link="h2", loss="l1", d=5, n=40)
+    for refuse in (generator_of, lambda rng: Experiment(setting, rng), lambda rng: train(setting, rng=rng)):
+        with pytest.raises(ValueError, match=re.escape(says) + "$"):
+            refuse(bad)
+
+
+def test_a_seed_makes_the_generator_of_numpy() -> None:
+    for seed in (3, [1, 2], np.random.SeedSequence(5)):
+        assert generator_of(seed).random() == np.random.default_rng(seed).random()
+    generator = np.random.default_rng(0)
+    assert generator_of(generator) is generator

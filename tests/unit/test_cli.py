@@ -201,6 +201,23 @@ def test_dry_run_prints_rows_time_and_memory_and_runs_nothing(tmp_path: Path) ->
     assert not (tmp_path / "none").exists()
 
 
+def test_a_dry_run_as_json_has_what_the_table_says(tmp_path: Path) -> None:
+    given = ("verify", "A.2", "A.7", "--d", "30", "--dry-run", "--out", str(tmp_path / "none"), "--trials")
+    table, run, twice = mim(*given, "5"), mim(*given, "5", "--json"), mim(*given, "10", "--json")
+    assert run.returncode == 0
+    plan, more = json.loads(run.stdout), json.loads(twice.stdout)
+    assert [(row["lemma"], row["setting"]["n"], row["trials"]) for row in plan["rows"]] == [
+        ("A.2", 1200, 5),
+        ("A.7", 1200, 5),
+    ]
+    assert [row["seconds"] for row in more["rows"]] == [2 * row["seconds"] for row in plan["rows"]]
+    assert f"{plan['tasks']} rows with controls and searches, about {plan['seconds']:.0f} s" in table.stdout
+    assert f"needs {plan['peak_bytes'] / 2**20:,.0f} MiB" in table.stdout
+    for row in plan["rows"]:
+        assert f" {row['seconds']:.1f} " in table.stdout
+    assert not (tmp_path / "none").exists()
+
+
 def test_explore_shows_expansion_assumptions_bounds_and_window() -> None:
     run = mim("explore", "h2h2", "--loss", "huber(1)", "--d", "20", "--n", "100000")
     assert run.returncode == 0
