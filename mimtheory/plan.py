@@ -124,7 +124,7 @@ def _expand(entry: dict[str, Any]) -> list[PlanRow]:
     expect = {label: _expected(entry.get("expect", {}), label) for label in lemmas}
     return [
         PlanRow(label, setting, entry["trials"], entry["delta"], expect[label])
-        for setting in _product(entry, _ROW_FIELDS)
+        for setting in _product(entry, _ROW_FIELDS, "a row of a plan")
         for label in lemmas
     ]
 
@@ -143,7 +143,7 @@ def designed_cells(lemma: Lemma) -> list[tuple[Setting, int, float, Mapping[str,
     return [
         (setting, design.get("trials", TRIALS), design.get("delta", DELTA), design.get("expect", {}))
         for design in lemma.designs or [_DESIGN]
-        for setting in _product(design, ("trials", "delta", "expect"))
+        for setting in _product(design, ("trials", "delta", "expect"), f"a design of {lemma.label}")
     ]
 
 
@@ -154,7 +154,7 @@ def designed_rows(lemma: Lemma) -> tuple[PlanRow, ...]:
 
 def control_design(control: Control) -> tuple[tuple[Setting, ...], int, float]:
     """(settings, trials a setting, delta) on which a control must be refuted."""
-    settings = _product(control.design, ("trials", "delta"))
+    settings = _product(control.design, ("trials", "delta"), f"the design of the control {control.name!r}")
     return (
         tuple(settings),
         control.design.get("trials", _CONTROL_TRIALS),
@@ -162,8 +162,12 @@ def control_design(control: Control) -> tuple[tuple[Setting, ...], int, float]:
     )
 
 
-def _product(entry: Mapping[str, Any], other: Sequence[str]) -> list[Setting]:
+def _product(entry: Mapping[str, Any], other: Sequence[str], what: str) -> list[Setting]:
+    """The settings of all combinations of the fields that are lists; `what` says whose, if one is refused."""
     axes = {
         key: value if isinstance(value, list | tuple) else [value] for key, value in entry.items() if key not in other
     }
-    return [Setting.from_dict(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
+    try:
+        return [Setting.from_dict(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
+    except ValueError as refused:
+        raise ValueError(f"{what}: {refused}") from None

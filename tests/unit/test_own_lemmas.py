@@ -190,6 +190,21 @@ def test_a_claim_that_fails_ends_the_command_with_one_line(broken: str, message:
     assert "bad_claim.py, line" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("kept", "cut", "says"),
+    [
+        ("own_control", "d=4, ", "the design of the control 'mean_below_minimum': field 'd' of a setting is missing"),
+        ("own_design", "d=5, ", "a design of T.1: field 'd' of a setting is missing"),
+    ],
+)
+def test_a_design_that_is_no_setting_is_named_before_anything_runs(kept: str, cut: str, says: str) -> None:
+    write(kept, GOOD.format(label="T.1", imports="").replace(cut, ""))
+    result = mim("verify", "T.1", "--module", kept, "--out", "out")
+    assert result.returncode == 2
+    assert result.stderr == f"error: {says}; needed: link, loss, d, n\n"
+    assert not Path("out").exists()
+
+
 def test_own_claims_see_the_draw_as_ours_do() -> None:
     load_lemmas(write("own_measured"))
     setting = mimtheory.Setting(link="h2", loss="huber(1)", d=5, n=60)
