@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from mimtheory.links import Link, link
     from mimtheory.losses import Loss, loss
     from mimtheory.measuring import DataReport, Row, check_data, measure
-    from mimtheory.population import Population, Setting
+    from mimtheory.population import Population
     from mimtheory.registry import Lemma
     from mimtheory.relations import Rounded, at_least, at_most, equals
+    from mimtheory.setting import Setting
     from mimtheory.store import rows
     from mimtheory.training import Trained, train
 

@@ -18,9 +18,10 @@ from mimtheory.hessian_results import ExpectedHessian
 from mimtheory.html_tables import html_table
 from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.lemmas.a5_compounding import largest_eps0
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
 from mimtheory.registry import Claim
 from mimtheory.rounding import EPS
+from mimtheory.setting import Setting
 
 __all__ = [
     "EPSILON0",

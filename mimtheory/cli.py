@@ -194,7 +194,7 @@ def explore(
 ) -> None:
     """Print what the theory says of a problem without a draw: C, assumptions, bounds, steps, the n it needs."""
     from mimtheory.arguments import check_delta
-    from mimtheory.population import Setting
+    from mimtheory.setting import Setting
 
     check_delta(delta)
     n = SAMPLES_PER_DIMENSION * d if n is None else n

@@ -16,7 +16,7 @@ from mimtheory.kernels import hessian_power
 from mimtheory.lemmas import find_claim, find_lemma
 from mimtheory.links import link
 from mimtheory.losses import loss
-from mimtheory.population import Setting, memory_limit
+from mimtheory.setting import Setting, memory_limit
 
 __all__ = ["Observation", "diagnose"]
 

@@ -11,7 +11,7 @@ from mimtheory.generalisation import Network
 from mimtheory.links import link
 from mimtheory.losses import Loss, loss
 from mimtheory.measuring import data_experiment
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 from mimtheory.stage_one import symmetric_start
 from mimtheory.stage_two import OuterProblem, choose_ridge, draw_biases, minimise
 

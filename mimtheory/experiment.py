@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from mimtheory.arguments import generator_of
 from mimtheory.operators import EmpiricalHessian
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
 from mimtheory.sample import Labels, Sample
+from mimtheory.setting import Setting
 from mimtheory.stage_one import Run
 from mimtheory.stage_two import Outer
 

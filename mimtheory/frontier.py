@@ -20,10 +20,10 @@ from mimtheory import __version__
 from mimtheory.experiment import Experiment
 from mimtheory.lemmas import REGISTRY, find_claim, find_lemma
 from mimtheory.plan import read_rows
-from mimtheory.population import Setting
 from mimtheory.registry import Claim, Level
 from mimtheory.relations import Relation
 from mimtheory.search import search
+from mimtheory.setting import Setting
 from mimtheory.store import fingerprint
 from mimtheory.tasks import seed_of
 from mimtheory.verdicts import FALSE_ALARM, p_value

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from mimtheory import __version__, environment
 from mimtheory.judging import judge
 from mimtheory.plan import Plan
-from mimtheory.population import Population, memory_limit
+from mimtheory.population import Population
+from mimtheory.setting import memory_limit
 from mimtheory.store import Store, content_key, fingerprint
 from mimtheory.tasks import Row, Task, check_memory, execute, groups_of, tasks_of
 from mimtheory.verdicts import Report

@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.population import Population, memory_limit
+from mimtheory.population import Population
+from mimtheory.setting import memory_limit
 from mimtheory.stage_one import symmetric_start
 
 __all__ = ["LinearisedRun"]

@@ -21,10 +21,10 @@ from mimtheory.input_checks import input_findings
 from mimtheory.lemmas import REGISTRY, find_claim, find_lemma
 from mimtheory.losses import Loss, loss
 from mimtheory.operators import EmpiricalHessian, spectral_norm
-from mimtheory.population import Setting, kept_share
 from mimtheory.registry import Claim
 from mimtheory.relations import Relation
 from mimtheory.sample import Sample, fitted_centre
+from mimtheory.setting import Setting, kept_share
 from mimtheory.stage_one import Run
 
 __all__ = ["DataReport", "Row", "check_data", "data_experiment", "measure"]

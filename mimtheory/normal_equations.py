@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.generalisation import Network, ProjectedLaw
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 from mimtheory.stage_two import RIDGES, draw_biases, held_out_start, ridge_solution
 
 __all__ = ["NormalEquations", "ridge_network", "ridge_weights"]

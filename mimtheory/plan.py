@@ -10,8 +10,8 @@ from typing import Any
 
 from mimtheory.arguments import check_integer, check_trials
 from mimtheory.lemmas import find_lemma
-from mimtheory.population import Setting
 from mimtheory.registry import Control, Lemma
+from mimtheory.setting import Setting
 from mimtheory.verdicts import Status
 
 __all__ = [

@@ -18,7 +18,7 @@ from mimtheory.growth import envelope
 from mimtheory.lemmas import find_claim
 from mimtheory.lemmas.a6_norm_after_t1 import crossing, data_given
 from mimtheory.operators import DENSE_LIMIT
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 
 __all__ = ["Portrait", "Trail", "portrait"]
 

@@ -15,8 +15,9 @@ from mimtheory.operators import (
     perp_restriction,
     spectral_norm,
 )
-from mimtheory.population import Population, check_fits
+from mimtheory.population import Population
 from mimtheory.relations import EPS, Rounded, gamma
+from mimtheory.setting import check_fits
 
 __all__ = ["Labels", "Sample", "Split", "fitted_centre"]
 

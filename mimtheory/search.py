@@ -16,8 +16,8 @@ from hypothesis.errors import NoSuchExample
 from mimtheory import strategies
 from mimtheory.arguments import check_integer
 from mimtheory.experiment import Experiment
-from mimtheory.population import Setting
 from mimtheory.registry import Claim, Control
+from mimtheory.setting import Setting
 
 __all__ = ["Found", "search"]
 

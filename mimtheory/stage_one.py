@@ -13,9 +13,9 @@ from mimtheory.activations import Activation
 from mimtheory.kernels import gradient, s_minus_1
 from mimtheory.kernels.partition import product_roundings, roundings
 from mimtheory.operators import EmpiricalHessian, spectral_norm
-from mimtheory.population import Setting
 from mimtheory.relations import EPS, Rounded, gamma
 from mimtheory.sample import Sample
+from mimtheory.setting import Setting
 
 __all__ = ["Run", "symmetric_start"]
 

@@ -18,7 +18,7 @@ from mimtheory.activations import Activation, activation
 from mimtheory.arguments import check_integer
 from mimtheory.links import MAX_DEGREE, MAX_R, ZOO, Link, link
 from mimtheory.losses import Loss, loss
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 
 __all__ = [
     "Rotation",

@@ -22,10 +22,10 @@ from mimtheory.lemmas import every_lemma, find_lemma
 from mimtheory.operators import DENSE_LIMIT
 from mimtheory.own_lemmas import fault, home_of
 from mimtheory.plan import Plan, control_design
-from mimtheory.population import Setting, check_fits
 from mimtheory.registry import Claim, Control, Cost, Lemma
 from mimtheory.relations import Relation
 from mimtheory.search import search
+from mimtheory.setting import Setting, check_fits
 from mimtheory.spectral_costs import ends_seconds
 from mimtheory.verdicts import SCHEMA
 

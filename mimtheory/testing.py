@@ -28,9 +28,9 @@ from mimtheory.arguments import check_trials
 from mimtheory.experiment import Experiment
 from mimtheory.lemmas import every_lemma, find_claim, find_lemma
 from mimtheory.plan import DELTA, TRIALS, control_design, designed_cells
-from mimtheory.population import Setting
 from mimtheory.registry import Claim, Control, Lemma, Level
 from mimtheory.search import Found, search
+from mimtheory.setting import Setting
 from mimtheory.tasks import seed_of
 from mimtheory.verdicts import ADVICE, FALSE_ALARM, Status, Tally, cell_status, claim_status
 

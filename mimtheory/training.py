@@ -14,8 +14,8 @@ from mimtheory.arguments import check_integer, check_real, generator_of
 from mimtheory.experiment import Experiment
 from mimtheory.generalisation import Network, test_error
 from mimtheory.html_tables import html_table
-from mimtheory.population import Setting, check_fits
 from mimtheory.relations import Rounded
+from mimtheory.setting import Setting, check_fits
 from mimtheory.stage_two import (
     Outer,
     OuterProblem,

@@ -50,7 +50,7 @@ def plan_of(
     """The rows of a profile, or of a setting of one's own if any of its fields is `given`; ValueError for what does not
     fit. Lemmas of a `module` stand beside the paper's."""
     from mimtheory.arguments import check_delta, check_integer
-    from mimtheory.population import Setting, check_fits
+    from mimtheory.setting import Setting, check_fits
 
     if trials is not None:
         check_integer("trials", trials, 1, "an integer from 1")

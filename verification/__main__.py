@@ -46,7 +46,7 @@ def studies(
 
 def _options(profile: str, rng: int, link: str | None, loss: str | None, activation: str | None) -> "Options":
     from mimtheory.arguments import check_integer
-    from mimtheory.population import Setting
+    from mimtheory.setting import Setting
     from verification.study import Options
 
     check_integer("rng", rng, 0, "an integer from 0")

@@ -15,7 +15,8 @@ from mimtheory.experiment import Experiment
 from mimtheory.generalisation import Network, test_error
 from mimtheory.linearised import LinearisedRun
 from mimtheory.normal_equations import ridge_network
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
+from mimtheory.setting import Setting
 
 __all__ = ["condition", "direct_network", "error_of", "linearised_network", "prepared", "second_stage"]
 

@@ -14,13 +14,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from mimtheory.frontier import known
-from mimtheory.population import Setting
 from mimtheory.registry import LEVELS
 from mimtheory.reporting.dependencies import GRADES, drawing, grades
 from mimtheory.reporting.mathml import formula, number
 from mimtheory.reporting.plots import SYMBOLS, comparison, marker, not_drawn, overview
 from mimtheory.reporting.prose import paragraphs, typeset
 from mimtheory.reporting.run_plots import run_figures
+from mimtheory.setting import Setting
 from mimtheory.verdicts import ADVICE, PROVENANCE, CellVerdict, ClaimVerdict, ControlVerdict, Report, Status
 
 __all__ = ["render", "write_page"]

@@ -12,10 +12,10 @@ from mimtheory.experiment import Experiment
 from mimtheory.frontier import SLACK, Tightest, bounds, known, measured_again, write
 from mimtheory.lemmas import find_claim
 from mimtheory.plan import read_rows
-from mimtheory.population import Setting
 from mimtheory.registry import Claim
 from mimtheory.relations import Rounded
 from mimtheory.search import search
+from mimtheory.setting import Setting
 from mimtheory.store import fingerprint
 from mimtheory.tasks import seed_of
 

@@ -11,7 +11,8 @@ from mimtheory import concentration as c
 from mimtheory.experiment import Experiment
 from mimtheory.growth import DataBounds, envelope
 from mimtheory.lemmas import REGISTRY, find_claim
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
+from mimtheory.setting import Setting
 from tests.claims.labels import labels_in
 
 DELTA = 0.04

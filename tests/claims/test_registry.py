@@ -9,8 +9,9 @@ from mimtheory.experiment import Experiment
 from mimtheory.harness import run
 from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.plan import Plan, PlanRow, read_plan
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
 from mimtheory.registry import Claim
+from mimtheory.setting import Setting
 from mimtheory.store import Store
 
 CLAIMS = [claim for lemma in REGISTRY for claim in lemma.claims.values()]

@@ -6,7 +6,7 @@ import pytest
 
 from mimtheory.experiment import Experiment
 from mimtheory.lemmas import find_claim
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 
 SEEDS = range(40)
 # One input dimension and one step: matrices are numbers, and a norm of a sum is the sum of the norms.

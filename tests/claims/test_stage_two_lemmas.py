@@ -11,8 +11,9 @@ from mimtheory.experiment import Experiment
 from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.lemmas import b4_uniform_deviation as b4
 from mimtheory.lemmas.b4_uniform_deviation import A2
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
 from mimtheory.relations import Relation
+from mimtheory.setting import Setting
 from tests.claims.labels import labels_in
 
 DELTA = 0.04

@@ -74,6 +74,7 @@ FLOORS = [
         "centring",
         "link_exponents",
         "spectral_costs",
+        "setting",
         "population",
         "assumptions",
         "growth",

@@ -11,7 +11,8 @@ import mimtheory
 from mimtheory import advisor
 from mimtheory.experiment import Experiment
 from mimtheory.lemmas import find_claim
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
+from mimtheory.setting import Setting
 
 HARD = {
     # link, loss: the finding that explains why the theory says nothing, and a word of its reason

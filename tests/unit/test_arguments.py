@@ -22,7 +22,7 @@ from mimtheory.arguments import (
     generator_of,
 )
 from mimtheory.experiment import Experiment
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 from mimtheory.training import train
 
 SIX = ("k", 1, "an integer from 1", 6)

@@ -10,7 +10,8 @@ from mimtheory.assumptions import ASSUMPTIONS, check, fails
 from mimtheory.certificate import Certificate
 from mimtheory.enclosures import Problem
 from mimtheory.losses import loss
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
+from mimtheory.setting import Setting
 
 
 def population(**fields: object) -> Population:

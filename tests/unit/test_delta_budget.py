@@ -31,7 +31,7 @@ def test_a_share_is_its_part_of_delta() -> None:
 @pytest.mark.parametrize("label", BUDGET)
 def test_a_claim_asks_for_every_event_of_its_budget(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from mimtheory.experiment import Experiment
-    from mimtheory.population import Setting
+    from mimtheory.setting import Setting
 
     claim = find_claim(label)
     module = __import__(claim.stated.__module__, fromlist=["share"])

@@ -12,7 +12,8 @@ from mimtheory.experiment import Experiment
 from mimtheory.growth import DataBounds, envelope, h_of_ends, q_bound, raised
 from mimtheory.lemmas.a4_q_norm import data_prior
 from mimtheory.lemmas.a6_norm_after_t1 import data_given
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
+from mimtheory.setting import Setting
 
 
 @pytest.fixture(autouse=True)

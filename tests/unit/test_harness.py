@@ -16,7 +16,7 @@ from mimtheory.lemmas import find_lemma
 from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.plan import Plan, PlanRow, control_design, read_plan
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 from mimtheory.store import Store, rows
 from mimtheory.tasks import Task, check_memory, predicted_total, seed_of, tasks_of
 from mimtheory.terminal import print_report

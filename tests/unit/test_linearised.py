@@ -12,7 +12,8 @@ from mimtheory import linearised as linearised_module
 from mimtheory.experiment import Experiment
 from mimtheory.linearised import LinearisedRun
 from mimtheory.links import link
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
+from mimtheory.setting import Setting
 
 # eleven comparisons of two samples: false alarms below 1e-6 for the file
 LEVEL = 1e-7

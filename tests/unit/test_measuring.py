@@ -11,7 +11,7 @@ import mimtheory
 from mimtheory.experiment import Experiment
 from mimtheory.input_checks import input_findings
 from mimtheory.lemmas import REGISTRY, find_claim
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 
 SETTING = Setting(link="h2h2", loss="huber(1)", d=12, n=3000, m=8, T1=4, eps0=1e-3, centre=0.2)
 

@@ -6,7 +6,7 @@ import pytest
 from mimtheory import normal_equations
 from mimtheory.generalisation import ProjectedLaw
 from mimtheory.normal_equations import NormalEquations, ridge_network, ridge_weights
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 from mimtheory.stage_two import RIDGES
 
 SETTING = Setting(link="h2h2", loss="huber(1)", d=12, n=700, m=10, label_noise=0.2)

@@ -18,7 +18,8 @@ from mimtheory.centring import population_centre
 from mimtheory.hessian import expected_hessian, gaussian_moments
 from mimtheory.links import Link
 from mimtheory.losses import Loss
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
+from mimtheory.setting import Setting
 from mimtheory.tasks import Task, execute
 
 GOOD = {"link": "h2h2", "loss": "huber(1)", "d": 20, "n": 100}

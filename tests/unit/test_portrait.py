@@ -5,9 +5,9 @@ import pytest
 
 from mimtheory.experiment import Experiment
 from mimtheory.lemmas.a6_norm_after_t1 import crossing
-from mimtheory.population import Setting
 from mimtheory.portrait import Portrait, Trail, portrait
 from mimtheory.reporting.run_plots import run_figures
+from mimtheory.setting import Setting
 
 SETTING = Setting(link="h2h2", loss="huber(1)", d=20, n=3000, m=8, T1=3, eps0=1e-4, centre="population")
 

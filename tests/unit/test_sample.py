@@ -5,11 +5,12 @@ import pytest
 from scipy.linalg import null_space
 
 from mimtheory import operators
-from mimtheory import population as population_module
 from mimtheory import sample as sample_module
+from mimtheory import setting as setting_module
 from mimtheory.losses import loss
-from mimtheory.population import Population, Setting
+from mimtheory.population import Population
 from mimtheory.sample import Sample, fitted_centre
+from mimtheory.setting import Setting
 
 
 def make(seed: int = 0, **fields: object) -> Sample:
@@ -124,7 +125,7 @@ def test_a_sample_with_a_fitted_centre_has_mean_zero_t() -> None:
 
 
 def test_a_draw_beyond_the_memory_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(population_module, "memory_limit", lambda: 1000)
+    monkeypatch.setattr(setting_module, "memory_limit", lambda: 1000)
     with pytest.raises(ValueError, match=r"needs .* bytes; allowed"):
         make()
 

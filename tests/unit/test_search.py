@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from mimtheory.experiment import Experiment
 from mimtheory.frontier import known
 from mimtheory.lemmas import REGISTRY, find_claim
-from mimtheory.population import Setting
 from mimtheory.registry import Claim
 from mimtheory.relations import Rounded
 from mimtheory.search import search
+from mimtheory.setting import Setting
 
 SEARCHED = [c for lemma in REGISTRY for c in lemma.claims.values() if not c.probabilistic]
 

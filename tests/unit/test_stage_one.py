@@ -13,7 +13,7 @@ from mimtheory.activations import ACTIVATION_NAMES
 from mimtheory.experiment import Experiment
 from mimtheory.kernels import gradient
 from mimtheory.kernels.partition import roundings
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 from mimtheory.stage_one import symmetric_start
 
 # sigma with the functions of a module: NumPy, torch or SymPy

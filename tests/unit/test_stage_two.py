@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 
 from mimtheory.experiment import Experiment
 from mimtheory.losses import loss
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 from mimtheory.stage_two import (
     OuterProblem,
     Path,

@@ -12,7 +12,7 @@ from scipy.linalg import subspace_angles
 from mimtheory.experiment import Experiment
 from mimtheory.losses import loss
 from mimtheory.operators import EmpiricalHessian
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 from mimtheory.stage_two import OuterProblem, accelerated_descent, gradient_descent, minimise
 
 SETTING = Setting(link="h2h2", loss="huber(1)", d=12, n=600, m=10, centre="population", eps0=1e-3)

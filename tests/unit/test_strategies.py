@@ -16,7 +16,7 @@ from mimtheory.hessian import expected_hessian
 from mimtheory.links import Link, link
 from mimtheory.losses import loss
 from mimtheory.operators import extreme_eigenvalues, spectral_norm
-from mimtheory.population import Setting
+from mimtheory.setting import Setting
 from mimtheory.strategies import Rotation, Symmetric
 
 PROFILE = settings(
