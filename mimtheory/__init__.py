@@ -45,7 +45,7 @@ _HOME = {
     "Population": "population",
     "Rounded": "relations",
     "Row": "measuring",
-    "Setting": "population",
+    "Setting": "setting",
     "Trained": "training",
     "activation": "activations",
     "at_least": "relations",

@@ -120,7 +120,7 @@ def _cell(
 
 
 def _judge_control(claim: Claim, control: Control, done: list[tuple[Task, Row]], alpha: float) -> ControlVerdict:
-    settings, _, delta = control_design(control)
+    settings, _, delta = control_design(claim, control)
     name = f"{claim.name}/{control.name}"
     results = [r["results"][name] for t, r in done if t.kind == "control" and name in t.names]
     tally = _tally(results, delta)

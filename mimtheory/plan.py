@@ -10,7 +10,7 @@ from typing import Any
 
 from mimtheory.arguments import check_integer, check_trials
 from mimtheory.lemmas import find_lemma
-from mimtheory.registry import Control, Lemma
+from mimtheory.registry import Claim, Control, Lemma
 from mimtheory.setting import Setting
 from mimtheory.verdicts import Status
 
@@ -37,6 +37,12 @@ _ROW_FIELDS = ("lemma", "trials", "delta", "expect")
 _STATUSES = ("holds", "refuted", "vacuous", "undecided", "skipped", "error")
 
 
+def _plain(trials: Any, delta: Any) -> tuple[int, float]:
+    """Both as numbers of Python, so that equal rows have equal texts whatever they were given as."""
+    check_trials(trials, delta)
+    return int(trials), float(delta)
+
+
 @dataclass(frozen=True)
 class PlanRow:
     """One setting for one lemma. `expect` maps claim names to the status they expect; the others expect `holds`.
@@ -54,7 +60,9 @@ class PlanRow:
     expect: Mapping[str, Status] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_trials(self.trials, self.delta)
+        trials, delta = _plain(self.trials, self.delta)
+        object.__setattr__(self, "trials", trials)
+        object.__setattr__(self, "delta", delta)
         claims = find_lemma(self.lemma).claims
         for name, status in self.expect.items():
             if name not in claims:
@@ -141,7 +149,7 @@ def _expected(expect: Mapping[str, Status], lemma: str) -> dict[str, Status]:
 def designed_cells(lemma: Lemma) -> list[tuple[Setting, int, float, Mapping[str, Status]]]:
     """(setting, trials, delta, expect) of the designs of a lemma from outside, or one default if it has none."""
     return [
-        (setting, design.get("trials", TRIALS), design.get("delta", DELTA), design.get("expect", {}))
+        (setting, *_plain(design.get("trials", TRIALS), design.get("delta", DELTA)), design.get("expect", {}))
         for design in lemma.designs or [_DESIGN]
         for setting in _product(design, ("trials", "delta", "expect"), f"a design of {lemma.label}")
     ]
@@ -152,14 +160,12 @@ def designed_rows(lemma: Lemma) -> tuple[PlanRow, ...]:
     return tuple(PlanRow(lemma.label, *cell) for cell in designed_cells(lemma))
 
 
-def control_design(control: Control) -> tuple[tuple[Setting, ...], int, float]:
-    """(settings, trials a setting, delta) on which a control must be refuted."""
-    settings = _product(control.design, ("trials", "delta"), f"the design of the control {control.name!r}")
-    return (
-        tuple(settings),
-        control.design.get("trials", _CONTROL_TRIALS),
-        control.design.get("delta", _CONTROL_DELTA),
-    )
+def control_design(claim: Claim, control: Control) -> tuple[tuple[Setting, ...], int, float]:
+    """(settings, trials a setting, delta) on which a control of a claim must be refuted."""
+    design, what = control.design, f"the design of {claim.label}/{control.name}"
+    settings = _product(design, ("trials", "delta"), what)
+    trials, delta = _plain(design.get("trials", _CONTROL_TRIALS), design.get("delta", _CONTROL_DELTA))
+    return tuple(settings), trials, delta
 
 
 def _product(entry: Mapping[str, Any], other: Sequence[str], what: str) -> list[Setting]:

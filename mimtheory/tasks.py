@@ -132,7 +132,7 @@ def _control_tasks(lemma: Lemma, rng: int) -> list[Task]:
     groups: dict[tuple[Setting, float, int], list[str]] = {}
     for claim in lemma.claims.values():
         for control in claim.controls:
-            settings, trials, delta = control_design(control)
+            settings, trials, delta = control_design(claim, control)
             for setting in settings:
                 for index in range(trials):
                     groups.setdefault((setting, delta, index), []).append(f"{claim.name}/{control.name}")
@@ -170,9 +170,9 @@ def predicted_total(tasks: Iterable[Task], workers: int = 2) -> float:
 
 
 def forecast(plan: Plan) -> dict[str, Any]:
-    """What a plan would run, in JSON's kinds: `profile` and `rng`; `rows` with lemma, setting, trials, delta, expected
-    statuses and seconds on one core; how many `tasks` these are with their controls and searches, their `seconds` on
-    two cores and the bytes of the largest draw, `peak_bytes`. Times are rough.
+    """What a plan would run, in JSON's kinds: `profile`, `rng` and `examples`; `rows` with lemma, setting, trials,
+    delta, expected statuses and seconds on one core; how many `tasks` these are with their controls and searches,
+    their `seconds` on two cores and the bytes of the largest draw, `peak_bytes`. Times are rough.
 
     Raises
     ------
@@ -194,6 +194,7 @@ def forecast(plan: Plan) -> dict[str, Any]:
     return {
         "profile": plan.profile,
         "rng": plan.rng,
+        "examples": plan.examples,
         "rows": rows,
         "tasks": len(tasks),
         "seconds": predicted_total(tasks),

@@ -169,7 +169,7 @@ def _check(
 
 
 def _refuted(claim: Claim, control: Control, rng: int) -> bool:
-    settings, trials, delta = control_design(control)
+    settings, trials, delta = control_design(claim, control)
     tallies = [_check(claim, setting, trials, delta, rng, control) for setting in settings]
     whole = Tally(tuple(o for t in tallies for o in t.outcomes), tuple(x for t in tallies for x in t.ratios), delta)
     return cell_status(whole, claim.level, FALSE_ALARM) == "refuted"

@@ -132,7 +132,7 @@ class Trained:
 
 def train(
     setting: Setting,
-    rng: int = 0,
+    rng: "int | np.random.SeedSequence | np.random.Generator" = 0,
     *,
     solver: str = "exact",
     T2: int = 500,
@@ -145,8 +145,8 @@ def train(
     ----------
     setting : Setting
         n samples for each stage.
-    rng : int
-        Seed, as for `numpy.random.default_rng`.
+    rng : int, SeedSequence or Generator
+        As for `numpy.random.default_rng`.
     solver : {"exact", "gradient", "accelerated"}
         Of stage two: ridge or SciPy's solver, or T2 steps of (accelerated) gradient descent.
     T2 : int

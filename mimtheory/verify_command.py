@@ -84,13 +84,13 @@ def plan_of(
 
 def foresee(plan: "Plan", json: bool) -> int:
     """Print what a plan would take; exit code 0."""
-    import json as notation
+    from json import dumps
 
     from mimtheory.tasks import forecast
     from mimtheory.terminal import print_plan
 
     if json:
-        print(notation.dumps(forecast(plan)))
+        print(dumps(forecast(plan)))
     else:
         print_plan(plan)
     return 0

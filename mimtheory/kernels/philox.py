@@ -116,7 +116,7 @@ def _single_pair(first: Any, second: Any) -> tuple[Any, Any]:
 def _double_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
     """The words of calls call ... call + count - 1: for a radius in words[0], for an angle in words[1]."""
     i0, i1, start, to = row & _LOW, row >> _HALF, np.uint64(call), np.uint64(at)
-    k0, k1 = k0 & _LOW, k1 & _LOW
+    k0, k1 = k0 & _LOW, k1 & _LOW  # known to have 32 bits where it matters, as the multipliers
     m0, m1 = multipliers()
     for k in range(count):
         p = np.uint64(k)  # an index without a sign needs no check for one, which would undo vector code
@@ -128,7 +128,7 @@ def _double_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any,
 def _single_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
     """The same with two radii and two angles in 64 bits."""
     i0, i1, start, to = row & _LOW, row >> _HALF, np.uint64(call), np.uint64(at)
-    k0, k1 = k0 & _LOW, k1 & _LOW
+    k0, k1 = k0 & _LOW, k1 & _LOW  # known to have 32 bits where it matters, as the multipliers
     m0, m1 = multipliers()
     for k in range(count):
         p = np.uint64(k)

@@ -1,6 +1,7 @@
 """A module imports only lower floors, and within its floor only modules listed before it."""
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,11 @@ def test_no_module_bears_the_name_of_a_public_function() -> None:
     import mimtheory
 
     assert not set(mimtheory.__all__) & {module.split(".")[0] for module in MODULES}
+
+
+def test_a_public_name_comes_from_the_module_that_lists_it() -> None:
+    import mimtheory
+
+    assert {*mimtheory._HOME, "__version__"} == set(mimtheory.__all__)
+    for name, module in mimtheory._HOME.items():
+        assert name in import_module(f"mimtheory.{module}").__all__, (name, module)

@@ -21,6 +21,7 @@ import mimtheory
 from mimtheory.advisor import EPSILON0, summary_of_assumption
 from mimtheory.assumptions import ASSUMPTIONS
 from mimtheory.lemmas import REGISTRY, find_lemma
+from mimtheory.plan import read_plan
 
 
 def mim(*words: str) -> subprocess.CompletedProcess[str]:
@@ -215,6 +216,11 @@ def test_a_dry_run_as_json_has_what_the_table_says(tmp_path: Path) -> None:
     assert f"needs {plan['peak_bytes'] / 2**20:,.0f} MiB" in table.stdout
     for row in plan["rows"]:
         assert f" {row['seconds']:.1f} " in table.stdout
+        assert (row["delta"], row["expect"]) == (0.01, {})
+    quick = json.loads(mim("verify", "--rng", "3", "--dry-run", "--json").stdout)
+    assert (quick["profile"], quick["rng"], quick["examples"]) == ("quick", 3, read_plan("quick").examples)
+    assert [row["expect"] for row in quick["rows"]] == [dict(row.expect) for row in read_plan("quick").rows]
+    assert any(row["expect"] for row in quick["rows"])
     assert not (tmp_path / "none").exists()
 
 

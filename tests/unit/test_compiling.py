@@ -1,6 +1,7 @@
 """The cache of compiled code: found again, never stale, and compiling is announced."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -141,7 +142,8 @@ for name in ("_slopes", "_activate_sine", "defects"):
     told = int(re.search(f"attributes {group} = .*prefer-vector-width.=.([0-9]+)", code)[1])
     found = 64 * max(map(int, re.findall("<([0-9]+) x double>", text)))
     print(name, WIDTH // told, WIDTH // found)
-print(*(code.count("vpmullq") for code in fill_rows.inspect_asm().values()))
+for code in fill_rows.inspect_asm().values():
+    print(code.count("pmuludq") > 0, code.count("vpmullq"))
 """
 
 
@@ -159,7 +161,9 @@ def test_loops_are_as_wide_as_the_registers(compiled: list[str]) -> None:
 
 
 def test_the_generator_multiplies_words_of_32_bits_alone(compiled: list[str]) -> None:
-    assert compiled[4:] == ["0 0"]
+    assert len(compiled[4:]) == 2
+    for line in compiled[4:]:
+        assert line == "True 0" or platform.machine() not in ("x86_64", "AMD64")
 
 
 # a reference that is counted costs more than a small product

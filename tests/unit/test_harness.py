@@ -170,7 +170,7 @@ def test_controls_have_designs_of_their_own() -> None:
     for claim in find_lemma("A.2").claims.values():
         assert claim.controls, f"{claim.label} has no control"
         for control in claim.controls:
-            settings, trials, delta = control_design(control)
+            settings, trials, delta = control_design(claim, control)
             assert settings
             assert trials >= 1
             assert 0 < delta < 1

@@ -1,5 +1,6 @@
 """Lemmas from outside: found, checked beside the paper's, keyed by their code; bad modules are refused in one line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -193,7 +194,7 @@ def test_a_claim_that_fails_ends_the_command_with_one_line(broken: str, message:
 @pytest.mark.parametrize(
     ("kept", "cut", "says"),
     [
-        ("own_control", "d=4, ", "the design of the control 'mean_below_minimum': field 'd' of a setting is missing"),
+        ("own_control", "d=4, ", "the design of T.1/mean/mean_below_minimum: field 'd' of a setting is missing"),
         ("own_design", "d=5, ", "a design of T.1: field 'd' of a setting is missing"),
     ],
 )
@@ -203,6 +204,18 @@ def test_a_design_that_is_no_setting_is_named_before_anything_runs(kept: str, cu
     assert result.returncode == 2
     assert result.stderr == f"error: {says}; needed: link, loss, d, n\n"
     assert not Path("out").exists()
+
+
+def test_trials_and_delta_may_be_numbers_of_any_kind() -> None:
+    text = GOOD.format(label="T.1", imports="from fractions import Fraction").replace(
+        "trials=1)", "trials=np.int64(1), delta=np.float32(0.01))"
+    )
+    write("own_numbers", text.replace("trials=3)", "trials=np.int8(3), delta=Fraction(1, 100))"))
+    given = ("verify", "T.1", "--module", "own_numbers", "--out", "out")
+    (row, _) = json.loads(mim(*given, "--dry-run", "--json").stdout)["rows"]
+    assert (row["trials"], row["delta"]) == (3, 0.01)
+    result = mim(*given)
+    assert result.returncode == 0, result.stderr
 
 
 def test_own_claims_see_the_draw_as_ours_do() -> None:
