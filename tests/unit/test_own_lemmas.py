@@ -211,7 +211,7 @@ def test_trials_and_delta_may_be_numbers_of_any_kind() -> None:
         "trials=1)", "trials=np.int64(1), delta=np.float32(0.01))"
     )
     write("own_numbers", text.replace("trials=3)", "trials=np.int8(3), delta=Fraction(1, 100))"))
-    given = ("verify", "T.1", "--module", "own_numbers", "--out", "out")
+    given = ("verify", "T.1", "--module", "own_numbers", "--examples", "2", "--out", "out")
     (row, _) = json.loads(mim(*given, "--dry-run", "--json").stdout)["rows"]
     assert (row["trials"], row["delta"]) == (3, 0.01)
     result = mim(*given)
