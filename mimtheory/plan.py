@@ -3,7 +3,8 @@
 import itertools
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any
@@ -132,7 +133,7 @@ def _expand(entry: dict[str, Any]) -> list[PlanRow]:
     expect = {label: _expected(entry.get("expect", {}), label) for label in lemmas}
     return [
         PlanRow(label, setting, entry["trials"], entry["delta"], expect[label])
-        for setting in _product(entry, _ROW_FIELDS, "a row of a plan")
+        for setting in _product(entry, _ROW_FIELDS)
         for label in lemmas
     ]
 
@@ -148,11 +149,12 @@ def _expected(expect: Mapping[str, Status], lemma: str) -> dict[str, Status]:
 
 def designed_cells(lemma: Lemma) -> list[tuple[Setting, int, float, Mapping[str, Status]]]:
     """(setting, trials, delta, expect) of the designs of a lemma from outside, or one default if it has none."""
-    return [
-        (setting, *_plain(design.get("trials", TRIALS), design.get("delta", DELTA)), design.get("expect", {}))
-        for design in lemma.designs or [_DESIGN]
-        for setting in _product(design, ("trials", "delta", "expect"), f"a design of {lemma.label}")
-    ]
+    with _named(f"a design of {lemma.label}"):
+        return [
+            (setting, *_plain(design.get("trials", TRIALS), design.get("delta", DELTA)), design.get("expect", {}))
+            for design in lemma.designs or [_DESIGN]
+            for setting in _product(design, ("trials", "delta", "expect"))
+        ]
 
 
 def designed_rows(lemma: Lemma) -> tuple[PlanRow, ...]:
@@ -162,18 +164,24 @@ def designed_rows(lemma: Lemma) -> tuple[PlanRow, ...]:
 
 def control_design(claim: Claim, control: Control) -> tuple[tuple[Setting, ...], int, float]:
     """(settings, trials a setting, delta) on which a control of a claim must be refuted."""
-    design, what = control.design, f"the design of {claim.label}/{control.name}"
-    settings = _product(design, ("trials", "delta"), what)
-    trials, delta = _plain(design.get("trials", _CONTROL_TRIALS), design.get("delta", _CONTROL_DELTA))
-    return tuple(settings), trials, delta
+    design = control.design
+    with _named(f"the design of {claim.label}/{control.name}"):
+        trials, delta = _plain(design.get("trials", _CONTROL_TRIALS), design.get("delta", _CONTROL_DELTA))
+        return tuple(_product(design, ("trials", "delta"))), trials, delta
 
 
-def _product(entry: Mapping[str, Any], other: Sequence[str], what: str) -> list[Setting]:
-    """The settings of all combinations of the fields that are lists; `what` says whose, if one is refused."""
+def _product(entry: Mapping[str, Any], other: Sequence[str]) -> list[Setting]:
+    """The settings of all combinations of the fields that are lists."""
     axes = {
         key: value if isinstance(value, list | tuple) else [value] for key, value in entry.items() if key not in other
     }
+    return [Setting.from_dict(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say whose, if a value is refused."""
     try:
-        return [Setting.from_dict(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
+        yield
     except ValueError as refused:
         raise ValueError(f"{what}: {refused}") from None

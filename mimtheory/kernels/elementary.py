@@ -42,6 +42,9 @@ SIN_COS_LIMIT = 2.0**30
 _LARGEST = Fraction(sys.float_info.max)
 
 
+# Numba calls what makes LLVM code with objects of its own that have no public types: such functions are not annotated.
+
+
 def _plain_fma(a: float, b: float, c: float) -> float:
     if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
         return a * b + c

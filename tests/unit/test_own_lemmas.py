@@ -191,18 +191,24 @@ def test_a_claim_that_fails_ends_the_command_with_one_line(broken: str, message:
     assert "bad_claim.py, line" in result.stderr
 
 
+CONTROL, DESIGN = "the design of T.1/mean/mean_below_minimum", "a design of T.1"
+MISSING = "field 'd' of a setting is missing; needed: link, loss, d, n"
+
+
 @pytest.mark.parametrize(
-    ("kept", "cut", "says"),
+    ("name", "old", "new", "says"),
     [
-        ("own_control", "d=4, ", "the design of T.1/mean/mean_below_minimum: field 'd' of a setting is missing"),
-        ("own_design", "d=5, ", "a design of T.1: field 'd' of a setting is missing"),
+        ("own_control", "d=4, ", "", f"{CONTROL}: {MISSING}"),
+        ("own_design", "d=5, ", "", f"{DESIGN}: {MISSING}"),
+        ("own_trials", "trials=1", "trials=0", f"{CONTROL}: trials = 0; allowed: an integer from 1 to 10^6"),
+        ("own_delta", "trials=3", "delta=2", f"{DESIGN}: delta = 2; allowed: a number with 0 < delta < 1"),
     ],
 )
-def test_a_design_that_is_no_setting_is_named_before_anything_runs(kept: str, cut: str, says: str) -> None:
-    write(kept, GOOD.format(label="T.1", imports="").replace(cut, ""))
-    result = mim("verify", "T.1", "--module", kept, "--out", "out")
+def test_a_design_that_is_no_setting_is_named_before_anything_runs(name: str, old: str, new: str, says: str) -> None:
+    write(name, GOOD.format(label="T.1", imports="").replace(old, new))
+    result = mim("verify", "T.1", "--module", name, "--out", "out")
     assert result.returncode == 2
-    assert result.stderr == f"error: {says}; needed: link, loss, d, n\n"
+    assert result.stderr == f"error: {says}\n"
     assert not Path("out").exists()
 
 
