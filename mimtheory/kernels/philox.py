@@ -27,7 +27,7 @@ from mimtheory.kernels.elementary import (
     single_of,
 )
 
-__all__ = ["fill_rows", "multipliers", "philox"]
+__all__ = ["fill_rows", "key_after", "multipliers", "rounds"]
 
 Floats = NDArray[Any]
 
@@ -41,6 +41,8 @@ _TWELVE, _BIT_62, _BIT_63 = np.uint64(12), np.uint64(1 << 62), np.uint64(1 << 63
 _FRACTION = np.uint64((1 << 52) - 1)
 # calls whose words are kept, and a multiple of the 64-bit lanes of any vector register
 _PIECE, _LANES = 256, 8
+# the ten rounds, in two loops over them
+_FIRST, _LAST = 6, 4
 # the last counter word keeps the two precisions apart
 _DOUBLE, _SINGLE = np.uint64(0), np.uint64(1)
 
@@ -62,24 +64,42 @@ def multipliers() -> tuple[Any, Any]:
 
 
 @inlined
-def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any, m0: Any, m1: Any) -> tuple[Any, Any, Any, Any]:
-    """Ten rounds on a counter of four and a key of two words of 32 bits, each in 64, with the `multipliers`."""
-    for _ in range(10):
-        p0, p1 = m0 * c0, m1 * c2
-        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
+def rounds(
+    count: int, c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any, m0: Any, m1: Any
+) -> tuple[Any, Any, Any, Any]:
+    """The next rounds, of ten, on a counter of four and a key of two words of 32 bits, with the `multipliers`.
+
+    Each word stands in the low half of 64 bits; what the high half holds does not matter, and is not cleared.
+    """
+    for _ in range(count):
+        p0, p1 = m0 * (c0 & _LOW), m1 * (c2 & _LOW)
+        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1, (p0 >> _HALF) ^ c3 ^ k1, p0
         k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
     return c0, c1, c2, c3
 
 
 @inlined
-def _pair(first: Any, second: Any) -> tuple[float, float]:
-    """Two Gaussians from two times 64 uniform bits.
+def key_after(count: int, k0: Any, k1: Any) -> tuple[Any, Any]:
+    """The key of the round that follows `count` rounds."""
+    for _ in range(count):
+        k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
+    return k0, k1
 
-    52 bits of the first make u in (0, 1] and the radius sqrt(-2 log u); of the second, 52 make an angle between -pi/4
-    and pi/4 and 2 say which quarter: whether the coordinates change places and whether they change sign.
+
+@inlined
+def _square(word: Any) -> float:
+    """The square of a radius, -2 log u, from 64 uniform bits, of which u in (0, 1] takes 52."""
+    return -2 * logarithm(2.0 - float_of(np.int64((word >> _TWELVE) | _ONE)))
+
+
+@inlined
+def _pair(square: Any, second: Any) -> tuple[float, float]:
+    """Two Gaussians from the square of their radius and 64 uniform bits.
+
+    52 of these make an angle between -pi/4 and pi/4, and 2 say which quarter: whether the coordinates change places and
+    whether they change sign.
     """
-    u = 2.0 - float_of(np.int64((first >> _TWELVE) | _ONE))
-    radius = math.sqrt(-2 * logarithm(u))
+    radius = math.sqrt(square)
     angle = (float_of(np.int64((second & _FRACTION) | _ONE)) - 1.5) * (math.pi / 2)
     radius = -radius if second & _BIT_63 else radius
     x, y = radius * cosine_near_0(angle), radius * sine_near_0(angle)
@@ -87,19 +107,26 @@ def _pair(first: Any, second: Any) -> tuple[float, float]:
 
 
 @inlined
-def _single_pair(first: Any, second: Any) -> tuple[Any, Any]:
-    """The same in single precision from two times 32 bits, of which u takes 31.
+def _single_square(word: Any) -> Any:
+    """The same in single precision from 32 bits, of which u takes 31.
 
-    The error is a few units of 2^-24, but for a radius R below 1 up to 2^-24/R, at most 2^-12: u is rounded by 2^-25.
+    The error of the radius is a few units of 2^-24, but for a radius R below 1 up to 2^-24/R, at most 2^-12: u is
+    rounded by 2^-25.
     """
-    u = np.float32(np.int32(first >> _1)) * _2_31 + _2_32
+    u = np.float32(np.int32(word >> _1)) * _2_31 + _2_32
     bits = bits_of_single(u)
     e = (bits - _SQRT_HALF) >> _23
     x = single_of(bits - (e << _23))
     s = (x - _F1) / (x + _F1)
     v = s * s
     log = fma(np.float32(e), _LOG2, fma(s * v, fma(v, fma(v, fma(v, _L[3], _L[2]), _L[1]), _L[0]), s + s))
-    radius = math.sqrt(max(_F0, -(log + log)))
+    return max(_F0, -(log + log))
+
+
+@inlined
+def _single_pair(square: Any, second: Any) -> tuple[Any, Any]:
+    """The same in single precision from 32 bits."""
+    radius = math.sqrt(square)
     radius = -radius if second & _BIT_31 else radius
     r = (single_of(np.int32((second & _FRACTION_23) | _ONE_SINGLE)) - _F3_2) * _HALF_PI
     v = r * r
@@ -108,61 +135,86 @@ def _single_pair(first: Any, second: Any) -> tuple[Any, Any]:
     return radius * (sine if second & _BIT_30 else cosine), radius * (cosine if second & _BIT_30 else sine)
 
 
-# Rows are made piece by piece: the words of some calls first, kept in the first cache, then the Gaussians. In one
-# loop the chain from a counter to its Gaussians would be longer than what a processor looks ahead.
+# Rows are made piece by piece, by loops whose results the first cache keeps: a part of the rounds, the rest of them,
+# the squares of the radii, the Gaussians. A processor works on as many turns of a loop at once as its window of some
+# hundred instructions holds, and needs several to keep its units busy while each waits for the one before: the chain
+# from a counter to a Gaussian is too long for one loop.
 
 
 @part
-def _double_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
-    """The words of calls call ... call + count - 1: for a radius in words[0], for an angle in words[1]."""
+def _first_rounds(words: Any, at: int, call: int, count: int, kind: Any, row: Any, k0: Any, k1: Any) -> None:
+    """The state of calls call ... call + count - 1 after `_FIRST` rounds, a word in each row of `words`."""
     i0, i1, start, to = row & _LOW, row >> _HALF, np.uint64(call), np.uint64(at)
-    k0, k1 = k0 & _LOW, k1 & _LOW  # known to have 32 bits where it matters, as the multipliers
     m0, m1 = multipliers()
     for k in range(count):
         p = np.uint64(k)  # an index without a sign needs no check for one, which would undo vector code
-        w0, w1, w2, w3 = philox((start + p) & _LOW, _DOUBLE, i0, i1, k0, k1, m0, m1)
-        words[0, to + p], words[1, to + p] = w0 | (w1 << _HALF), w2 | (w3 << _HALF)
+        w0, w1, w2, w3 = rounds(_FIRST, start + p, kind, i0, i1, k0, k1, m0, m1)
+        words[0, to + p], words[1, to + p], words[2, to + p], words[3, to + p] = w0, w1, w2, w3
 
 
 @part
-def _single_words(words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
-    """The same with two radii and two angles in 64 bits."""
-    i0, i1, start, to = row & _LOW, row >> _HALF, np.uint64(call), np.uint64(at)
-    k0, k1 = k0 & _LOW, k1 & _LOW  # known to have 32 bits where it matters, as the multipliers
+def _double_words(words: Any, at: int, count: int, k0: Any, k1: Any) -> None:
+    """The words of `count` calls from their state: for a radius in words[0], for an angle in words[1]."""
+    to = np.uint64(at)
+    k0, k1 = key_after(_FIRST, k0, k1)
     m0, m1 = multipliers()
     for k in range(count):
-        p = np.uint64(k)
-        w0, w1, w2, w3 = philox((start + p) & _LOW, _SINGLE, i0, i1, k0, k1, m0, m1)
-        words[0, to + p], words[1, to + p] = w0 | (w2 << _HALF), w1 | (w3 << _HALF)
+        p = to + np.uint64(k)
+        w0, w1, w2, w3 = rounds(_LAST, words[0, p], words[1, p], words[2, p], words[3, p], k0, k1, m0, m1)
+        words[0, p], words[1, p] = (w0 & _LOW) | (w1 << _HALF), (w2 & _LOW) | (w3 << _HALF)
+
+
+@part
+def _single_words(words: Any, at: int, count: int, k0: Any, k1: Any) -> None:
+    """The same with two radii and two angles in 64 bits."""
+    to = np.uint64(at)
+    k0, k1 = key_after(_FIRST, k0, k1)
+    m0, m1 = multipliers()
+    for k in range(count):
+        p = to + np.uint64(k)
+        w0, w1, w2, w3 = rounds(_LAST, words[0, p], words[1, p], words[2, p], words[3, p], k0, k1, m0, m1)
+        words[0, p], words[1, p] = (w0 & _LOW) | (w2 << _HALF), (w1 & _LOW) | (w3 << _HALF)
 
 
 @part
 def _doubles(words: Any, count: int, flat: Floats, at: int) -> None:
     """The Gaussians of `count` calls, from place `at` on."""
-    to = np.uint64(at)
+    squares, to = words[0].view(np.float64), np.uint64(at)
+    for k in range(count):
+        p = np.uint64(k)
+        squares[p] = _square(words[0, p])
     for k in range(count):
         p = np.uint64(k)
         q = to + (p << _1)
-        flat[q], flat[q + _1] = _pair(words[0, p], words[1, p])
+        flat[q], flat[q + _1] = _pair(squares[p], words[1, p])
 
 
 @part
 def _singles(words: Any, count: int, flat: Floats, at: int) -> None:
-    halves, to = words.view(np.uint32), np.uint64(at)
+    halves, squares, to = words.view(np.uint32), words[0].view(np.float32), np.uint64(at)
+    for k in range(2 * count):
+        p = np.uint64(k)
+        squares[p] = _single_square(halves[0, p])
     for k in range(2 * count):
         p = np.uint64(k)
         q = to + (p << _1)
-        flat[q], flat[q + _1] = _single_pair(halves[0, p], halves[1, p])
+        flat[q], flat[q + _1] = _single_pair(squares[p], halves[1, p])
 
 
-def _words_for(flat: Floats, *arguments: Any) -> None:
-    (_double_words if flat.itemsize == 8 else _single_words)(*arguments)
+def _words_for(flat: Floats, words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
+    _first_rounds(words, at, call, count, _DOUBLE if flat.itemsize == 8 else _SINGLE, row, k0, k1)
+    (_double_words if flat.itemsize == 8 else _single_words)(words, at, count, k0, k1)
 
 
 @overload(_words_for)  # typed by Numba, hence without annotations
 def _typed_words_for(flat, words, at, call, count, row, k0, k1):  # type: ignore[no-untyped-def]
-    make = _double_words if flat.dtype == types.float64 else _single_words
-    return lambda flat, words, at, call, count, row, k0, k1: make(words, at, call, count, row, k0, k1)
+    kind, last = (_DOUBLE, _double_words) if flat.dtype == types.float64 else (_SINGLE, _single_words)
+
+    def make(flat, words, at, call, count, row, k0, k1):  # type: ignore[no-untyped-def]
+        _first_rounds(words, at, call, count, kind, row, k0, k1)
+        last(words, at, count, k0, k1)
+
+    return make
 
 
 def _gaussians_of(words: Any, count: int, flat: Floats, at: int) -> None:
@@ -184,7 +236,7 @@ def fill_rows(out: Floats, first: int, k0: Any, k1: Any) -> None:
     """
     columns = 16 // out.itemsize
     calls, flat = out.shape[1] // columns, out.reshape(-1)
-    words = np.empty((2, 2 * _PIECE + _LANES), np.uint64)
+    words = np.empty((4, 2 * _PIECE + _LANES), np.uint64)
     count = at = 0
     for i in range(out.shape[0]):
         for call in range(0, calls, _PIECE):
