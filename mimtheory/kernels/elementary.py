@@ -1,8 +1,9 @@
-"""Sine, cosine, exponential, logarithm and tanh without branches, so that a loop over them becomes vector code.
+"""Sine, cosine, exponential, logarithm, tanh and the tail of a Gaussian without branches: loops become vector code.
 
 The polynomials of sine, cosine and logarithm are those of least relative error on the reduced interval, which is below
-2^-57 of the result; that of the exponential is its Taylor series cut where the next term is below 2^-54. Tests prove
-the first in rationals and hold the functions, good to a few units in the last place, against many digits.
+2^-57 of the result; that of the exponential is its Taylor series cut where the next term is below 2^-54, that of the
+tail of a Gaussian within 2^-54. Tests prove these in rationals and in balls and hold the functions, good to a few units
+in the last place, against many digits.
 """
 
 import math
@@ -24,15 +25,19 @@ __all__ = [
     "bits_of_single",
     "cosine_near_0",
     "exponential",
+    "falling",
     "float_of",
     "fma",
+    "gaussian_tail",
     "log1p",
     "logarithm",
     "opaque",
+    "polynomial",
     "sin_cos",
     "sine_near_0",
     "single_of",
     "tanh",
+    "tanh_from",
 ]
 
 # up to here the reduction by multiples of pi/2 is good to the last place
@@ -144,22 +149,58 @@ _L = (
     0.15314110869096964,
     0.14795363831050176,
 )
+# of t^k in (x + 5) exp(x^2/2) Phi(-x), t = (x - 5)/(x + 5): from 23 terms of its Chebyshev series for x from 0 to 38
+_T = (
+    0.769193049750063,
+    -0.6653825028900567,
+    0.4953056159699763,
+    -0.3135331566713033,
+    0.1650203661703924,
+    -0.06911863870634333,
+    0.020795066799711034,
+    -0.002993376770120187,
+    -0.0007978693964982552,
+    0.000544899062588463,
+    -5.937574089071754e-05,
+    -4.976280920627537e-05,
+    1.6681264589765155e-05,
+    3.980907058917049e-06,
+    -2.7693889345920015e-06,
+    -3.3667190166101654e-07,
+    4.3331011944482117e-07,
+    4.240865584890857e-08,
+    -6.605686708975929e-08,
+    -9.455090325677566e-09,
+    7.674498716098594e-09,
+    1.8112441232578678e-09,
+    -1.4063440415934303e-10,
+)
+
+
+@inlined
+def polynomial(x: Any, coefficients: Any) -> Any:
+    """By Horner's rule in the precision of the arguments; the coefficient of 1 first.
+
+    The tuple of coefficients is known when a kernel is compiled: LLVM makes vector code of the loop around.
+    """
+    value = coefficients[len(coefficients) - 1]
+    for k in range(len(coefficients) - 2, -1, -1):
+        value = fma(x, value, coefficients[k])
+    return value
 
 
 @inlined
 def sine_near_0(r: float) -> float:
     """sin r for |r| <= pi/4."""
     v = r * r
-    s = fma(v, fma(v, fma(v, fma(v, fma(v, _S[5], _S[4]), _S[3]), _S[2]), _S[1]), _S[0])
-    return fma(r * v, s, r)
+    return fma(r * v, polynomial(v, _S), r)
 
 
 @inlined
 def cosine_near_0(r: float) -> float:
     """cos r for |r| <= pi/4."""
     v = r * r
-    c = fma(v, fma(v, fma(v, fma(v, fma(v, fma(v, _C[6], _C[5]), _C[4]), _C[3]), _C[2]), _C[1]), _C[0])
-    return fma(v, c, 1.0)
+    return fma(v, polynomial(v, _C), 1.0)
 
 
 @inlined
@@ -178,36 +219,7 @@ def sin_cos(x: float) -> tuple[float, float]:
 @inlined
 def _exp_minus_1(r: float) -> float:
     """exp r - 1 for |r| <= log(2)/2."""
-    p = fma(
-        r,
-        fma(
-            r,
-            fma(
-                r,
-                fma(
-                    r,
-                    fma(
-                        r,
-                        fma(
-                            r,
-                            fma(
-                                r,
-                                fma(r, fma(r, fma(r, fma(r, fma(r, _E[12], _E[11]), _E[10]), _E[9]), _E[8]), _E[7]),
-                                _E[6],
-                            ),
-                            _E[5],
-                        ),
-                        _E[4],
-                    ),
-                    _E[3],
-                ),
-                _E[2],
-            ),
-            _E[1],
-        ),
-        _E[0],
-    )
-    return fma(r * r, p, r)
+    return fma(r * r, polynomial(r, _E), r)
 
 
 @inlined
@@ -231,9 +243,8 @@ def logarithm(x: float) -> float:
     m = float_of(bits - (e << 52))
     s = (m - 1) / (m + 1)
     v = s * s
-    p = fma(v, fma(v, fma(v, fma(v, fma(v, fma(v, _L[6], _L[5]), _L[4]), _L[3]), _L[2]), _L[1]), _L[0])
     # the leading term is m - 1, which is exact; 2 s = (m - 1) - s (m - 1) holds the rest
-    near = fma(-s, fma(-v, p, m - 1), m - 1)
+    near = fma(-s, fma(-v, polynomial(v, _L), m - 1), m - 1)
     k = float(e)
     return fma(k, _LOG2[0], fma(k, _LOG2[1], near))
 
@@ -242,18 +253,44 @@ def logarithm(x: float) -> float:
 def log1p(x: float) -> float:
     """log(1 + x) for 0 <= x <= 1, to a few roundings also near 0."""
     y = 1 + x
-    return logarithm(y) - ((y - 1) - x) / y
+    # the rounding of y, at most 2^-53, over y; for 1/y stands 1 - x + x^2/2, which is x^2 (1 - x)/(2 + 2 x) < x/11 away
+    return fma((y - 1) - x, fma(x, fma(x, -0.5, 1.0), -1.0), logarithm(y))
 
 
 @inlined
-def tanh(x: float) -> float:
-    """tanh x = -e/(2 + e) with e = exp(-2|x|) - 1; exactly odd."""
-    size = abs(x)
+def falling(size: float) -> tuple[float, float]:
+    """(exp(-2x) - 1, exp(-2x)) for x >= 0; from 20 on, the values there."""
     inside = max(-2 * size, -40.0)
     shifted = fma(inside, 1 / _LOG2[0], _ROUNDER)
     k = shifted - _ROUNDER
     p = _exp_minus_1(fma(-k, _LOG2[1], fma(-k, _LOG2[0], inside)))
     power = float_of((((bits_of(shifted) & 0xFFF) ^ 0x800) - 0x800 + 0x3FF) << 52)
-    e = fma(power, p, power - 1)
+    return fma(power, p, power - 1), fma(power, p, power)
+
+
+@inlined
+def tanh_from(e: float, x: float) -> float:
+    """tanh x = -e/(2 + e) for e = exp(-2|x|) - 1; exactly odd."""
     t = -e / (2 + e)
     return math.copysign(t, x) if x == x else x
+
+
+@inlined
+def tanh(x: float) -> float:
+    e, _ = falling(abs(x))
+    return tanh_from(e, x)
+
+
+@inlined
+def gaussian_tail(x: float) -> tuple[float, float]:
+    """(Phi(-x), exp(-x^2/2)) for x >= 0; 0 from 37 on, where both are below 1e-297."""
+    inverse = 1 / (x + 5)
+    t = fma(-10.0, inverse, 1.0)
+    # two chains of half the length
+    ratio = inverse * fma(t, polynomial(t * t, _T[1::2]), polynomial(t * t, _T[::2]))
+    square = x * x
+    # what rounding took from the square, times its exponential
+    power = exponential(-0.5 * square)
+    power = fma(-0.5 * fma(x, x, -square), power, power)
+    power = 0.0 if x >= 37 else power
+    return power * ratio, power

@@ -23,6 +23,7 @@ from mimtheory.kernels.elementary import (
     fma,
     logarithm,
     opaque,
+    polynomial,
     sine_near_0,
     single_of,
 )
@@ -119,7 +120,7 @@ def _single_square(word: Any) -> Any:
     x = single_of(bits - (e << _23))
     s = (x - _F1) / (x + _F1)
     v = s * s
-    log = fma(np.float32(e), _LOG2, fma(s * v, fma(v, fma(v, fma(v, _L[3], _L[2]), _L[1]), _L[0]), s + s))
+    log = fma(np.float32(e), _LOG2, fma(s * v, polynomial(v, _L), s + s))
     return max(_F0, -(log + log))
 
 
@@ -130,8 +131,8 @@ def _single_pair(square: Any, second: Any) -> tuple[Any, Any]:
     radius = -radius if second & _BIT_31 else radius
     r = (single_of(np.int32((second & _FRACTION_23) | _ONE_SINGLE)) - _F3_2) * _HALF_PI
     v = r * r
-    sine = fma(r * v, fma(v, fma(v, fma(v, _S[3], _S[2]), _S[1]), _S[0]), r)
-    cosine = fma(v, fma(v, fma(v, fma(v, _C[3], _C[2]), _C[1]), _C[0]), _F1)
+    sine = fma(r * v, polynomial(v, _S), r)
+    cosine = fma(v, polynomial(v, _C), _F1)
     return radius * (sine if second & _BIT_30 else cosine), radius * (cosine if second & _BIT_30 else sine)
 
 

@@ -11,15 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.kernels.compiling import inlined, kernel, part
-from mimtheory.kernels.elementary import SIN_COS_LIMIT, exponential, log1p, sin_cos, tanh
+from mimtheory.kernels.elementary import (
+    SIN_COS_LIMIT,
+    exponential,
+    falling,
+    gaussian_tail,
+    log1p,
+    polynomial,
+    sin_cos,
+    tanh,
+    tanh_from,
+)
 
 __all__ = ["activate", "defects", "loss_slope"]
 
 Floats = NDArray[np.float64]
 
-_SQRT2 = math.sqrt(2)
-_SQRT_2PI = math.sqrt(2 * math.pi)
+_PHI_0 = 1 / math.sqrt(2 * math.pi)
 _LOG2 = math.log(2)
+# of v^k in (u - sin u)/u^3, v = u^2
+_SINE = tuple((-1) ** k / math.factorial(2 * k + 3) for k in range(6))
 
 
 @inlined
@@ -48,7 +59,7 @@ def loss_slope(code: int, u: float, parameter: float) -> float:
 def _u_minus_sin(u: float, sine: float) -> float:
     """u - sin u; the series below 1/2 ends where its terms are below one unit in the last place."""
     v = u * u
-    near = u * v / 6 * (1 - v / 20 * (1 - v / 42 * (1 - v / 72 * (1 - v / 110 * (1 - v / 156)))))
+    near = u * v * polynomial(v, _SINE)
     return near if abs(u) < 0.5 else u - sine
 
 
@@ -76,15 +87,22 @@ def _far_sine(code: int, u: float) -> tuple[float, float]:
     return (even, sine) if code == 1 else (even + u - sine, sine + even)
 
 
+# log cosh and softplus take two loops, the logarithm in the second: the chain of an exponential and a logarithm is
+# longer than what a processor looks ahead
+
+
 @inlined
-def _logcosh(u: float) -> tuple[float, float]:
-    t, size = tanh(u), abs(u)
-    squared = min(t * t, 0.75)
-    # log cosh u = log(1 + t^2/(1 - t^2))/2 below 0.8, where 1 - t^2 is above 1/2; else |u| + log(1 + exp(-2|u|))
-    # - log 2
-    ratio = squared / (1 - squared)
-    near, far = 0.5 * log1p(min(ratio, 1.0)), size + log1p(exponential(-2 * size)) - _LOG2
-    return (near if size < 0.8 else far), t
+def _before_logcosh(u: float) -> tuple[float, float]:
+    """v of log(1 + v), and sigma'. log cosh u = log(1 + sinh^2 u)/2 below 0.8, where sinh^2 u = e^2/(4 exp(-2|u|)) is
+    below 1; else |u| + log(1 + exp(-2|u|)) - log 2."""
+    e, power = falling(abs(u))
+    return (e * e / (4 * power) if abs(u) < 0.8 else power), tanh_from(e, u)
+
+
+@inlined
+def _logcosh(u: float, v: float) -> float:
+    log = log1p(v)
+    return 0.5 * log if abs(u) < 0.8 else abs(u) + log - _LOG2
 
 
 @inlined
@@ -100,10 +118,11 @@ def _utanh(u: float) -> tuple[float, float]:
     return u * t / 2, (t + u * (1 - t * t)) / 2
 
 
-@part
+@inlined
 def _gelu(u: float) -> tuple[float, float]:
-    Phi = math.erfc(-u / _SQRT2) / 2
-    return u * Phi, Phi + u * math.exp(-u * u / 2) / _SQRT_2PI
+    tail, power = gaussian_tail(abs(u))
+    Phi = 1 - tail if u > 0 else tail
+    return u * Phi, Phi + u * power * _PHI_0
 
 
 @inlined
@@ -114,10 +133,10 @@ def _silu(u: float) -> tuple[float, float]:
 
 
 @inlined
-def _softplus(u: float) -> tuple[float, float]:
+def _before_softplus(u: float) -> tuple[float, float]:
+    """v of log(1 + v), and sigma'."""
     e = exponential(-abs(u))
-    logistic = (1.0 if u >= 0 else e) / (1 + e)
-    return max(u, 0.0) + log1p(e), logistic
+    return e, (1.0 if u >= 0 else e) / (1 + e)
 
 
 @kernel
@@ -131,7 +150,9 @@ def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None
         _activate_sine(code, k, u, value, slope)
     elif code == 2:
         for i in range(k):
-            value[i], slope[i] = _logcosh(u[i])
+            value[i], slope[i] = _before_logcosh(u[i])
+        for i in range(k):
+            value[i] = _logcosh(u[i], value[i])
     elif code == 3:
         for i in range(k):
             value[i], slope[i] = _sqrt(u[i])
@@ -153,7 +174,9 @@ def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None
             slope[i] = 1 - value[i] * value[i]
     else:
         for i in range(k):
-            value[i], slope[i] = _softplus(u[i])
+            value[i], slope[i] = _before_softplus(u[i])
+        for i in range(k):
+            value[i] = max(u[i], 0.0) + log1p(value[i])
 
 
 @kernel

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+import flint
 import mpmath
 import numpy as np
 import pytest
@@ -16,7 +17,19 @@ from hypothesis import strategies as st
 from mimtheory.activations import ACTIVATION_NAMES, Activation, activation
 from mimtheory.kernels import gradient, hessian_power, inner_products, normal_equations, weighted_sums
 from mimtheory.kernels.compiling import DISABLED, kernel
-from mimtheory.kernels.elementary import _C, _L, _S, exponential, log1p, logarithm, sin_cos, tanh
+from mimtheory.kernels.elementary import (
+    _C,
+    _L,
+    _S,
+    _T,
+    exponential,
+    falling,
+    gaussian_tail,
+    log1p,
+    logarithm,
+    sin_cos,
+    tanh,
+)
 from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, SHORT, leaf_start, product_roundings, roundings
 from mimtheory.kernels.pointwise import activate, loss_slope
 from mimtheory.kernels.sweep import LINE, at_a_line
@@ -356,6 +369,26 @@ def ours_log1p(x: float) -> float:
     return log1p(x)
 
 
+@kernel
+def ours_tail(x: float) -> float:
+    return gaussian_tail(x)[0]
+
+
+@kernel
+def ours_density(x: float) -> float:
+    return gaussian_tail(x)[1]
+
+
+@kernel
+def ours_expm1(x: float) -> float:
+    return falling(x)[0]
+
+
+@kernel
+def ours_falling(x: float) -> float:
+    return falling(x)[1]
+
+
 def ulps(found: float, exact: mpmath.mpf) -> float:
     """Error in units of 2^-53 of the result."""
     return float(abs((mpmath.mpf(found) - exact) / exact)) * 2.0**53
@@ -387,6 +420,59 @@ def test_logarithms_are_right_to_the_last_places(ours, exact) -> None:  # type: 
     with mpmath.workdps(60):
         for point in [*x, *rng.uniform(0.5, 2 if ours is ours_log else 1, 300)]:
             assert ulps(ours(float(point)), exact(mpmath.mpf(float(point)))) <= 4, point
+
+
+@pytest.mark.parametrize(
+    ("ours", "exact", "end", "allowed"),
+    [
+        # the argument of the exponential, up to 684.5, is rounded to 2^-44 of which a fma finds all but its square
+        (ours_tail, lambda x: mpmath.ncdf(-x), 37, 10),
+        (ours_density, lambda x: mpmath.exp(-x * x / 2), 37, 4),
+        (ours_expm1, lambda x: mpmath.expm1(-2 * x), 20, 4),
+        (ours_falling, lambda x: mpmath.exp(-2 * x), 20, 4),
+    ],
+)
+def test_functions_that_fall_are_right_to_the_last_places(ours, exact, end, allowed) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    x = [0.0, *10.0 ** rng.uniform(-300, 0, 100), *rng.uniform(0, end, 500), *rng.uniform(0, 1, 200)]
+    with mpmath.workdps(60):
+        for point in x:
+            right = exact(mpmath.mpf(float(point)))
+            assert (ulps(ours(float(point)), right) if right else abs(ours(float(point)))) <= allowed, point
+    assert ours_tail(37.0) == ours_density(1e200) == 0
+    assert ours_falling(1e200) == ours_falling(20.0)
+
+
+def test_the_polynomial_of_the_tail_is_within_2_to_the_minus_54() -> None:
+    """In balls: on intervals of t, halved where that does not show it, the Taylor series of P(t) - (x + 5) M(x), M(x) =
+    exp(x^2/2) Phi(-x), with coefficients at the middle and the last one on the whole interval."""
+    terms = 9  # a series keeps ten coefficients
+
+    def series(t: Any) -> Any:
+        """(P - (x + 5) M, (x + 5) M) as power series in the distance from t."""
+        step = flint.arb_series([t, 1], terms + 1)
+        x = 10 / (1 - step) - 5  # 1/(x + 5) = (1 - t)/10
+        target = (x + 5) * (x * x / 2).exp() * (x / flint.arb(2).sqrt()).erfc() / 2
+        P = flint.arb_series([0], terms + 1)
+        for coefficient in reversed(_T):
+            P = P * step + flint.arb(coefficient)
+        return P - target, target
+
+    def shown(middle: Any, half: Any) -> bool:
+        (at, _), (around, values) = series(middle), series(middle + half * flint.arb(0, 1))
+        difference = around[terms]
+        for k in reversed(range(terms)):
+            difference = at[k] + half * flint.arb(0, 1) * difference
+        return bool(difference.abs_upper() < values[0].abs_lower() * flint.arb(2) ** -54)
+
+    with flint.ctx.workprec(200):
+        whole = flint.arb(38 - 5) / (38 + 5) + 1
+        left = [(-1 + (2 * k + 1) * whole / 128, whole / 128) for k in range(64)]
+        while left:
+            middle, half = left.pop()
+            if not shown(middle, half):
+                assert half > 1e-7, middle
+                left += [(middle - half / 2, half / 2), (middle + half / 2, half / 2)]
 
 
 def in_powers_about(coefficients: list[Fraction], middle: Fraction) -> list[Fraction]:
@@ -454,6 +540,26 @@ def test_compiled_activations_are_those_of_the_zoo(name: str) -> None:
     for found, expected in ((value, candidate.sigma(u)), (slope, candidate.d1(u))):
         size = np.abs(expected)
         assert (np.abs(found - expected) <= allowed * np.where(near, size, np.maximum(1.0, size))).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "exact", "allowed"),
+    [
+        # from 0.8 on |u| + log(1 + exp(-2|u|)) - log 2 is 0.29 and more, with roundings of numbers up to 1
+        ("logcosh", lambda u: mpmath.log(mpmath.cosh(u)), 12),
+        ("softplus", lambda u: mpmath.log1p(mpmath.exp(u)), 6),
+        ("gelu", lambda u: u * mpmath.ncdf(u), 12),
+    ],
+)
+def test_compiled_activations_are_right_to_the_last_places(name, exact, allowed) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    small = 10.0 ** rng.uniform(-150, 0, 100)
+    u = np.concatenate((small, -small, rng.uniform(-36, 36, 400), rng.uniform(-1, 1, 400)))
+    value, slope = np.empty_like(u), np.empty_like(u)
+    activate(activation(name).code, u.size, u, value, slope)
+    with mpmath.workdps(330):
+        for point, found in zip(u, value, strict=True):
+            assert ulps(float(found), exact(mpmath.mpf(float(point)))) <= allowed, point
 
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
