@@ -154,8 +154,8 @@ def _first_rounds(words: Any, at: int, call: int, count: int, kind: Any, row: An
 
 
 @part
-def _double_words(words: Any, at: int, count: int, k0: Any, k1: Any) -> None:
-    """The words of `count` calls from their state: for a radius in words[0], for an angle in words[1]."""
+def _last_rounds(words: Any, at: int, count: int, k0: Any, k1: Any) -> None:
+    """The words of `count` calls from their state: two of 32 bits for radii in words[0], two for angles in words[1]."""
     to = np.uint64(at)
     k0, k1 = key_after(_FIRST, k0, k1)
     m0, m1 = multipliers()
@@ -163,18 +163,6 @@ def _double_words(words: Any, at: int, count: int, k0: Any, k1: Any) -> None:
         p = to + np.uint64(k)
         w0, w1, w2, w3 = rounds(_LAST, words[0, p], words[1, p], words[2, p], words[3, p], k0, k1, m0, m1)
         words[0, p], words[1, p] = (w0 & _LOW) | (w1 << _HALF), (w2 & _LOW) | (w3 << _HALF)
-
-
-@part
-def _single_words(words: Any, at: int, count: int, k0: Any, k1: Any) -> None:
-    """The same with two radii and two angles in 64 bits."""
-    to = np.uint64(at)
-    k0, k1 = key_after(_FIRST, k0, k1)
-    m0, m1 = multipliers()
-    for k in range(count):
-        p = to + np.uint64(k)
-        w0, w1, w2, w3 = rounds(_LAST, words[0, p], words[1, p], words[2, p], words[3, p], k0, k1, m0, m1)
-        words[0, p], words[1, p] = (w0 & _LOW) | (w2 << _HALF), (w1 & _LOW) | (w3 << _HALF)
 
 
 @part
@@ -202,27 +190,11 @@ def _singles(words: Any, count: int, flat: Floats, at: int) -> None:
         flat[q], flat[q + _1] = _single_pair(squares[p], halves[1, p])
 
 
-def _words_for(flat: Floats, words: Any, at: int, call: int, count: int, row: Any, k0: Any, k1: Any) -> None:
-    _first_rounds(words, at, call, count, _DOUBLE if flat.itemsize == 8 else _SINGLE, row, k0, k1)
-    (_double_words if flat.itemsize == 8 else _single_words)(words, at, count, k0, k1)
-
-
-@overload(_words_for)  # typed by Numba, hence without annotations
-def _typed_words_for(flat, words, at, call, count, row, k0, k1):  # type: ignore[no-untyped-def]
-    kind, last = (_DOUBLE, _double_words) if flat.dtype == types.float64 else (_SINGLE, _single_words)
-
-    def make(flat, words, at, call, count, row, k0, k1):  # type: ignore[no-untyped-def]
-        _first_rounds(words, at, call, count, kind, row, k0, k1)
-        last(words, at, count, k0, k1)
-
-    return make
-
-
 def _gaussians_of(words: Any, count: int, flat: Floats, at: int) -> None:
     (_doubles if flat.itemsize == 8 else _singles)(words, count, flat, at)
 
 
-@overload(_gaussians_of)  # typed by Numba as well
+@overload(_gaussians_of)  # typed by Numba, hence without annotations
 def _typed_gaussians_of(words, count, flat, at):  # type: ignore[no-untyped-def]
     make = _doubles if flat.dtype == types.float64 else _singles
     return lambda words, count, flat, at: make(words, count, flat, at)
@@ -237,6 +209,7 @@ def fill_rows(out: Floats, first: int, k0: Any, k1: Any) -> None:
     """
     columns = 16 // out.itemsize
     calls, flat = out.shape[1] // columns, out.reshape(-1)
+    kind = _DOUBLE if out.itemsize == 8 else _SINGLE
     words = np.empty((4, 2 * _PIECE + _LANES), np.uint64)
     count = at = 0
     for i in range(out.shape[0]):
@@ -244,7 +217,8 @@ def fill_rows(out: Floats, first: int, k0: Any, k1: Any) -> None:
             some = min(_PIECE, calls - call)
             # whole vectors: the next words take the place of those that are not asked for
             whole = -(-some // _LANES) * _LANES
-            _words_for(flat, words, count, call, whole, np.uint64(first + i), k0, k1)
+            _first_rounds(words, count, call, whole, kind, np.uint64(first + i), k0, k1)
+            _last_rounds(words, count, whole, k0, k1)
             count += some
             if count >= _PIECE or (i == out.shape[0] - 1 and call + some == calls):
                 _gaussians_of(words, count, flat, at)

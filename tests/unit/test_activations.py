@@ -1,7 +1,6 @@
 """Activations: functions, constants and series against mpmath; what is outside the assumptions is recognised."""
 
 import time
-from collections.abc import Iterator
 
 import mpmath
 import numpy as np
@@ -11,11 +10,7 @@ import sympy
 from mimtheory.activations import ACTIVATION_NAMES, Activation, _series_of, activation
 from mimtheory.expressions import read_expression
 
-
-@pytest.fixture(autouse=True)
-def digits() -> Iterator[None]:
-    with mpmath.workdps(60):
-        yield
+pytestmark = pytest.mark.usefixtures("sixty_digits")
 
 
 INSIDE = {

@@ -17,7 +17,7 @@ from mimtheory.losses import loss
 from mimtheory.polynomials import Polynomial
 from mimtheory.quadratic_integrals import quadratic_integrals
 from mimtheory.weighted_moments import weights_of
-from tests.unit.test_additive_series import line_of, u_of
+from tests.problems import line_of, u_of
 
 ZERO = Fraction(0)
 

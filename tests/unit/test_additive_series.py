@@ -18,23 +18,13 @@ from mimtheory.exponential_sums import Expired, exponential_sums, gaussian_sums
 from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.oscillation_bounds import oscillation_bounds, oscillation_power
-from mimtheory.piecewise_lines import PiecewiseLine, interpolant, piecewise_line
+from mimtheory.piecewise_lines import PiecewiseLine, interpolant
 from mimtheory.polynomials import Polynomial
 from mimtheory.quadratic_integrals import quadratic_integrals
 from mimtheory.weighted_moments import weights_of
+from tests.problems import line_of, u_of
 
 ZERO = Fraction(0)
-
-
-def line_of(name: str) -> PiecewiseLine:
-    line = piecewise_line(loss(name))
-    assert line is not None
-    return line
-
-
-def u_of(text: str, centre: Fraction = ZERO) -> Polynomial:
-    g = link(text)
-    return Polynomial.constant(g.r, centre) - g.polynomial
 
 
 def distances(u: Polynomial, name: str, balls: tuple[arb, ...], kept: int, samples: int) -> list[float]:

@@ -20,21 +20,11 @@ from mimtheory.gaussian_integrals import gaussian_averages
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import link
 from mimtheory.losses import loss
-from mimtheory.piecewise_lines import PiecewiseLine, _increasing_heights, interpolant, piecewise_line
+from mimtheory.piecewise_lines import _increasing_heights, interpolant, piecewise_line
 from mimtheory.polynomials import Polynomial
 from mimtheory.rounding import gamma_above
 from mimtheory.weighted_moments import weights_of
-
-
-def line_of(name: str) -> PiecewiseLine:
-    line = piecewise_line(loss(name))
-    assert line is not None
-    return line
-
-
-def u_of(text: str, centre: Fraction = Fraction(0)) -> Polynomial:
-    g = link(text)
-    return Polynomial.constant(g.r, centre) - g.polynomial
+from tests.problems import line_of, u_of
 
 
 @pytest.mark.parametrize("name", ["l1", "huber(1)", "huber(1/3)", "quantile(0.3)"])

@@ -5,7 +5,6 @@ failures has probability below 1e-6 under binomial(N, delta): the false-alarm ra
 """
 
 import math
-from collections.abc import Iterator
 
 import mpmath
 import numpy as np
@@ -16,11 +15,7 @@ from scipy import stats
 from mimtheory import concentration as c
 from mimtheory.verdicts import p_value
 
-
-@pytest.fixture(autouse=True)
-def digits() -> Iterator[None]:
-    with mpmath.workdps(40):
-        yield
+pytestmark = pytest.mark.usefixtures("sixty_digits")
 
 
 # a formula of at most 40 roundings whose largest cancellation loses one digit

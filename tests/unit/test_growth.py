@@ -1,7 +1,6 @@
 """The envelope of stage one: its recursion again at 40 digits, and its truth on runs."""
 
 import math
-from collections.abc import Iterator
 
 import mpmath
 import numpy as np
@@ -15,11 +14,7 @@ from mimtheory.lemmas.a6_norm_after_t1 import data_given
 from mimtheory.population import Population
 from mimtheory.setting import Setting
 
-
-@pytest.fixture(autouse=True)
-def digits() -> Iterator[None]:
-    with mpmath.workdps(40):
-        yield
+pytestmark = pytest.mark.usefixtures("sixty_digits")
 
 
 def population(**fields: object) -> Population:

@@ -3,7 +3,6 @@
 import math
 import re
 import time
-from collections.abc import Iterator
 from fractions import Fraction
 
 import mpmath
@@ -15,11 +14,7 @@ from mimtheory.expressions import read_expression
 from mimtheory.formula_constants import vectorised
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 
-
-@pytest.fixture(autouse=True)
-def digits() -> Iterator[None]:
-    with mpmath.workdps(40):
-        yield
+pytestmark = pytest.mark.usefixtures("sixty_digits")
 
 
 TEXTS = ("squared", "l1", "huber(1)", "huber(0.3)", "pseudo_huber(0.7)", "logcosh", "quantile(0.2)", "log(cosh(u))")

@@ -11,21 +11,9 @@ from mimtheory.balls import midpoint_and_radius
 from mimtheory.box_integrals import box_integrals
 from mimtheory.links import link
 from mimtheory.losses import loss
-from mimtheory.piecewise_lines import PiecewiseLine, piecewise_line
-from mimtheory.polynomials import Polynomial
 from mimtheory.quadratic_integrals import is_quadratic, quadratic_integrals
 from mimtheory.weighted_moments import weights_of
-
-
-def line_of(name: str) -> PiecewiseLine:
-    line = piecewise_line(loss(name))
-    assert line is not None
-    return line
-
-
-def u_of(text: str, centre: Fraction) -> Polynomial:
-    g = link(text)
-    return Polynomial.constant(g.r, centre) - g.polynomial
+from tests.problems import line_of, u_of
 
 
 def test_the_norm_is_chi_squared() -> None:
