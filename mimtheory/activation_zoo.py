@@ -43,7 +43,7 @@ def _sech2(u: Floats) -> Floats:
 
 def _u_minus_sin(u: Floats) -> Floats:
     v = np.minimum(np.abs(u), 0.5) ** 2
-    series = u * v / 6 * (1 - v / 20 * (1 - v / 42 * (1 - v / 72 * (1 - v / 110 * (1 - v / 156)))))
+    series = u * v / 6 * (1 - v / 20 * (1 - v / 42 * (1 - v / 72 * (1 - v / 110 * (1 - v / 156 * (1 - v / 210))))))
     value: Floats = np.where(np.abs(u) < 0.5, series, u - np.sin(u))
     return value
 

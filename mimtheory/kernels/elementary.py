@@ -2,8 +2,8 @@
 
 The polynomials of sine, cosine and logarithm are those of least relative error on the reduced interval, which is below
 2^-57 of the result; that of the exponential is its Taylor series cut where the next term is below 2^-54, that of the
-tail of a Gaussian within 2^-54. Tests prove these in rationals and in balls and hold the functions, good to a few units
-in the last place, against many digits.
+tail of a Gaussian within 2^-54. Tests prove the first in rationals and the last in balls, and hold the functions, good
+to a few units in the last place, against many digits.
 """
 
 import math
@@ -21,6 +21,7 @@ from mimtheory.kernels.compiling import DISABLED, inlined
 
 __all__ = [
     "SIN_COS_LIMIT",
+    "bell",
     "bits_of",
     "bits_of_single",
     "cosine_near_0",
@@ -28,7 +29,6 @@ __all__ = [
     "falling",
     "float_of",
     "fma",
-    "gaussian_tail",
     "log1p",
     "logarithm",
     "opaque",
@@ -36,6 +36,7 @@ __all__ = [
     "sin_cos",
     "sine_near_0",
     "single_of",
+    "tail_ratio",
     "tanh",
     "tanh_from",
 ]
@@ -253,8 +254,8 @@ def logarithm(x: float) -> float:
 def log1p(x: float) -> float:
     """log(1 + x) for 0 <= x <= 1, to a few roundings also near 0."""
     y = 1 + x
-    # the rounding of y, at most 2^-53, over y; for 1/y stands 1 - x + x^2/2, which is x^2 (1 - x)/(2 + 2 x) < x/11 away
-    return fma((y - 1) - x, fma(x, fma(x, -0.5, 1.0), -1.0), logarithm(y))
+    # c = (y - 1) - x, at most 2^-53, stands for c/(1 + x): c x/(1 + x) is at most 2^-53 log(1 + x)
+    return logarithm(y) - ((y - 1) - x)
 
 
 @inlined
@@ -282,15 +283,23 @@ def tanh(x: float) -> float:
 
 
 @inlined
-def gaussian_tail(x: float) -> tuple[float, float]:
-    """(Phi(-x), exp(-x^2/2)) for x >= 0; 0 from 37 on, where both are below 1e-297."""
-    inverse = 1 / (x + 5)
-    t = fma(-10.0, inverse, 1.0)
-    # two chains of half the length
-    ratio = inverse * fma(t, polynomial(t * t, _T[1::2]), polynomial(t * t, _T[::2]))
+def bell(x: float) -> float:
+    """exp(-x^2/2); 0 from |x| = 37 on, where it is below 1e-297."""
     square = x * x
-    # what rounding took from the square, times its exponential
     power = exponential(-0.5 * square)
+    # what rounding took from the square, times the exponential
     power = fma(-0.5 * fma(x, x, -square), power, power)
-    power = 0.0 if x >= 37 else power
-    return power * ratio, power
+    return 0.0 if abs(x) >= 37 else power
+
+
+@inlined
+def tail_ratio(x: float) -> float:
+    """exp(x^2/2) Phi(-x) for 0 <= x <= 38; beyond, the value at the end."""
+    inside = 38.0 if x > 38 else x
+    shifted = inside + 5
+    inverse = 1 / shifted
+    # what the two roundings took, relative to the inverse: near 0 a unit of it would be four units of the result
+    rest = fma(-shifted, inverse, 1.0) + ((shifted - 5) - inside) * inverse
+    t = fma(-10 * inverse, rest, fma(-10.0, inverse, 1.0))
+    # two chains of half the length
+    return fma(inverse, rest, inverse) * fma(t, polynomial(t * t, _T[1::2]), polynomial(t * t, _T[::2]))

@@ -109,7 +109,7 @@ def _pair(square: Any, second: Any) -> tuple[float, float]:
 
 @inlined
 def _single_square(word: Any) -> Any:
-    """The same in single precision from 32 bits, of which u takes 31.
+    """-2 log u in single precision from 32 bits, of which u takes 31.
 
     The error of the radius is a few units of 2^-24, but for a radius R below 1 up to 2^-24/R, at most 2^-12: u is
     rounded by 2^-25.
@@ -126,7 +126,7 @@ def _single_square(word: Any) -> Any:
 
 @inlined
 def _single_pair(square: Any, second: Any) -> tuple[Any, Any]:
-    """The same in single precision from 32 bits."""
+    """Two Gaussians in single precision from the square of their radius and 32 bits."""
     radius = math.sqrt(square)
     radius = -radius if second & _BIT_31 else radius
     r = (single_of(np.int32((second & _FRACTION_23) | _ONE_SINGLE)) - _F3_2) * _HALF_PI

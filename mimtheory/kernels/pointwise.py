@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from mimtheory.kernels.compiling import inlined, kernel, part
 from mimtheory.kernels.elementary import (
     SIN_COS_LIMIT,
+    bell,
     exponential,
     falling,
-    gaussian_tail,
     log1p,
     polynomial,
     sin_cos,
+    tail_ratio,
     tanh,
     tanh_from,
 )
@@ -30,7 +31,7 @@ Floats = NDArray[np.float64]
 _PHI_0 = 1 / math.sqrt(2 * math.pi)
 _LOG2 = math.log(2)
 # of v^k in (u - sin u)/u^3, v = u^2
-_SINE = tuple((-1) ** k / math.factorial(2 * k + 3) for k in range(6))
+_SINE = tuple((-1) ** k / math.factorial(2 * k + 3) for k in range(7))
 
 
 @inlined
@@ -120,9 +121,10 @@ def _utanh(u: float) -> tuple[float, float]:
 
 @inlined
 def _gelu(u: float) -> tuple[float, float]:
-    tail, power = gaussian_tail(abs(u))
+    power = bell(u)
+    tail = power * tail_ratio(abs(u))
     Phi = 1 - tail if u > 0 else tail
-    return u * Phi, Phi + u * power * _PHI_0
+    return u * Phi, Phi + u * (power * _PHI_0)
 
 
 @inlined
@@ -142,7 +144,7 @@ def _before_softplus(u: float) -> tuple[float, float]:
 @kernel
 def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None:
     """(sigma, sigma') at the first k entries of u; codes 0 to 10: quadratic, 1-cos, logcosh, sqrt, utanh, asymmetric,
-    relu, gelu, silu, tanh, softplus."""
+    relu, gelu, silu, tanh, softplus. The three arrays are different ones."""
     if code == 0:
         for i in range(k):
             value[i], slope[i] = u[i] * u[i] / 2, u[i]
