@@ -41,6 +41,7 @@ GUIDES = (
     *("comparison", "limits", "references"),
 )
 NOTEBOOKS = tuple(f"notebooks/{path.stem}" for path in sorted((HERE / "notebooks").glob("*.ipynb")))
+MEASURED = ("benchmarks", "certified_accuracy")
 PROOFS = tuple(f"theory/{path.stem}" for path in sorted((HERE / "theory").glob("*.md")))
 
 
@@ -62,7 +63,7 @@ class Page:
 
 def pages() -> list[Page]:
     """Every page of the site, in the order of the navigation."""
-    written = [_written(path) for path in (*GUIDES, *PROOFS)]
+    written = [_written(path) for path in (*GUIDES, *PROOFS, *MEASURED)]
     written += [_notebook(path) for path in NOTEBOOKS]
     return [*written, *(_lemma_page(lemma) for lemma in REGISTRY), _names_page()]
 
@@ -77,6 +78,7 @@ def build(folder: Path) -> None:
         "Notebooks": [page for page in site if page.path in NOTEBOOKS],
         "Statements": [page for page in site if page.path.startswith("lemmas/")],
         "Proofs": [page for page in site if page.path in PROOFS],
+        "Speed and accuracy": [page for page in site if page.path in MEASURED],
         "Reference": [page for page in site if page.path == "names"],
     }
     for page in site:

@@ -23,7 +23,7 @@ orientations; `plain` is the other.
 def markdown(result: Benchmark) -> str:
     """The tables as text."""
     lines = [_INTRODUCTION]
-    lines += ["| machine | |", "|---|---|", *(f"| {name} | {value} |" for name, value in result.machine.items())]
+    lines += ["| machine | |", "|---|---|", *(f"| {name} | `{value}` |" for name, value in result.machine.items())]
     lines += [
         "",
         f"One core at its best: {result.work / 1e9:.1f} GFLOP/s in float64 on data in its nearest cache, "

@@ -66,8 +66,9 @@ def paragraphs(text: str) -> Markup:
 def mathematics(text: str) -> Markup:
     """Escaped text in which nothing is code; spaces stay as they are."""
     text = str(escape(text)).replace("&#39;", "'")
-    text = re.sub(r"&lt;([^&|]+, [^&|]+)&gt;", r"⟨\1⟩", text)
     text = text.replace("&lt;=", "≤").replace("&gt;=", "≥").replace("-&gt;", "→")
+    # an inner product has no spaces within its brackets, an inequality has
+    text = re.sub(r"&lt;([^&|\s][^&|]*, [^&|]*[^&|\s])&gt;", r"⟨\1⟩", text)
     text = re.sub(r"\b([rdnmp\d]) x (?=[rdnmp\d]\b)", r"\1 × ", text)
     text = text.replace("O~(", "Õ(").replace("sqrt(", "√(")
     text = re.sub(r"\bsqrt (?=[\dA-Za-z]\b)", "√", text)

@@ -477,6 +477,7 @@ def test_colours_contrast_with_their_ground_in_both_schemes(text: str, scheme: i
         ("|Tbar - c0| and lmax", "|T\u0304 - c<sub>0</sub>| and λ<sub>max</sub>"),
         ("(1/n) sum_i T_i x_i x_i^T", "(1/n) ∑<sub>i</sub> T<sub>i</sub> x<sub>i</sub> x<sub>i</sub><sup>T</sup>"),
         ("sum |a_j| |P_perp w_j|", "∑ |a<sub>j</sub>| |P<sub>⊥</sub> w<sub>j</sub>|"),
+        ("a <= b, c and d >= 4, s < t, u > 1", "a ≤ b, c and d ≥ 4, s &lt; t, u &gt; 1"),
         ("<x_i, w>^2 where s < t", "⟨x<sub>i</sub>, w⟩<sup>2</sup> where s &lt; t"),
         (
             "|X|_op^2/n, (|f|_4 + |g|_4)^4",
