@@ -218,20 +218,20 @@ def sin_cos(x: float) -> tuple[float, float]:
 
 
 @inlined
-def _exp_minus_1(r: float) -> float:
-    """exp r - 1 for |r| <= log(2)/2."""
-    return fma(r * r, polynomial(r, _E), r)
+def _parts_of_exponential(x: float) -> tuple[float, float]:
+    """p and 2^k with exp x = 2^k (1 + p) and |log(1 + p)| <= log(2)/2, for -700 <= x <= 700."""
+    shifted = fma(x, 1 / _LOG2[0], _ROUNDER)
+    k = shifted - _ROUNDER
+    r = fma(-k, _LOG2[1], fma(-k, _LOG2[0], x))
+    # the integer k stands in the low bits of the sum
+    power = float_of((((bits_of(shifted) & 0xFFF) ^ 0x800) - 0x800 + 0x3FF) << 52)
+    return fma(r * r, polynomial(r, _E), r), power
 
 
 @inlined
 def exponential(x: float) -> float:
     """exp x for -700 <= x <= 700; beyond, the value at the end."""
-    inside = min(max(x, -700.0), 700.0)
-    shifted = fma(inside, 1 / _LOG2[0], _ROUNDER)
-    k = shifted - _ROUNDER
-    p = _exp_minus_1(fma(-k, _LOG2[1], fma(-k, _LOG2[0], inside)))
-    # the integer k stands in the low bits of the sum
-    power = float_of((((bits_of(shifted) & 0xFFF) ^ 0x800) - 0x800 + 0x3FF) << 52)
+    p, power = _parts_of_exponential(min(max(x, -700.0), 700.0))
     return fma(power, p, power) if x == x else x
 
 
@@ -261,11 +261,7 @@ def log1p(x: float) -> float:
 @inlined
 def falling(size: float) -> tuple[float, float]:
     """(exp(-2x) - 1, exp(-2x)) for x >= 0; from 20 on, the values there."""
-    inside = max(-2 * size, -40.0)
-    shifted = fma(inside, 1 / _LOG2[0], _ROUNDER)
-    k = shifted - _ROUNDER
-    p = _exp_minus_1(fma(-k, _LOG2[1], fma(-k, _LOG2[0], inside)))
-    power = float_of((((bits_of(shifted) & 0xFFF) ^ 0x800) - 0x800 + 0x3FF) << 52)
+    p, power = _parts_of_exponential(max(-2 * size, -40.0))
     return fma(power, p, power - 1), fma(power, p, power)
 
 
