@@ -145,7 +145,7 @@ for name in ("_slopes", "_activate_sine", "defects"):
     found = 64 * max(map(int, re.findall("<([0-9]+) x double>", text)))
     print(name, WIDTH // told, WIDTH // found)
 code = next(iter(activate.inspect_llvm().values()))
-print(code.count(f"fdiv <{WIDTH // 64} x double>"))
+print(code.count(f"fdiv <{WIDTH // 64} x double>") >= 12)
 for code in fill_rows.inspect_asm().values():
     print(code.count("pmuludq") > 0, code.count("vpmullq"))
 """
@@ -165,8 +165,8 @@ def test_loops_are_as_wide_as_the_registers(compiled: list[str]) -> None:
 
 
 def test_loops_over_activations_are_vector_code(compiled: list[str]) -> None:
-    """By their divisions: logcosh has three, sqrt, silu and softplus two, utanh, gelu and tanh one."""
-    assert compiled[4] == "12"
+    """By their divisions: logcosh has three, sqrt, silu and softplus two, utanh, gelu and tanh one; LLVM may unroll."""
+    assert compiled[4] == "True"
 
 
 def test_the_generator_multiplies_words_of_32_bits_alone(compiled: list[str]) -> None:
