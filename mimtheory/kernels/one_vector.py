@@ -1,8 +1,9 @@
 """X^T (T * (X v)) for one vector, where memory is the limit: both products in one loop, of different rows.
 
 The second product of four rows runs in the same loop over d as the first product of the next four, so that there is
-always something to compute while the rows after these are on their way from memory; the loop asks for them line after
-line. The order of summation is that of `sweep`, with blocks of ROWS rows.
+always something to compute while the rows after these are on their way from memory. The loop asks for each line of them
+twice: a processor drops requests when many are on their way. The order of summation is that of `sweep`, with blocks of
+ROWS rows.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from mimtheory.kernels.compiling import DISABLED, part
 from mimtheory.kernels.partition import DEPTH, GROUP, ROWS
 from mimtheory.kernels.philox import fill_rows
-from mimtheory.kernels.products import add, carry
+from mimtheory.kernels.products import NEAR, add, carry
 from mimtheory.kernels.tiles import Tile
 from mimtheory.kernels.vector_code import Code, lanes, signature_of
 
@@ -25,14 +26,13 @@ Floats = NDArray[Any]
 BOTH_ROWS = 4
 _STEPS = ROWS // BOTH_ROWS  # of a block
 _AHEAD = 4096  # numbers between the new rows and what is asked for, at least: a nearer line would come too late
+_KEPT = 2**21  # bytes of a sample that a processor brings near by itself; to ask for them would only take time
 
 
 def plain_both(
     X: Floats,
     new: int,
-    rows: int,
     old: int,
-    rows_old: int,
     stride: int,
     vectors: int,
     V: Floats,
@@ -40,46 +40,56 @@ def plain_both(
     G: Floats,
     Z: Floats,
     ahead: int,
+    again: int,
 ) -> None:
     """Z[r] = <X_new[r], V> and G += S[r] X_old[r], r = 0, 1, 2, 3 in turn, over `vectors` whole vectors.
 
-    Where there are fewer than four rows the last stands for those that lack. Lines from X[ahead] on are asked for.
+    What stands `ahead` numbers behind the new rows is asked for, unless that is 0, and so is what stands `again` behind
+    that.
     """
     size = vectors * lanes(X.itemsize)
     data, out = X.reshape(-1), G.reshape(-1)
     for r in range(BOTH_ROWS):
-        x, x_old = new + min(r, rows - 1) * stride, old + min(r, rows_old - 1) * stride
+        x, x_old = new + r * stride, old + r * stride
         Z[r] = data[x : x + size] @ V.reshape(-1)[:size]
         out[:size] += S[r] * data[x_old : x_old + size]
 
 
 @intrinsic  # without annotations, as all intrinsics: see `tiles`
-def _vector_both(typing, X, new, rows, old, rows_old, stride, vectors, V, S, G, Z, ahead):  # type: ignore[no-untyped-def]
+def _vector_both(typing, X, new, old, stride, vectors, V, S, G, Z, ahead, again):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        _, new, rows, old, rows_old, stride, vectors, _, _, _, _, ahead = arguments
+        _, new, old, stride, vectors, _, _, _, _, ahead, again = arguments
         code = Code(context, builder, signature, arguments)
-        data, V, S, G, Z = (code.array(k) for k in (0, 7, 8, 9, 10))
-        news = code.row_pointers(code.at(data, new), stride, rows, BOTH_ROWS)
-        olds = code.row_pointers(code.at(data, old), stride, rows_old, BOTH_ROWS)
+        data, V, S, G, Z = (code.array(k) for k in (0, 5, 6, 7, 8))
+        rows = code.row_offsets(stride, BOTH_ROWS)
         factors = [code.splat(code.at(S, code.integer(r))) for r in range(BOTH_ROWS)]
-        totals, lines = code.sums(BOTH_ROWS), code.at(data, ahead)
+        totals = code.sums(BOTH_ROWS)
         with code.pieces(vectors, DEPTH) as (start, count):
             sums = code.sums(BOTH_ROWS)
             with cgutils.for_range(builder, count) as loop:
                 k = code.times(builder.add(start, loop.index), code.size)
+                here, there = code.opaque(code.at(data, new, k)), code.opaque(code.at(data, old, k))
                 other, total = code.load(code.at(V, k)), code.load(code.at(G, k))
-                for r in range(BOTH_ROWS):
-                    code.prefetch(code.at(lines, code.times(k, BOTH_ROWS), code.integer(r * code.size)))
-                    code.add_product(sums[r], code.load(code.at(news[r], k)), other)
-                    total = code.product_and_sum(factors[r], code.load(code.at(olds[r], k)), total)
+                with builder.if_then(builder.icmp_signed("!=", ahead, code.integer(0))):
+                    far = code.opaque(code.at(here, ahead))
+                    farther = code.opaque(code.at(far, again))
+                    for offset in rows:
+                        code.prefetch(code.by_bytes(far, offset))
+                        code.prefetch(code.by_bytes(farther, offset))
+                for r, offset in enumerate(rows):
+                    code.add_product(sums[r], code.load(code.by_bytes(here, offset)), other)
+                    total = code.product_and_sum(factors[r], code.load(code.by_bytes(there, offset)), total)
                 code.store(total, code.at(G, k))
             for slot, piece in zip(totals, sums, strict=True):
                 builder.store(builder.fadd(builder.load(slot), builder.load(piece)), slot)
+        # a row may end in a line in which no vector starts
+        end = code.at(data, new, code.times(vectors, code.size), ahead)
         for r, slot in enumerate(totals):
+            code.prefetch(code.by_bytes(end, rows[r]))
             code.store(code.total(builder.load(slot)), code.at(Z, code.integer(r)))
         return context.get_dummy_value()
 
-    return signature_of((X, new, rows, old, rows_old, stride, vectors, V, S, G, Z, ahead)), generate
+    return signature_of((X, new, old, stride, vectors, V, S, G, Z, ahead, again)), generate
 
 
 both_tile: Tile = plain_both if DISABLED else _vector_both
@@ -88,9 +98,11 @@ both_tile: Tile = plain_both if DISABLED else _vector_both
 @part
 def _add_rows(X: Floats, first: int, rows: int, start: int, d: int, S: Floats, G: Floats) -> None:
     """G += S[r] X[first + r] in columns start ... d - 1, for as many rows."""
-    for r in range(rows):
-        for k in range(start, d):
-            G[0, k] += S[r] * X[first + r, k]
+    for k in range(start, d):
+        total = G[0, k]
+        for r in range(rows):
+            total += S[r] * X[first + r, k]
+        G[0, k] = total
 
 
 @part
@@ -118,28 +130,35 @@ def one_vector(
 ) -> None:
     """The sum over a leaf, rows start ... stop - 1, of which X holds those from `first` on; `carry` says at what level.
 
-    `size` is the number of lanes. A step multiplies four rows by V and adds up the four before them; levels[3] is the
-    sum of a block, Z and S have room for the products and factors of a step.
+    `size` is the number of lanes. A step multiplies four rows by V and adds up the four before them; a leaf has that
+    many. levels[3] is the sum of a block, Z and S have room for the products and factors of a step.
     """
     stride, whole = X.shape[1], d // size
     steps, blocks = (stop - start + BOTH_ROWS - 1) // BOTH_ROWS, (stop - start + ROWS - 1) // ROWS
-    x, rows = 0 if made else (start - first) * stride, BOTH_ROWS
+    distance = BOTH_ROWS * stride
+    ahead = 0 if made or X.size * X.itemsize <= _KEPT else (_AHEAD + distance - 1) // distance * distance
+    again = ahead if 3 * ahead * X.itemsize <= NEAR else 0
+    x, rows = 0, BOTH_ROWS
     S[:BOTH_ROWS] = 0.0
     for step in range(steps):
-        row, x_old, rows_old = start + step * BOTH_ROWS, x, rows
-        rows, x = min(BOTH_ROWS, stop - row), step % 2 * BOTH_ROWS * stride if made else (row - first) * stride
+        row, x_old = start + step * BOTH_ROWS, x
+        rows, x = min(BOTH_ROWS, stop - row), step % 2 * distance if made else (row - first) * stride
         if made:
             fill_rows(X[x // stride : x // stride + rows], row, key[0], key[1])
-        ahead = x if made else x + max(BOTH_ROWS * stride, _AHEAD)
-        both_tile(X, x, rows, x_old, rows_old if step else rows, stride, whole, V, S, levels[3], Z, ahead)
+        # where rows lack, others take part, and nothing is made of their products: rows before these, which there are,
+        # or in a place for Gaussians what is left in it
+        before = 0 if made else BOTH_ROWS - rows
+        new = x - before * stride
+        both_tile(X, new, x_old if step else new, stride, whole, V, S, levels[3], Z, ahead, again)
         _add_rows(X, x_old // stride, BOTH_ROWS if step else 0, whole * size, d, S, levels[3])
         if step % _STEPS == 0:
             if step:
                 _close(step // _STEPS - 1, blocks, levels)
             levels[3, 0, :] = 0.0  # in the first step it holds nothing but 0 times these rows, or what 0 times inf is
         for r in range(rows):
+            z = Z[before + r]
             for k in range(whole * size, d):
-                Z[r] += X[x // stride + r, k] * V[0, k]
-            S[r] = y[row + r] * Z[r]
+                z += X[x // stride + r, k] * V[0, k]
+            S[r] = y[row + r] * z
     _add_rows(X, x // stride, rows, 0, d, S, levels[3])
     _close(blocks - 1, blocks, levels)

@@ -34,6 +34,7 @@ from mimtheory.kernels.vector_code import lanes
 
 __all__ = [
     "FEW",
+    "NEAR",
     "PIECE",
     "accumulate",
     "add",
@@ -50,7 +51,7 @@ Floats = NDArray[Any]
 
 FEW = 4  # neurons up to which the lanes of a register run along d and not along the neurons
 _LONG = 4 * DEPTH  # terms that a tile of `products` takes at once: its rows of them and of W fill the first cache
-_NEAR = 2**19  # bytes that stay in the second cache, whatever the machine
+NEAR = 2**19  # bytes that stay in the second cache, whatever the machine
 _CROWDED = 2048  # rows at a distance of so many bytes or a multiple of it share few places of the first cache
 _OFTEN = 32  # neurons from which it is worth while to copy a piece of such rows to a place of its own
 _V8, _V4, _V2, _V1 = (tiles.RANK_SHAPES[j] for j in (8, 4, 2, 1))
@@ -116,7 +117,7 @@ def asked_later(m: int, whole: int, size: int, itemsize: int) -> int:
     None, if all that the two products of many neurons go through (two blocks, W and the sums twice) is too much for
     the second cache: it would drive out what was asked for before its turn.
     """
-    if m > FEW and (2 * ROWS + 3 * m) * whole * size * itemsize > _NEAR:
+    if m > FEW and (2 * ROWS + 3 * m) * whole * size * itemsize > NEAR:
         return 0
     piece = DEPTH if m <= FEW else _LONG // size
     return max((whole + piece) // (2 * piece), 1) * piece

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.kernels.compiling import maker, part
-from mimtheory.kernels.one_vector import one_vector
+from mimtheory.kernels.one_vector import BOTH_ROWS, one_vector
 from mimtheory.kernels.partition import GROUP, LEAVES, ROWS, SHORT
 from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.pointwise import activate, defects, loss_slope
@@ -190,7 +190,7 @@ def _pass(
     m, long, wide, whole = out.shape[1], X.shape[1], block.shape[1], d // size
     products, arguments = block.reshape(-1), u.reshape(-1, wide)
     values, slopes = value.reshape(-1, wide), slope.reshape(-1, wide)
-    single = mode == POWER and m == 1
+    single = mode == POWER and m == 1 and n >= LEAVES * BOTH_ROWS
     tall = SHORT if m <= FEW and not single else ROWS
     # one product alone asks for everything
     asked = asked_later(m, whole, size, X.itemsize)
