@@ -1,16 +1,14 @@
 """The fixed partition of the samples that makes sums the same for any number of threads, and what it costs in rounding.
 
 n rows are split into LEAVES equal parts, a constant of the code and not of the machine, and every leaf into blocks of
-ROWS rows, of SHORT rows for few neurons. A block is summed row after row, GROUP blocks make a group, GROUP groups a
-section; sections add up to the leaf and leaves, in order, to the total. An inner product is summed over pieces of
-DEPTH terms.
+ROWS rows. A block is summed row after row, GROUP blocks make a group, GROUP groups a section; sections add up to the
+leaf and leaves, in order, to the total. An inner product is summed over pieces of DEPTH terms.
 """
 
-__all__ = ["DEPTH", "GROUP", "LEAVES", "ROWS", "SHORT", "leaf_start", "product_roundings", "roundings"]
+__all__ = ["DEPTH", "GROUP", "LEAVES", "ROWS", "leaf_start", "product_roundings", "roundings"]
 
 LEAVES = 16
 ROWS = 32
-SHORT = 8  # with little to do for a row, shorter blocks stay in a nearer cache
 GROUP = 16
 DEPTH = 64
 
@@ -33,15 +31,11 @@ def roundings(n: int, d: int) -> int:
     """Roundings on the longest path from an input to an entry of a sum over n samples of inner products.
 
     The inner product, 3 products with what multiplies it, the product with x, the additions in a block, a group, a
-    section, a leaf and of the leaves, for the block height that has more of them, and the division by n. The error of
-    an entry is at most gamma(this) times the sum of the absolute values of its terms.
+    section, a leaf and of the leaves, and the division by n. The error of an entry is at most gamma(this) times the sum
+    of the absolute values of its terms.
     """
-    return product_roundings(d) + 4 + max(_additions(n, ROWS), _additions(n, SHORT)) + LEAVES + 1
-
-
-def _additions(n: int, height: int) -> int:
-    """Additions that a term meets in its leaf, with blocks of this height."""
     rows = -(-n // LEAVES)
-    blocks = -(-rows // height)
+    blocks = -(-rows // ROWS)
     groups = -(-blocks // GROUP)
-    return min(rows, height) + min(blocks, GROUP) + min(groups, GROUP) + -(-groups // GROUP)
+    additions = min(rows, ROWS) + min(blocks, GROUP) + min(groups, GROUP) + -(-groups // GROUP)
+    return product_roundings(d) + 4 + additions + LEAVES + 1

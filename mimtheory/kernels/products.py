@@ -38,7 +38,7 @@ __all__ = [
     "PIECE",
     "accumulate",
     "add",
-    "asked_later",
+    "asks_twice",
     "carry",
     "copy_edge",
     "few_products",
@@ -110,17 +110,13 @@ def _inner(
 
 
 @part
-def asked_later(m: int, whole: int, size: int, itemsize: int) -> int:
-    """Vectors of a row of the next block that the second product asks for; the first asks for the rest, so that memory
-    is never idle.
+def asks_twice(m: int, d: int, itemsize: int) -> bool:
+    """Whether both products ask for all of the next block: a processor drops requests when many are on their way.
 
-    None, if all that the two products of many neurons go through (two blocks, W and the sums twice) is too much for
-    the second cache: it would drive out what was asked for before its turn.
+    Not if all that the two products of many neurons go through (two blocks, W and the sums twice) is too much for the
+    second cache: it would drive out what was asked for before its turn.
     """
-    if m > FEW and (2 * ROWS + 3 * m) * whole * size * itemsize > NEAR:
-        return 0
-    piece = DEPTH if m <= FEW else _LONG // size
-    return max((whole + piece) // (2 * piece), 1) * piece
+    return m <= FEW or (2 * ROWS + 3 * m) * d * itemsize <= NEAR
 
 
 @part
@@ -134,15 +130,14 @@ def few_products(
     V: Floats,
     Z: Floats,
     ahead: int,
-    asked: int,
 ) -> None:
     """Z = X V^T for at most four neurons; `whole` vectors of a row are in X, one more in `edge` if V is wider."""
     size, wide = edge.shape[1], Z.shape[1]
     for r in range(0, rows, INNER_ROWS):
         some = min(INNER_ROWS, rows - r)
         for k in range(0, whole, DEPTH):
-            count, far = min(DEPTH, whole - k), ahead if k >= asked else 0
-            _inner(X, x + r * stride + k * size, stride, some, V, k * size, count, Z, r * wide, k == 0, far)
+            count = min(DEPTH, whole - k)
+            _inner(X, x + r * stride + k * size, stride, some, V, k * size, count, Z, r * wide, k == 0, ahead)
         if whole * size < V.shape[1]:
             _inner(edge, r * size, size, some, V, whole * size, 1, Z, r * wide, whole == 0, 0)
 
@@ -156,13 +151,13 @@ def many_products(
     panels: Floats,
     Z: Floats,
     ahead: int,
-    asked: int,
+    twice: bool,
     piece: Floats,
 ) -> None:
     """Z = X W^T, W packed in panels (k, d, lanes): a piece of a panel stays in the first cache for all rows.
 
-    The first panels ask for what the second product does not, or if it asks for nothing, for the next piece of each
-    row, and at the end of the rows for the first piece of the next block. Where a block ends within a tile, the
+    The first panels ask for the next block if the second product does too, or else for the next piece of each row, and
+    at the end of the rows for the first piece of the next block. Where a block ends within a tile, the
     rows that follow it in X are multiplied too, of Gaussians those of an earlier block, and nothing is made of that;
     `piece` has room for the last rows of X, which none follow.
     """
@@ -170,10 +165,7 @@ def many_products(
     most = _LONG if count == 1 else _LONG // PANELS
     for k in range(0, d, most):
         depth = min(most, d - k)
-        if asked:
-            distance = ahead if k >= asked * size else 0
-        else:
-            distance = depth if k + depth < d else ahead - k if ahead else 0
+        distance = ahead if twice else depth if k + depth < d else ahead - k if ahead else 0
         for p in range(0, count, PANELS):
             w, far = (p * d + k) * size, distance if p == 0 else 0
             both = p + 2 <= count and PANELS == 2
@@ -243,6 +235,7 @@ def _edge_tile(
     g: int,
     size: int,
     fresh: bool,
+    ahead: int,
 ) -> None:
     """The tile of so many neurons and one vector.
 
@@ -250,13 +243,13 @@ def _edge_tile(
     """
     s_stride = S.shape[1]
     if neurons == 8:
-        edge_8(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, 0)
+        edge_8(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, ahead)
     elif neurons == 4:
-        edge_4(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, 0)
+        edge_4(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, ahead)
     elif neurons == 2:
-        edge_2(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, 0)
+        edge_2(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, ahead)
     else:
-        edge_1(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, 0)
+        edge_1(X, x, stride, rows, S, s, s_stride, G, g, size, fresh, ahead)
 
 
 @part
@@ -280,7 +273,6 @@ def _rank(
     G: Floats,
     fresh: bool,
     ahead: int,
-    asked: int,
     piece: Floats,
 ) -> None:
     """Neurons first ... end - 1 in tiles of `neurons` rows.
@@ -292,23 +284,23 @@ def _rank(
     g = first * wide
     crowded = neurons == 8 and end - first >= _OFTEN and stride * X.itemsize % _CROWDED == 0
     for c in range(0, whole - vectors + 1, vectors):
-        far = ahead if c < asked else 0
         if crowded:
-            copy_8(X, x + c * size, stride, rows, piece, far)
+            copy_8(X, x + c * size, stride, rows, piece, ahead)
             for j in range(first, end, neurons):
                 rank_8(piece, 0, vectors * size, rows, S, s + j, S.shape[1], G, g, vectors * size, fresh, 0)
                 g += neurons * vectors * size
             continue
+        far = ahead
         for j in range(first, end, neurons):
             _tile(neurons, X, x + c * size, stride, rows, S, s + j, G, g, vectors * size, fresh, far)
             g, far = g + neurons * vectors * size, 0
     for c in range(whole - whole % vectors, whole):
         for j in range(first, end, neurons):
-            _edge_tile(neurons, X, x + c * size, stride, rows, S, s + j, G, g, size, fresh)
+            _edge_tile(neurons, X, x + c * size, stride, rows, S, s + j, G, g, size, fresh, ahead)
             g += neurons * size
     if whole * size < wide:
         for j in range(first, end, neurons):
-            _edge_tile(neurons, edge, 0, size, rows, S, s + j, G, g, size, fresh)
+            _edge_tile(neurons, edge, 0, size, rows, S, s + j, G, g, size, fresh, 0)
             g += neurons * size
 
 
@@ -326,7 +318,6 @@ def accumulate(
     G: Floats,
     fresh: bool,
     ahead: int,
-    asked: int,
     piece: Floats,
 ) -> None:
     """G (+)= S^T X, in the order of the tiles: neurons by eights, then what is left of them.
@@ -337,7 +328,7 @@ def accumulate(
     while neurons:
         end = m - m % neurons
         if j < end:
-            _rank(neurons, X, x, stride, rows, whole, edge, S, s, j, end, G, fresh, ahead, asked, piece)
+            _rank(neurons, X, x, stride, rows, whole, edge, S, s, j, end, G, fresh, ahead, piece)
             j, ahead = end, 0
         neurons //= 2
 

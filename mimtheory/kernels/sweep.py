@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mimtheory.kernels.compiling import maker, part
 from mimtheory.kernels.one_vector import BOTH_ROWS, one_vector
-from mimtheory.kernels.partition import GROUP, LEAVES, ROWS, SHORT
+from mimtheory.kernels.partition import GROUP, LEAVES, ROWS
 from mimtheory.kernels.philox import fill_rows
 from mimtheory.kernels.pointwise import activate, defects, loss_slope
 from mimtheory.kernels.products import (
@@ -20,7 +20,7 @@ from mimtheory.kernels.products import (
     PIECE,
     accumulate,
     add,
-    asked_later,
+    asks_twice,
     carry,
     copy_edge,
     few_products,
@@ -191,33 +191,29 @@ def _pass(
     products, arguments = block.reshape(-1), u.reshape(-1, wide)
     values, slopes = value.reshape(-1, wide), slope.reshape(-1, wide)
     single = mode == POWER and m == 1 and n >= LEAVES * BOTH_ROWS
-    tall = SHORT if m <= FEW and not single else ROWS
-    # one product alone asks for everything
-    asked = asked_later(m, whole, size, X.itemsize)
-    if mode in (GIVEN, PRODUCTS, FEATURES):
-        asked = whole if mode == GIVEN else 0
+    twice = mode in (GRADIENT, POWER) and asks_twice(m, d, X.itemsize)
     pack(W, few, panels)
     _repeated(b, wide, biases)
     _repeated(a, wide, weights)
     for leaf in range(low, high):
         start, stop = leaf * n // LEAVES, (leaf + 1) * n // LEAVES
-        blocks = (stop - start + tall - 1) // tall
+        blocks = (stop - start + ROWS - 1) // ROWS
         if single and blocks:
             one_vector(X, d, first, start, stop, size, few, y, levels, made, key, piece[0], piece[1])
         for number in range(0 if single else blocks):
-            row = start + number * tall
-            rows, x = min(tall, stop - row), 0 if made else (row - first) * long
+            row = start + number * ROWS
+            rows, x = min(ROWS, stop - row), 0 if made else (row - first) * long
             # what follows is read next, in this leaf or the one after it
             ahead = 0 if made or row + rows - first >= X.shape[0] else rows * long
             if made:
                 fill_rows(X[:rows], row, key[0], key[1])
             if panels.shape[0]:
-                many_products(X, x, long, rows, panels, block, ahead, asked, piece)
+                many_products(X, x, long, rows, panels, block, ahead, twice, piece)
             # after these products, which have waited for the columns to come from memory
             if whole * size < d:
                 copy_edge(X, 0 if made else row - first, rows, whole * size, d, edge)
             if few.shape[0]:
-                few_products(X, x, long, rows, whole, edge, few, block, ahead, asked)
+                few_products(X, x, long, rows, whole, edge, few, block, ahead)
             if mode in (GRADIENT, FEATURES):
                 _biased(rows * wide, products, biases, u)
                 activate(activation, rows * wide, u, value, slope)
@@ -237,9 +233,9 @@ def _pass(
             if mode == GIVEN:
                 factors, at = S, row * m
             elif mode == FEATURES:
-                left, x_left, stride, vectors, ahead = block, 0, wide, wide // size, 0
-            fresh = number % GROUP == 0
-            accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead, asked, piece)
+                left, x_left, stride, vectors = block, 0, wide, wide // size
+            fresh, ahead = number % GROUP == 0, ahead if twice or mode == GIVEN else 0
+            accumulate(left, x_left, stride, rows, vectors, edge, factors, at, m, levels[0], fresh, ahead, piece)
             carry(levels, number, blocks)
         if blocks and mode != PRODUCTS:
             top = 0 if blocks <= GROUP else (1 if blocks <= GROUP * GROUP else 2)

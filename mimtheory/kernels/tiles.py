@@ -16,8 +16,9 @@ All operands are C-contiguous arrays of any dimension with an offset and a strid
 callers pad to whole vectors, and give `products` all its rows. A sum starts at 0, takes its terms in order with one
 rounding each (where the machine fuses; two else), and is then added to what is there, or stored if `fresh`; `products`
 does so once in DEPTH terms. `ahead` is the distance of the data that the processor is asked to fetch meanwhile into the
-second cache; a wide `rank` may ask, into the first, for what the next tile works on. The width follows the machine
-that Numba compiles for, and with it the bits of `inner` alone.
+second cache, with the vector behind them, as a row may end in a line in which no vector starts; a wide `rank` may ask,
+into the first, for what the next tile works on. The width follows the machine that Numba compiles for, and with it the
+bits of `inner` alone.
 
 `NUMBA_DISABLE_JIT=1` puts the plain twins in place of the tiles.
 """
@@ -259,6 +260,8 @@ def _vector_inner(count: int) -> Tile:
                     code.prefetch(code.at(pointer, k, ahead))
                     for q in range(count):
                         code.add_product(sums[r * count + q], left, right[q])
+            for pointer in pointers:
+                code.prefetch(code.at(pointer, code.times(vectors, code.size), ahead))
             out = code.at(code.array(8), z)
             values = [
                 (code.total(builder.load(sums[r * count + q])), code.at(out, code.times(z_stride, r), code.integer(q)))
@@ -287,7 +290,7 @@ def _vector_rank(neurons: int, vectors: int, near: bool) -> Tile:
             with cgutils.for_range(builder, rows) as loop:
                 row = code.at(data, builder.mul(loop.index, x_stride))
                 columns = [code.load(code.at(row, code.integer(v * code.size))) for v in range(vectors)]
-                for v in range(vectors):
+                for v in range(vectors + 1):
                     code.prefetch(code.at(row, ahead, code.integer(v * code.size)))
                 if near:
                     for v in range(vectors, 2 * vectors):

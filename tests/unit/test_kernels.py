@@ -31,7 +31,7 @@ from mimtheory.kernels.elementary import (
     tail_ratio,
     tanh,
 )
-from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, SHORT, leaf_start, product_roundings, roundings
+from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, leaf_start, product_roundings, roundings
 from mimtheory.kernels.pointwise import _u_minus_sin, activate, loss_slope
 from mimtheory.kernels.sweep import LINE, at_a_line
 from mimtheory.losses import LOSS_NAMES, Loss, loss
@@ -109,11 +109,11 @@ def test_results_have_the_same_bits_for_any_number_of_threads_and_any_layout(n: 
         assert (call(X.astype(">f8"), 1) == found).all()
 
 
-def longest_path(n: int, d: int, height: int) -> int:
-    """Additions on the way of the first term, by walking through the partition with blocks of this height."""
+def longest_path(n: int, d: int) -> int:
+    """Additions on the way of the first term, by walking through the partition."""
     inner = min(d, DEPTH) + -(-d // DEPTH)
     rows = max(leaf_start(leaf + 1, n) - leaf_start(leaf, n) for leaf in range(LEAVES))
-    blocks = [min(height, rows - start) for start in range(0, rows, height)]
+    blocks = [min(ROWS, rows - start) for start in range(0, rows, ROWS)]
     groups = [blocks[start : start + GROUP] for start in range(0, len(blocks), GROUP)]
     sections = [groups[start : start + GROUP] for start in range(0, len(groups), GROUP)]
     return inner + max(blocks) + max(map(len, groups)) + max(map(len, sections)) + len(sections) + LEAVES
@@ -122,7 +122,7 @@ def longest_path(n: int, d: int, height: int) -> int:
 @pytest.mark.parametrize(("n", "d"), [(1, 1), (1000, 100), (17, 9), (5000, 4000), (10**6, 64), (10**7, 3)])
 def test_roundings_counts_at_least_the_longest_sum(n: int, d: int) -> None:
     # and the products: of a term, with the factor between the sums (3 in a gradient), with x; and the division by n
-    longest = max(longest_path(n, d, height) for height in (SHORT, ROWS))
+    longest = longest_path(n, d)
     assert longest + 6 <= roundings(n, d) <= longest + 12
     assert product_roundings(d) >= 1 + min(d, DEPTH) + d / DEPTH
 
