@@ -23,6 +23,7 @@ from mimtheory.kernels.tiles import (
     inner_1,
     inner_2,
     inner_4,
+    low_products,
     products_1,
     products_2,
     rank_1,
@@ -162,6 +163,7 @@ def many_products(
     `piece` has room for the last rows of X, which none follow.
     """
     (count, d, size), wide = panels.shape, Z.shape[1]
+    crowded = stride * X.itemsize % _CROWDED == 0
     most = _LONG if count == 1 else _LONG // PANELS
     for k in range(0, d, most):
         depth = min(most, d - k)
@@ -169,16 +171,20 @@ def many_products(
         for p in range(0, count, PANELS):
             w, far = (p * d + k) * size, distance if p == 0 else 0
             both = p + 2 <= count and PANELS == 2
-            height = _ROWS2 if both else _ROWS1
-            for r in range(0, rows, height):
+            tall, r = _ROWS2 if both else _ROWS1, 0
+            while r < rows:
+                height = min(tall, tiles.LOW_ROWS) if crowded or rows - r <= tiles.LOW_ROWS else tall
                 source, at, step, z = X, x + r * stride + k, stride, r * wide + p * size
                 if x // stride + r + height > X.shape[0]:
                     _copy_rows(X, at, stride, rows - r, depth, piece)
                     source, at, step = piece, 0, depth
                 if both:
                     products_2(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far)
-                else:
+                elif height == _ROWS1:
                     products_1(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far)
+                else:
+                    low_products(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far)
+                r += height
 
 
 @part

@@ -4,13 +4,13 @@ Both products of one pass over X keep their sums in vector registers while they 
 fused multiply-adds for each R + C loads, so with R, C of a few the arithmetic units and not the loads are the limit;
 but R C sums must fit into the registers with room for operands: 32 registers on AVX-512 and ARM, 16 before.
 
-==========  =========================  ======================================================  =====================
-tile        result                     registers hold                                          shape (32/16)
-==========  =========================  ======================================================  =====================
-`products`  z_ij = w_j.x_i             rows x vectors of neurons; x broadcast, W packed        8 x 2, 16 x 1 / 8 x 1
-`inner`     the same for m <= 4        4 rows x m vectors along d, added up across at the end  4 x m / 2 x m
-`rank`      G_j += sum_i s_ij x_i      J neurons x V vectors along d; s broadcast              J V = 24 / 8
-==========  =========================  ======================================================  =====================
+==========  =========================  ===================================================  ============================
+tile        result                     registers hold                                       shape (32/16)
+==========  =========================  ===================================================  ============================
+`products`  z_ij = w_j.x_i             rows x vectors of neurons; x broadcast, W packed     8 x 2, 16 x 1, 8 x 1 / 8 x 1
+`inner`     the same for m <= 4        4 rows x m vectors along d, added across at the end  4 x m / 2 x m
+`rank`      G_j += sum_i s_ij x_i      J neurons x V vectors along d; s broadcast           J V = 24 / 8
+==========  =========================  ===================================================  ============================
 
 All operands are C-contiguous arrays of any dimension with an offset and a stride in elements. Nothing is masked:
 callers pad to whole vectors, and give `products` all its rows. A sum starts at 0, takes its terms in order with one
@@ -38,6 +38,7 @@ from mimtheory.kernels.vector_code import REGISTERS, WIDTH, Code, lanes, signatu
 __all__ = [
     "INNER_COUNTS",
     "INNER_ROWS",
+    "LOW_ROWS",
     "PANELS",
     "PRODUCT_ROWS",
     "RANK_SHAPES",
@@ -50,6 +51,7 @@ __all__ = [
     "inner_1",
     "inner_2",
     "inner_4",
+    "low_products",
     "plain_copy",
     "plain_inner",
     "plain_products",
@@ -70,6 +72,7 @@ _MANY = REGISTERS == 32
 _LINES = WIDTH == 512  # a vector is a line of the cache; requests for shorter ones cost more than they save
 # vectors of neurons of a tile -> rows: sums enough that none waits for its last addition
 PRODUCT_ROWS = {1: 16, 2: 8} if _MANY else {1: 8, 2: 8}
+LOW_ROWS = 8  # of a tile of one vector of neurons, where sixteen are not there or share few places of the first cache
 PANELS = 2 if _MANY else 1  # vectors of neurons that share the loads of x
 INNER_ROWS = 4 if _MANY else 2
 INNER_COUNTS = (1, 2, 4)
@@ -93,14 +96,15 @@ def plain_products(
     z_stride: int,
     fresh: bool,
     ahead: int,
+    height: int,
     count: int,
 ) -> None:
-    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for PRODUCT_ROWS[count] rows and `count` vectors of columns l, in
-    pieces of DEPTH terms; W has a panel for each vector.
+    """Z[r, l] (+)= sum_{k < depth} X[r, k] W[k, l] for `height` rows and `count` vectors of columns l, in pieces of
+    DEPTH terms; W has a panel for each vector.
     """
     size = lanes(X.itemsize)
     data, weights, out = X.reshape(-1), W.reshape(-1), Z.reshape(-1)
-    rows = np.arange(PRODUCT_ROWS[count])
+    rows = np.arange(height)
     starts = x + rows * x_stride
     for p in range(count):
         first = w + p * w_stride
@@ -186,9 +190,7 @@ def plain_copy(X: Floats, x: int, x_stride: int, rows: int, target: Floats, ahea
 # functions bear no annotations.
 
 
-def _vector_products(count: int) -> Tile:
-    height = PRODUCT_ROWS[count]
-
+def _vector_products(height: int, count: int) -> Tile:
     @intrinsic
     def tile(typing, X, x, x_stride, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -351,7 +353,10 @@ def _plain(function: Tile, *shape: int) -> Tile:
     return tile
 
 
-products_1, products_2 = (_plain(plain_products, count) if DISABLED else _vector_products(count) for count in (1, 2))
+products_1, products_2, low_products = (
+    _plain(plain_products, *shape) if DISABLED else _vector_products(*shape)
+    for shape in ((PRODUCT_ROWS[1], 1), (PRODUCT_ROWS[2], 2), (LOW_ROWS, 1))
+)
 inner_1, inner_2, inner_4 = (_plain(plain_inner, count) if DISABLED else _vector_inner(count) for count in INNER_COUNTS)
 rank_8, rank_4, rank_2, rank_1 = (
     _plain(plain_rank, *shape) if DISABLED else _vector_rank(*shape, _LINES) for shape in RANK_SHAPES.items()

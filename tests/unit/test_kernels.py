@@ -40,6 +40,8 @@ from mimtheory.relations import gamma
 SIZES = [
     (1, 1, 1),
     (3, 2, 1),
+    (64, 9, 1),
+    (79, 33, 1),
     (700, 21, 1),
     (15, 7, 2),
     (16, 8, 1),

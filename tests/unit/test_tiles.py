@@ -16,9 +16,11 @@ KINDS = [np.float64, np.float32]
 
 
 @kernel
-def call_products(count, X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
+def call_products(height, count, X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
     if count == 2:
         tiles.products_2(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0)
+    elif height == tiles.LOW_ROWS:
+        tiles.low_products(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0)
     else:
         tiles.products_1(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0)
 
@@ -66,17 +68,19 @@ def integers(kind: type, *shape: int) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("depth", [5, 8, 29, 128, 150])
 @pytest.mark.parametrize("fresh", [True, False])
-@pytest.mark.parametrize("count", [1, 2])
-def test_products_are_those_of_the_twin(kind: type, depth: int, fresh: bool, count: int) -> None:
+@pytest.mark.parametrize(
+    ("height", "count"), [(tiles.PRODUCT_ROWS[1], 1), (tiles.PRODUCT_ROWS[2], 2), (tiles.LOW_ROWS, 1)]
+)
+def test_products_are_those_of_the_twin(kind: type, depth: int, fresh: bool, height: int, count: int) -> None:
     size = lanes(np.dtype(kind).itemsize)
     X, W = integers(kind, 17, 160), integers(kind, 3, 160, size)
     before = integers(kind, 18, 4 * size)
     ours, twin = before.copy(), before.copy()
     arguments = (X, 160 + 3, 160, W, (160 + 7) * size, 160 * size, depth)
-    call_products(count, *arguments, ours, 4 * size + size, 4 * size, fresh)
-    tiles.plain_products(*arguments, twin, 4 * size + size, 4 * size, fresh, 0, count)
+    call_products(height, count, *arguments, ours, 4 * size + size, 4 * size, fresh)
+    tiles.plain_products(*arguments, twin, 4 * size + size, 4 * size, fresh, 0, height, count)
     assert (ours == twin).all()
-    rows = slice(1, 1 + tiles.PRODUCT_ROWS[count])
+    rows = slice(1, 1 + height)
     for p in range(count):
         place = slice((1 + p) * size, (2 + p) * size)
         expected = X[rows, 3 : 3 + depth] @ W[1 + p, 7 : 7 + depth]
