@@ -153,21 +153,22 @@ def many_products(
     Z: Floats,
     ahead: int,
     twice: bool,
+    alone: bool,
     piece: Floats,
 ) -> None:
     """Z = X W^T, W packed in panels (k, d, lanes): a piece of a panel stays in the first cache for all rows.
 
-    The first panels ask for the next block if the second product does too, or else for the next piece of each row, and
-    at the end of the rows for the first piece of the next block. Where a block ends within a tile, the
-    rows that follow it in X are multiplied too, of Gaussians those of an earlier block, and nothing is made of that;
-    `piece` has room for the last rows of X, which none follow.
+    The first panels ask for the next block if the second product does too (`twice`) or if there is none (`alone`), or
+    else for the next piece of each row, and at the end of the rows for the first piece of the next block. Where a block
+    ends within a tile, the rows that follow it in X are multiplied too, of Gaussians those of an earlier block, and
+    nothing is made of that; `piece` has room for the last rows of X, which none follow.
     """
     (count, d, size), wide = panels.shape, Z.shape[1]
-    crowded = stride * X.itemsize % _CROWDED == 0
+    crowded, every = stride * X.itemsize % _CROWDED == 0, not twice
     most = _LONG if count == 1 else _LONG // PANELS
     for k in range(0, d, most):
         depth = min(most, d - k)
-        distance = ahead if twice else depth if k + depth < d else ahead - k if ahead else 0
+        distance = ahead if twice or alone else depth if k + depth < d else ahead - k if ahead else 0
         for p in range(0, count, PANELS):
             w, far = (p * d + k) * size, distance if p == 0 else 0
             both = p + 2 <= count and PANELS == 2
@@ -179,11 +180,11 @@ def many_products(
                     _copy_rows(X, at, stride, rows - r, depth, piece)
                     source, at, step = piece, 0, depth
                 if both:
-                    products_2(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far)
+                    products_2(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far, every)
                 elif height == _ROWS1:
-                    products_1(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far)
+                    products_1(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far, every)
                 else:
-                    low_products(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far)
+                    low_products(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far, every)
                 r += height
 
 

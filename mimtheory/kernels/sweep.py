@@ -208,7 +208,7 @@ def _pass(
             if made:
                 fill_rows(X[:rows], row, key[0], key[1])
             if panels.shape[0]:
-                many_products(X, x, long, rows, panels, block, ahead, twice, piece)
+                many_products(X, x, long, rows, panels, block, ahead, twice, mode in (PRODUCTS, FEATURES), piece)
             # after these products, which have waited for the columns to come from memory
             if whole * size < d:
                 copy_edge(X, 0 if made else row - first, rows, whole * size, d, edge)

@@ -96,6 +96,7 @@ def plain_products(
     z_stride: int,
     fresh: bool,
     ahead: int,
+    every: bool,
     height: int,
     count: int,
 ) -> None:
@@ -192,9 +193,9 @@ def plain_copy(X: Floats, x: int, x_stride: int, rows: int, target: Floats, ahea
 
 def _vector_products(height: int, count: int) -> Tile:
     @intrinsic
-    def tile(typing, X, x, x_stride, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead):  # type: ignore[no-untyped-def]
+    def tile(typing, X, x, x_stride, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead, every):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            _, x, x_stride, _, w, w_stride, depth, _, z, z_stride, fresh, ahead = arguments
+            _, x, x_stride, _, w, w_stride, depth, _, z, z_stride, fresh, ahead, every = arguments
             code = Code(context, builder, signature, arguments)
             data, panel, out = code.at(code.array(0), x), code.at(code.array(3), w), code.at(code.array(7), z)
             rows = code.row_offsets(x_stride, height)
@@ -220,7 +221,7 @@ def _vector_products(height: int, count: int) -> Tile:
                             code.add_product(sums[r * count + p], one, weights[p])
 
                 # four at once, with requests for the next eight numbers of four rows: little else is left to do. Of
-                # sixteen rows every second is asked for; more requests at a time than that make the loads wait.
+                # sixteen rows every second is asked for, unless `every`: more requests at a time make the loads wait.
                 four, apart = code.integer(4), height // 8
                 with cgutils.for_range(builder, builder.udiv(length, four)) as loop:
                     first = builder.add(start, builder.mul(loop.index, four))
@@ -231,6 +232,10 @@ def _vector_products(height: int, count: int) -> Tile:
                     for k in range(4):
                         term(builder.add(first, code.integer(k)))
                         code.prefetch(code.by_bytes(far, rows[k * apart]))
+                    if apart == 2:
+                        with builder.if_then(every):
+                            for k in range(4):
+                                code.prefetch(code.by_bytes(far, rows[k * apart + 1]))
                 rest = builder.urem(length, four)
                 with cgutils.for_range(builder, rest) as loop:
                     term(builder.add(builder.sub(builder.add(start, length), rest), loop.index))
@@ -240,7 +245,7 @@ def _vector_products(height: int, count: int) -> Tile:
                 code.store(builder.load(total), place)
             return context.get_dummy_value()
 
-        return signature_of((X, x, x_stride, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead)), generate
+        return signature_of((X, x, x_stride, W, w, w_stride, depth, Z, z, z_stride, fresh, ahead, every)), generate
 
     return tile
 

@@ -18,11 +18,11 @@ KINDS = [np.float64, np.float32]
 @kernel
 def call_products(height, count, X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
     if count == 2:
-        tiles.products_2(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0)
+        tiles.products_2(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0, fresh)
     elif height == tiles.LOW_ROWS:
-        tiles.low_products(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0)
+        tiles.low_products(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0, fresh)
     else:
-        tiles.products_1(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0)
+        tiles.products_1(X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh, 0, fresh)
 
 
 @kernel
@@ -78,7 +78,7 @@ def test_products_are_those_of_the_twin(kind: type, depth: int, fresh: bool, hei
     ours, twin = before.copy(), before.copy()
     arguments = (X, 160 + 3, 160, W, (160 + 7) * size, 160 * size, depth)
     call_products(height, count, *arguments, ours, 4 * size + size, 4 * size, fresh)
-    tiles.plain_products(*arguments, twin, 4 * size + size, 4 * size, fresh, 0, height, count)
+    tiles.plain_products(*arguments, twin, 4 * size + size, 4 * size, fresh, 0, fresh, height, count)
     assert (ours == twin).all()
     rows = slice(1, 1 + height)
     for p in range(count):
