@@ -1,9 +1,8 @@
 """X^T (T * (X v)) for one vector, where memory is the limit: both products in one loop, of different rows.
 
 The second product of four rows runs in the same loop over d as the first product of the next four, so that there is
-always something to compute while the rows after these are on their way from memory. The loop asks for each line of them
-twice: a processor drops requests when many are on their way. The order of summation is that of `sweep`, with blocks of
-ROWS rows.
+always something to compute while the rows after these are on their way from memory. The loop asks for them twice: a
+processor drops requests when many are on their way. The order of summation is that of `sweep`.
 """
 
 from typing import Any
@@ -26,7 +25,8 @@ Floats = NDArray[Any]
 BOTH_ROWS = 4
 _STEPS = ROWS // BOTH_ROWS  # of a block
 _AHEAD = 4096  # numbers between the new rows and what is asked for, at least: a nearer line would come too late
-_KEPT = 2**21  # bytes of a sample that a processor brings near by itself; to ask for them would only take time
+_AGAIN = 512  # numbers between the two requests for a line where rows are long, a step where they are not
+_KEPT = 2**22  # bytes of a sample that a processor brings near by itself; to ask for them would only take time
 
 
 def plain_both(
@@ -98,11 +98,9 @@ both_tile: Tile = plain_both if DISABLED else _vector_both
 @part
 def _add_rows(X: Floats, first: int, rows: int, start: int, d: int, S: Floats, G: Floats) -> None:
     """G += S[r] X[first + r] in columns start ... d - 1, for as many rows."""
-    for k in range(start, d):
-        total = G[0, k]
-        for r in range(rows):
-            total += S[r] * X[first + r, k]
-        G[0, k] = total
+    for r in range(rows):
+        for k in range(start, d):
+            G[0, k] += S[r] * X[first + r, k]
 
 
 @part
@@ -137,9 +135,9 @@ def one_vector(
     steps, blocks = (stop - start + BOTH_ROWS - 1) // BOTH_ROWS, (stop - start + ROWS - 1) // ROWS
     distance = BOTH_ROWS * stride
     ahead = 0 if made or X.size * X.itemsize <= _KEPT else (_AHEAD + distance - 1) // distance * distance
-    again = ahead if 3 * ahead * X.itemsize <= NEAR else 0
-    x, rows = 0, BOTH_ROWS
-    S[:BOTH_ROWS] = 0.0
+    # the new rows and both of what is asked for have to stay in the second cache
+    again = ahead if 3 * ahead * X.itemsize <= NEAR else _AGAIN
+    x = 0 if made else (start - first) * stride
     for step in range(steps):
         row, x_old = start + step * BOTH_ROWS, x
         rows, x = min(BOTH_ROWS, stop - row), step % 2 * distance if made else (row - first) * stride
@@ -149,12 +147,12 @@ def one_vector(
         # or in a place for Gaussians what is left in it
         before = 0 if made else BOTH_ROWS - rows
         new = x - before * stride
-        both_tile(X, new, x_old if step else new, stride, whole, V, S, levels[3], Z, ahead, again)
+        both_tile(X, new, x_old, stride, whole, V, S, levels[3], Z, ahead, again)
         _add_rows(X, x_old // stride, BOTH_ROWS if step else 0, whole * size, d, S, levels[3])
         if step % _STEPS == 0:
             if step:
                 _close(step // _STEPS - 1, blocks, levels)
-            levels[3, 0, :] = 0.0  # in the first step it holds nothing but 0 times these rows, or what 0 times inf is
+            levels[3, 0, :] = 0.0  # in the first step too, which has added up rows with factors that there were not yet
         for r in range(rows):
             z = Z[before + r]
             for k in range(whole * size, d):

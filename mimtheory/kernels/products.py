@@ -174,17 +174,18 @@ def many_products(
             both = p + 2 <= count and PANELS == 2
             tall, r = _ROWS2 if both else _ROWS1, 0
             while r < rows:
-                height = min(tall, tiles.LOW_ROWS) if crowded or rows - r <= tiles.LOW_ROWS else tall
+                low = not both and (crowded or rows - r <= tiles.LOW_ROWS)
+                height = tiles.LOW_ROWS if low else tall
                 source, at, step, z = X, x + r * stride + k, stride, r * wide + p * size
                 if x // stride + r + height > X.shape[0]:
                     _copy_rows(X, at, stride, rows - r, depth, piece)
                     source, at, step = piece, 0, depth
                 if both:
                     products_2(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far, every)
-                elif height == _ROWS1:
-                    products_1(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far, every)
-                else:
+                elif low:
                     low_products(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far, every)
+                else:
+                    products_1(source, at, step, panels, w, d * size, depth, Z, z, wide, k == 0, far, every)
                 r += height
 
 
@@ -303,7 +304,7 @@ def _rank(
             g, far = g + neurons * vectors * size, 0
     for c in range(whole - whole % vectors, whole):
         for j in range(first, end, neurons):
-            _edge_tile(neurons, X, x + c * size, stride, rows, S, s + j, G, g, size, fresh, ahead)
+            _edge_tile(neurons, X, x + c * size, stride, rows, S, s + j, G, g, size, fresh, ahead if j == first else 0)
             g += neurons * size
     if whole * size < wide:
         for j in range(first, end, neurons):

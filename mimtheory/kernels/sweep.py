@@ -1,8 +1,9 @@
 """One pass over X: blocks of rows that stay in cache, two products with each, sums over a fixed partition.
 
 A block X_b of 32 rows is multiplied by W (`tiles.products_*` or `inner_*`), something pointwise makes factors S_b of
-the products, and G += S_b^T X_b (`rank_*`), which reads the block from cache and asks for the next one. What
-is pointwise depends on the mode. This is the only compiled function with loops over the data.
+the products, and G += S_b^T X_b (`rank_*`), which reads the block from cache. Both ask for the next block, or where
+that would be too much the first for what it reads next. What is pointwise depends on the mode. This is the only
+compiled function with loops over the data.
 """
 
 from typing import Any
@@ -190,6 +191,7 @@ def _pass(
     m, long, wide, whole = out.shape[1], X.shape[1], block.shape[1], d // size
     products, arguments = block.reshape(-1), u.reshape(-1, wide)
     values, slopes = value.reshape(-1, wide), slope.reshape(-1, wide)
+    # every leaf of `one_vector` has the rows of a step
     single = mode == POWER and m == 1 and n >= LEAVES * BOTH_ROWS
     twice = mode in (GRADIENT, POWER) and asks_twice(m, d, X.itemsize)
     pack(W, few, panels)

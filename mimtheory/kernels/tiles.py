@@ -16,9 +16,9 @@ All operands are C-contiguous arrays of any dimension with an offset and a strid
 callers pad to whole vectors, and give `products` all its rows. A sum starts at 0, takes its terms in order with one
 rounding each (where the machine fuses; two else), and is then added to what is there, or stored if `fresh`; `products`
 does so once in DEPTH terms. `ahead` is the distance of the data that the processor is asked to fetch meanwhile into the
-second cache, with the vector behind them, as a row may end in a line in which no vector starts; a wide `rank` may ask,
-into the first, for what the next tile works on. The width follows the machine that Numba compiles for, and with it the
-bits of `inner` alone.
+second cache, by `inner` and `rank` with the vector behind them, as a row may end in a line in which no vector starts; a
+wide `rank` may ask, into the first, for what the next tile works on. The width follows the machine that Numba compiles
+for, and with it the bits of `inner` alone.
 
 `NUMBA_DISABLE_JIT=1` puts the plain twins in place of the tiles.
 """
@@ -72,7 +72,7 @@ _MANY = REGISTERS == 32
 _LINES = WIDTH == 512  # a vector is a line of the cache; requests for shorter ones cost more than they save
 # vectors of neurons of a tile -> rows: sums enough that none waits for its last addition
 PRODUCT_ROWS = {1: 16, 2: 8} if _MANY else {1: 8, 2: 8}
-LOW_ROWS = 8  # of a tile of one vector of neurons, where sixteen are not there or share few places of the first cache
+LOW_ROWS = 8  # of a tile of one vector of neurons where more rows are not left or share few places of the first cache
 PANELS = 2 if _MANY else 1  # vectors of neurons that share the loads of x
 INNER_ROWS = 4 if _MANY else 2
 INNER_COUNTS = (1, 2, 4)

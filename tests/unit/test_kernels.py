@@ -251,7 +251,7 @@ import numpy as np
 from mimtheory.kernels import gradient, hessian_power, inner_products, weighted_sums
 page, library = mmap.PAGESIZE, ctypes.CDLL(None, use_errno=True)
 for kind in (np.float64, np.float32):
-    for n, d in ((1, 5), (7, 33), (8, 64), (9, 200), (40, 24), (130, 17), (300, 65)):
+    for n, d in ((1, 5), (7, 33), (8, 64), (9, 200), (40, 24), (63, 24), (64, 24), (130, 17), (300, 65)):
         size = n * d * np.dtype(kind).itemsize
         pages = -(-size // page)
         for end in (True, False):
