@@ -199,7 +199,7 @@ class Link:
         Parameters
         ----------
         sigma : float
-            Standard deviation, in units of y.
+            Standard deviation, in units of y; of a float, the decimal that it is printed as.
 
         Raises
         ------
@@ -340,9 +340,11 @@ def _from_polynomial(polynomial: Polynomial) -> Link:
 
 
 def _rational(value: Any) -> Fraction:
-    if isinstance(value, float):
-        return Fraction(repr(value))
+    text = str(value)
     try:
-        return Fraction(str(value))
+        # `Fraction("1e999999999")` would write that integer down
+        return Fraction("out of range" if re.search(r"e[+-]?\d{4}", text.lower()) else text)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{value!r} is not rational; allowed: integers, fractions, decimals") from None
+        raise ValueError(
+            f"{value!r} is not rational; allowed: finite integers, fractions, decimals with exponents up to 999"
+        ) from None

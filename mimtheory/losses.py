@@ -257,7 +257,7 @@ def _checked_parameter(base: str, given: "dict[str, float | int | str | Fraction
     try:
         # the double comes first: Fraction("1e999999999") would try to write that integer down
         size = float(raw) if not (isinstance(raw, str) and "/" in raw) else 1.0
-        value = Fraction(repr(raw) if isinstance(raw, float) else raw) if 0 < size < math.inf else Fraction(-1)
+        value = Fraction(str(raw)) if 0 < size < math.inf else Fraction(-1)
     except (ValueError, ZeroDivisionError, TypeError):
         raise ValueError(f"{allowed} = {raw!r} of loss {base!r} is not a number; allowed: {interval}") from None
     if not 0 < value < (1 if allowed == "tau" else 10**100) or value < Fraction(1, 10**100):

@@ -1,7 +1,6 @@
 """A newcomer with the wheel, an environment of his own and the printed pages, far from the repository."""
 
 import os
-import re
 import subprocess
 import venv
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from docs import build
+from tests.meta.test_own_lemma_howto import squeezed
 from tests.meta.test_wheel import ROOT, pip, wheel
 
 __all__ = ["wheel"]
@@ -30,11 +30,6 @@ def typed(home: Path, *words: str) -> str:
     run = subprocess.run(words, cwd=home, env=clean | {"PATH": path}, capture_output=True, text=True)
     assert run.returncode == 0, (words, run.stdout, run.stderr)
     return run.stdout
-
-
-def squeezed(text: str) -> str:
-    """Words with single spaces: a table is drawn with more."""
-    return " ".join(re.sub(r"[│┃]", " ", text).split())
 
 
 @pytest.mark.long

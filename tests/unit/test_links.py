@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,6 +156,21 @@ def test_the_text_of_a_link_makes_it_again(text: str) -> None:
     assert noisy.r == g.r + 1
     assert link(g) is g
     assert link(g.to_sympy()) == g
+
+
+@pytest.mark.parametrize("number", [0.5, np.float64(0.5), np.float32(0.5), Fraction(1, 2), "1/2", "0.5"])
+def test_numbers_of_numpy_are_the_decimals_that_they_are_printed_as(number: Any) -> None:
+    assert link("z1") * number == link("z1/2")
+    assert link("z1").with_noise(number) == link("z1 + z2/2")
+
+
+@pytest.mark.parametrize(
+    "number", [float("nan"), float("inf"), np.float64("nan"), "x", 1j, "1e999999999", "1E-999999999"]
+)
+def test_what_is_no_rational_number_is_refused(number: Any) -> None:
+    for call in (link("z1").with_noise, link("z1").__mul__):
+        with pytest.raises(ValueError, match="not rational; allowed: finite integers"):
+            call(number)
 
 
 def test_equal_polynomials_are_equal_links_and_different_ones_are_not() -> None:

@@ -113,6 +113,7 @@ def test_a_loss_is_made_again_from_its_text(text: str) -> None:
 
 def test_parameters_are_exact_and_have_defaults() -> None:
     assert loss("huber", delta=0.1).parameter == Fraction(1, 10)
+    assert loss("huber", delta=np.float64(0.1)) == loss("huber", delta=np.float32(0.1)) == loss("huber(1/10)")
     assert loss("huber(1/3)").parameter == Fraction(1, 3)
     assert loss("huber").parameter == 1
     assert loss("quantile").parameter == Fraction(1, 2)
