@@ -117,7 +117,10 @@ def _draw(result: Benchmark, path: Path) -> None:
             f"arithmetic at best: {result.work / 1e9:.3g} GFLOP/s", (60, result.work / 1e9), xytext=(0, 4), **note
         )
         ax.annotate(
-            f"memory at best: {result.bandwidth / 1e9:.3g} GB/s", (ridge / 3, result.work / 3e9), xytext=(-8, 0), **note
+            f"memory at best:\n{result.bandwidth / 1e9:.3g} GB/s",
+            (0.6 * ridge, 0.6e-9 * result.work),
+            xytext=(-8, 0),
+            **note,
         )
         ax.set_xlabel("operations for each byte of X")
         ax.set_ylabel("GFLOP/s")
