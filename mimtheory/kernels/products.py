@@ -50,7 +50,7 @@ __all__ = [
 
 Floats = NDArray[Any]
 
-FEW = 4  # neurons up to which the lanes of a register run along d and not along the neurons
+FEW = 32  # bytes of so many neurons' numbers up to which the lanes of a register run along d and not along the neurons
 _LONG = 4 * DEPTH  # terms that a tile of `products` takes at once: its rows of them and of W fill the first cache
 NEAR = 2**19  # bytes that stay in the second cache, whatever the machine
 _CROWDED = 2048  # rows at a distance of so many bytes or a multiple of it share few places of the first cache
@@ -98,14 +98,15 @@ def _inner(
     fresh: bool,
     ahead: int,
 ) -> None:
-    """Z (+)= X V^T for at most four neurons, over some vectors along d."""
+    """Z (+)= X V^T for few neurons, over some vectors along d; the first ask for what is `ahead`."""
     m, long, wide = V.shape[0], V.shape[1], Z.shape[1]
     q = 0
-    if m & 4:
-        inner_4(X, x, stride, rows, V, v, long, vectors, Z, z, wide, fresh, ahead)
+    while q + 4 <= m:
+        inner_4(X, x, stride, rows, V, v + q * long, long, vectors, Z, z + q, wide, fresh, ahead)
+        q, ahead = q + 4, 0
     if m & 2:
-        inner_2(X, x, stride, rows, V, v, long, vectors, Z, z, wide, fresh, ahead)
-        q = 2
+        inner_2(X, x, stride, rows, V, v + q * long, long, vectors, Z, z + q, wide, fresh, ahead)
+        q, ahead = q + 2, 0
     if m & 1:
         inner_1(X, x, stride, rows, V, v + q * long, long, vectors, Z, z + q, wide, fresh, ahead)
 
@@ -117,7 +118,7 @@ def asks_twice(m: int, d: int, itemsize: int) -> bool:
     Not if all that the two products of many neurons go through (two blocks, W and the sums twice) is too much for the
     second cache: it would drive out what was asked for before its turn.
     """
-    return m <= FEW or (2 * ROWS + 3 * m) * d * itemsize <= NEAR
+    return m * itemsize <= FEW or (2 * ROWS + 3 * m) * d * itemsize <= NEAR
 
 
 @part
@@ -132,7 +133,7 @@ def few_products(
     Z: Floats,
     ahead: int,
 ) -> None:
-    """Z = X V^T for at most four neurons; `whole` vectors of a row are in X, one more in `edge` if V is wider."""
+    """Z = X V^T for few neurons; `whole` vectors of a row are in X, one more in `edge` if V is wider."""
     size, wide = edge.shape[1], Z.shape[1]
     for r in range(0, rows, INNER_ROWS):
         some = min(INNER_ROWS, rows - r)

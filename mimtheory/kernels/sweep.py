@@ -290,7 +290,7 @@ def sweep(
     block of X, or for one vector the products and factors of a step.
     """
     m, long = out.shape[1], (d + size - 1) // size * size
-    packed, few = mode != GIVEN, m <= FEW
+    packed, few = mode != GIVEN, m * X.itemsize <= FEW
     wide = m if few and mode != FEATURES else (m + (mode == FEATURES) + size - 1) // size * size
     rows, packs, count = m if packed and few else 0, (m + size - 1) // size if packed and not few else 0, ROWS * wide
     room = (

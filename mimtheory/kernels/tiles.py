@@ -8,7 +8,7 @@ but R C sums must fit into the registers with room for operands: 32 registers on
 tile        result                     registers hold                                       shape (32/16)
 ==========  =========================  ===================================================  ============================
 `products`  z_ij = w_j.x_i             rows x vectors of neurons; x broadcast, W packed     8 x 2, 16 x 1, 8 x 1 / 8 x 1
-`inner`     the same for m <= 4        4 rows x m vectors along d, added across at the end  4 x m / 2 x m
+`inner`     the same for few neurons   4 rows x 1, 2 or 4 along d, added across at the end  4 x 4 / 2 x 4
 `rank`      G_j += sum_i s_ij x_i      J neurons x V vectors along d; s broadcast           J V = 24 / 8
 ==========  =========================  ===================================================  ============================
 
