@@ -209,7 +209,8 @@ def fill_rows(out: Floats, first: int, k0: Any, k1: Any) -> None:
     columns = 16 // out.itemsize
     calls, flat = out.shape[1] // columns, out.reshape(-1)
     kind = _DOUBLE if out.itemsize == 8 else _SINGLE
-    words = np.empty((4, 2 * _PIECE + _LANES), np.uint64)
+    # rows a quarter of a page of memory apart: a load waits for stores before it to the same place in any page
+    words = np.empty((4, 2 * _PIECE + 17 * _LANES), np.uint64)
     count = at = 0
     for i in range(out.shape[0]):
         for call in range(0, calls, _PIECE):
