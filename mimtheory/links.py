@@ -340,8 +340,8 @@ def _from_polynomial(polynomial: Polynomial) -> Link:
 
 
 def _rational(value: Any) -> Fraction:
-    text = str(value)
     try:
+        text = str(value)
         # `Fraction("1e999999999")` would write that integer down
         return Fraction("out of range" if re.search(r"e[+-]?\d{4}", text.lower()) else text)
     except (ValueError, ZeroDivisionError):

@@ -14,6 +14,8 @@ from mimtheory.kernels.vector_code import WIDTH, lanes
 
 KINDS = [np.float64, np.float32]
 
+# What calls the tiles has no annotations: Numba types its arguments, and a tile is nothing that Python could call.
+
 
 @kernel
 def call_products(which, X, x, stride, W, w, w_stride, depth, Z, z, z_stride, fresh):  # type: ignore[no-untyped-def]
