@@ -47,16 +47,19 @@ def diagnose() -> Iterator[Observation]:
 
 def _cache() -> Observation:
     """Where Numba keeps what it compiled, and whether it can."""
+    advice = "every run compiles anew; set NUMBA_CACHE_DIR to a folder of yours"
     modules = [module for name, module in sys.modules.items() if name.startswith("mimtheory.kernels.")]
     compiled = [x for module in modules for x in vars(module).values() if isinstance(x, CPUDispatcher)]
+    if not compiled:
+        return Observation("kernel cache", "none: Numba is switched off, every kernel runs as plain Python", fine=False)
     paths = [x.stats.cache_path for x in compiled if x.stats.cache_path]  # parts of kernels have none
     if not paths:
-        return Observation("kernel cache", "none: Numba is switched off, every kernel runs as plain Python", fine=False)
+        return Observation("kernel cache", f"none, for want of a folder to write to: {advice}", fine=False)
     folder = Path(paths[0])
     kept = len(list(folder.glob("*.nbc"))) if folder.is_dir() else 0
     place = folder if folder.is_dir() else folder.parent
     writable = os.access(place, os.W_OK)
-    state = "" if writable else ", not writable: every run compiles anew; set NUMBA_CACHE_DIR to a folder of yours"
+    state = "" if writable else f", not writable: {advice}"
     return Observation("kernel cache", f"{kept} compiled functions in {folder}{state}", writable)
 
 

@@ -35,7 +35,7 @@ LEVELS: dict[Level, str] = {
     "G": "Given part of the draw, true with probability at least 1 − δ over the rest.",
     "P": "A priori: true with probability at least 1 − δ, known before anything is drawn.",
 }
-Provenance = Literal["title", "numbered", "ours", "own"]
+Provenance = Literal["title", "numbered", "reading", "ours", "own"]
 Stated = Callable[..., "Rounded | ArrayLike"]
 
 
@@ -123,10 +123,11 @@ class Lemma:
     ----------
     label, title : str
         Such as "A.2" and its title.
-    provenance : {"title", "numbered", "ours", "own"}
+    provenance : {"title", "numbered", "reading", "ours", "own"}
         Whether the paper names the statement, has a statement of this number whose text this project does not
-        have, or has no such statement. Constants and proofs are this project's in these three cases. "own" is
-        the statement of a module from outside, and the only one allowed there.
+        have, has one of which a finite reading is measured here and not proved, or has no such statement. Constants
+        and, but for a reading, proofs are this project's in these four cases. "own" is the statement of a module from
+        outside, and the only one allowed there.
     uses : tuple of str
         Labels of the statements it rests on.
     given : callable

@@ -9,19 +9,24 @@ for some 20 cycles, and small blocks would take a quarter to a third longer.
 """
 
 import hashlib
+import pickle
 import sys
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+import numba
 import numpy as np
 from numba import config, njit, types
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
+from numba.core.serialize import dumps
 
 from mimtheory.kernels.vector_code import WIDTH
 
@@ -42,6 +47,46 @@ def stamp(folder: Path = Path(__file__).parent) -> str:
 
 
 _STAMP = stamp()
+_DIGEST = hashlib.sha256().digest_size
+
+
+class _Files(IndexDataCacheFile):
+    """The machine code of a function, a file for each version of the sources, kind of processor and types of arguments.
+
+    Numba's own has an index beside the code: a process that ends between the two leaves new names for old code, and two
+    that compile at a time can name each other's. Here a file's name says what is in it, and its first bytes are the
+    digest of the others.
+    """
+
+    def __init__(self, folder: str, base: str) -> None:
+        super().__init__(folder, base, _STAMP)
+        self._folder, self._base = Path(folder), base
+
+    def _path(self, key: object) -> Path:
+        digest = hashlib.sha256(repr((numba.__version__, key)).encode()).hexdigest()
+        return self._folder / f"{self._base}.{_STAMP[:16]}.{digest}.nbc"
+
+    def load(self, key: object) -> Any:
+        """What `save` was given, None where there is nothing or something else."""
+        try:
+            content = self._path(key).read_bytes()
+        except OSError:
+            return None
+        digest, code = content[:_DIGEST], content[_DIGEST:]
+        return pickle.loads(code) if hashlib.sha256(code).digest() == digest else None
+
+    def save(self, key: object, data: object) -> None:
+        """Write the code as a whole or not at all, and remove that of other sources."""
+        path, code = self._path(key), dumps(data)
+        part = path.with_name(f"{uuid.uuid4().hex}.part")
+        try:
+            part.write_bytes(hashlib.sha256(code).digest() + code)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        for other in self._folder.glob(f"{self._base.rpartition('-')[0]}-*.nbc"):
+            if f".{_STAMP[:16]}." not in other.name:
+                other.unlink(missing_ok=True)
 
 
 class _StampedCache(FunctionCache):
@@ -49,13 +94,31 @@ class _StampedCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, _STAMP)
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = super().load_overload(sig, target_context)
         if found is None:
             _announce()
         return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):  # on a full disk every process compiles for itself
+            super().save_overload(sig, data)
+
+
+class _NoCache(NullCache):
+    """In place of the cache where no folder can be written to: every process compiles for itself."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> None:
+        _announce()
+
+
+def _cache(function: Callable[..., Any]) -> _StampedCache | _NoCache:
+    try:
+        return _StampedCache(function)
+    except RuntimeError:  # Numba found no folder
+        return _NoCache()
 
 
 def _plain(function: Function) -> Function:
@@ -142,7 +205,7 @@ def _kernel(function: Function, **options: Any) -> Any:
     if DISABLED:
         return _plain(function)
     compiled = _compiled(function, pipeline_class=_KernelCompiler, **options)
-    compiled._cache = _StampedCache(function)
+    compiled._cache = _cache(function)
     return compiled
 
 

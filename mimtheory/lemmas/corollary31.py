@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 lemma = Lemma(
     "Corollary3.1",
     "Sample and time complexity",
-    provenance="numbered",
+    provenance="reading",
     uses=("Theorem1",),
     cost="run",
     needs=("assumption_activation",),

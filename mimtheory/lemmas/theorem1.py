@@ -26,7 +26,7 @@ __all__ = ["half_of_variance", "lemma", "promises", "sample_size", "test_error"]
 lemma = Lemma(
     "Theorem1",
     "Learning from about d samples",
-    provenance="title",
+    provenance="reading",
     uses=("A.7", "A.8", "B.1", "B.2", "B.3", "B.4"),
     cost="run",
     needs=("assumption_activation",),

@@ -20,6 +20,9 @@ print(loss_slope(4, 1.0, 0.0))
 """
 
 
+COMPILED_CODE = {"NUMBA_DISABLE_JIT": "0"}
+
+
 def run(home: Path, code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(home), "NUMBA_CACHE_DIR": str(home / "cache")} | variables
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -39,21 +42,65 @@ def copy(tmp_path: Path) -> Path:
     return copied(tmp_path)
 
 
-def test_an_edited_constant_is_never_answered_from_the_cache(copy: Path) -> None:
-    compiled = {"NUMBA_DISABLE_JIT": "0"}
-    first = run(copy, PROGRAM, **compiled)
-    assert first.stderr.startswith("mimtheory: compiling")
-    again = run(copy, PROGRAM, **compiled)
-    assert again.stdout == first.stdout
-    assert again.stderr == ""
+def edit(copy: Path) -> None:
+    """Exchange the arguments of a function: same size, same time, only the content differs."""
     edited = copy / "mimtheory" / "kernels" / "elementary.py"
     before, text = edited.stat(), edited.read_text()
     assert text.count("math.copysign(t, x)") == 1
     edited.write_text(text.replace("math.copysign(t, x)", "math.copysign(x, t)"))
-    # same size, same time: only the content differs
     os.utime(edited, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert edited.stat().st_size == before.st_size
-    assert run(copy, PROGRAM, **compiled).stdout == "1.0\n" != first.stdout
+
+
+def test_an_edited_constant_is_never_answered_from_the_cache(copy: Path) -> None:
+    first = run(copy, PROGRAM, **COMPILED_CODE)
+    assert first.stderr.startswith("mimtheory: compiling")
+    again = run(copy, PROGRAM, **COMPILED_CODE)
+    assert again.stdout == first.stdout
+    assert again.stderr == ""
+    edit(copy)
+    assert run(copy, PROGRAM, **COMPILED_CODE).stdout == "1.0\n" != first.stdout
+
+
+def test_a_full_disk_leaves_no_stale_code_behind(copy: Path) -> None:
+    """Numba's own cache has the new name of the old code after this."""
+    run(copy, PROGRAM, **COMPILED_CODE)
+    edit(copy)
+    full = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n" + PROGRAM
+    assert [run(copy, text, **COMPILED_CODE).stdout for text in (full, PROGRAM, PROGRAM)] == ["1.0\n"] * 3
+
+
+def test_damaged_code_is_compiled_anew(copy: Path) -> None:
+    first = run(copy, PROGRAM, **COMPILED_CODE)
+    for damage in (lambda code: code[:1000], lambda code: code[:-1] + bytes([code[-1] ^ 1]), lambda code: b""):
+        (file,) = (copy / "cache").rglob("*.nbc")
+        file.write_bytes(damage(file.read_bytes()))
+        again = run(copy, PROGRAM, **COMPILED_CODE)
+        assert (again.stdout, again.stderr) == (first.stdout, first.stderr)
+    assert run(copy, PROGRAM, **COMPILED_CODE).stderr == ""
+
+
+def test_where_nothing_can_be_written_every_process_compiles_for_itself(copy: Path) -> None:
+    # a locator that finds a place for notebooks alone
+    nowhere = COMPILED_CODE | {"NUMBA_CACHE_LOCATOR_CLASSES": "_IPythonCacheLocator"}
+    said = [run(copy, PROGRAM, **nowhere) for _ in range(2)]
+    assert said[0].stdout == said[1].stdout == run(copy, PROGRAM, NUMBA_DISABLE_JIT="1").stdout
+    assert said[0].stderr == said[1].stderr != ""
+    assert not list(copy.rglob("*.nbc"))
+    seen = run(copy, "from mimtheory.diagnosis import _cache\nprint(_cache())", **nowhere).stdout
+    assert "for want of a folder to write to" in seen
+
+
+def test_code_of_other_sources_is_removed_and_that_of_other_types_is_not(copy: Path) -> None:
+    folder = copy / "cache"
+    single = PROGRAM.replace("1.0", "numpy.float32(1)").replace("from", "import numpy\nfrom", 1)
+    run(copy, PROGRAM, **COMPILED_CODE)
+    run(copy, single, **COMPILED_CODE)
+    before = {file.name for file in folder.rglob("*.nbc")}
+    edit(copy)
+    run(copy, PROGRAM, **COMPILED_CODE)
+    after = {file.name for file in folder.rglob("*.nbc")}
+    assert (len(before), len(after), before & after) == (2, 1, set())
 
 
 def test_without_compilation_the_same_functions_run_in_python(copy: Path) -> None:
