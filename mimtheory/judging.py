@@ -65,7 +65,7 @@ def _judge_claim(
         status = "refuted"
     elif any(result.get("faulty") for result in searched):
         status = "error"
-    failures, tested = sum(t.failures for t in tallies), sum(t.tested for t in tallies)
+    failures, tested, spoken = (sum(getattr(t, name) for t in tallies) for name in ("failures", "tested", "spoken"))
     ratios = [ratio for tally in tallies for _, ratio in tally.compared]
     delta = max(row.delta for row in planned) if claim.probabilistic else None
     return ClaimVerdict(
@@ -79,7 +79,7 @@ def _judge_claim(
         delta=delta,
         trials=tested,
         failures=failures,
-        p_value=p_value(failures, tested, delta) if delta is not None and tested else None,
+        p_value=p_value(failures, spoken, delta) if delta is not None and tested else None,
         detectable_rate=detectable_rate(tested, delta, alpha) if delta is not None else None,
         ratio_worst=max([*ratios, *(float(r["ratio"]) for r in searched)], default=float("nan")),
         ratio_median=float(np.median(ratios)) if ratios else float("nan"),
@@ -134,7 +134,7 @@ def _judge_control(claim: Claim, control: Control, done: list[tuple[Task, Row]],
         trials=tally.tested,
         failures=tally.failures,
         refuted=refuted,
-        p_value=p_value(tally.failures, tally.tested, delta) if claim.probabilistic else float(not refuted),
+        p_value=p_value(tally.failures, tally.spoken, delta) if claim.probabilistic else float(not refuted),
         ratio_worst=max(ratios, default=float("nan")),
         ratio_median=float(np.median(ratios)) if ratios else float("nan"),
     )

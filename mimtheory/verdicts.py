@@ -47,13 +47,14 @@ Status = Literal["holds", "refuted", "vacuous", "undecided", "skipped", "error"]
 SCHEMA = 2  # of reports and rows; 1 had neither lemmas from outside nor the tightest case of a search
 FALSE_ALARM = 1e-6
 _POWER = 0.95
+_DOUBT = 1e-4  # p-value of the failures in one cell from which on it is not green
 
 ADVICE: dict[Status, str] = {
     "holds": "Nothing to do: one violation, or the failure rate printed beside it, would have been caught.",
     "refuted": "The statement is false as implemented, or the code is: reproduce the worst row and look at both sides.",
     "vacuous": "The bound says nothing here: raise n/d, or use a loss with bounded derivative where K is infinite.",
     "undecided": "This design could not have refuted the claim: add trials, or a control if there is none, "
-    "or look at the one that survived.",
+    "or look at the one that survived, or at the cell where more draws fail than delta allows.",
     "skipped": "The claim does not apply to this design (for example no perp block where d = r).",
     "error": "A number was not finite: look at the row and the sizes of its inputs.",
 }
@@ -98,6 +99,12 @@ class Tally:
     def tested(self) -> int:
         """Trials in which the claim said something and could be compared."""
         return self.counts["holds"] + self.counts["violated"]
+
+    @property
+    def spoken(self) -> int:
+        """Trials in which the claim said something: of these, and not of those alone whose outcome is known, at most a
+        share delta fails."""
+        return self.tested + self.counts["undecided"]
 
     @property
     def failures(self) -> int:
@@ -273,13 +280,18 @@ def detectable_rate(trials: int, delta: float, alpha: float) -> float | None:
 
 
 def cell_status(tally: Tally, level: Level, alpha: float) -> Status:
-    """Status of one claim in one cell. A cell need not have power of its own: the pooled test has to."""
+    """Status of one claim in one cell. A cell need not have power of its own: the pooled test has to.
+
+    That test may miss a claim that is false in one cell of few draws. So a cell whose failures would be seen once in
+    10^4 cells if the claim were true is undecided; it takes nothing of the rate of false alarms, which is that of
+    `refuted`.
+    """
     counts = tally.counts
     if counts["error"]:
         return "error"
-    if _refutes(tally.failures, tally.tested, level, tally.delta, alpha):
+    if _refutes(tally.failures, tally.spoken, level, tally.delta, alpha):
         return "refuted"
-    if counts["undecided"]:
+    if counts["undecided"] or _doubtful(tally):
         return "undecided"
     if counts["vacuous"]:
         return "vacuous"
@@ -289,11 +301,11 @@ def cell_status(tally: Tally, level: Level, alpha: float) -> Status:
 def claim_status(tallies: Sequence[Tally], level: Level, alpha: float, controls_refuted: bool) -> Status:
     """Status of a claim pooled over its cells; a surviving control or a design without power is undecided."""
     counts = sum((tally.counts for tally in tallies), Counter[Outcome]())
-    tested, failures = counts["holds"] + counts["violated"], counts["violated"]
+    tested, failures = sum(tally.tested for tally in tallies), counts["violated"]
     delta = max((tally.delta for tally in tallies), default=0.0)
     if counts["error"]:
         return "error"
-    if _refutes(failures, tested, level, delta, alpha):
+    if _refutes(failures, sum(tally.spoken for tally in tallies), level, delta, alpha):
         return "refuted"
     if tested == 0:
         for status in ("undecided", "vacuous"):
@@ -302,10 +314,14 @@ def claim_status(tallies: Sequence[Tally], level: Level, alpha: float, controls_
         return "skipped"
     powerless = level in ("G", "P") and detectable_rate(tested, delta, alpha) is None
     # trials that could not have refuted do not count as tested; their cells show them
-    return "undecided" if powerless or not controls_refuted else "holds"
+    return "undecided" if powerless or any(map(_doubtful, tallies)) or not controls_refuted else "holds"
 
 
-def _refutes(failures: int, tested: int, level: Level, delta: float, alpha: float) -> bool:
+def _doubtful(tally: Tally) -> bool:
+    return p_value(tally.failures, tally.spoken, tally.delta) <= _DOUBT
+
+
+def _refutes(failures: int, spoken: int, level: Level, delta: float, alpha: float) -> bool:
     if level in ("I", "D"):
         return failures > 0
-    return failures > 0 and p_value(failures, tested, delta) <= alpha
+    return failures > 0 and p_value(failures, spoken, delta) <= alpha

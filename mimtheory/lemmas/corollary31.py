@@ -43,8 +43,8 @@ def error_and_operations(e: Experiment) -> Rounded:
 
 @lemma.claim(
     "P",
-    r"N \le n \le 2N,\ d \ge 3,\ m \le 3n \Rightarrow \mathbb E (f - g)^2 \le \tfrac12 \mathrm{Var}\, g"
-    r" \text{ within } \kappa d^2 \text{ operations}",
+    r"\text{as in Theorem 1},\ N \le n \le 2N,\ d \ge 3,\ m \le 3n \Rightarrow "
+    r"\mathbb E (f - g)^2 \le \tfrac12 \mathrm{Var}\, g \text{ within } \kappa d^2 \text{ operations}",
     measured=error_and_operations,
     needs=("assumption_ell",),
 )

@@ -161,13 +161,22 @@ def test_theorem1_and_its_corollary() -> None:
         {"loss": "l1", "link": "z1**3"},
         {"activation": "quadratic"},
         {"link": "h2(z1) + h2(z2)/2", "T1": 4, "n": 9000, "m": 64},
+        {"beta1": 0.0},
+        {"eta1": 1.5 / math.sqrt(2), "beta1": math.sqrt(2) / 1.5},
+        {"eta_last": 1.0},
+        {"eps0": 1.5},
+        {"link": "h2(z1) + h5(z1)/9"},
     ],
-    ids=["too few samples", "too few steps", "too few neurons", "C = 0", "polynomial", "too many steps"],
+    ids=[
+        *("too few samples", "too few steps", "too few neurons", "C = 0", "polynomial", "too many steps"),
+        *("memory", "growing neurons", "a last step of another size", "a large start", "degree 5"),
+    ],
 )
 def test_theorem1_promises_nothing_where_it_asks_for_more(fields: dict[str, object]) -> None:
     base = {"link": "h2", "loss": "squared", "d": 20, "n": 301, "m": 32, "centre": "population"}
     stated = find_claim("Theorem1/learns").stated(Population(Setting.from_dict(base | fields)), DELTA)
     assert math.isinf(float(stated))
+    assert float(find_claim("Theorem1/learns").stated(Population(Setting.from_dict(base)), DELTA)) == 0.5
 
 
 def test_theorem1_promises_within_the_window_of_steps() -> None:
