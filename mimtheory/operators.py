@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigvalsh
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from mimtheory.kernels import hessian_power
 from mimtheory.kernels.partition import roundings
@@ -19,6 +19,7 @@ __all__ = [
     "DENSE_LIMIT",
     "EmpiricalHessian",
     "extreme_eigenvalues",
+    "largest_eigenvalue",
     "outer_eigenpairs",
     "perp_restriction",
     "spectral_norm",
@@ -27,6 +28,8 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 _BLOCK = 1 << 14  # numbers of X at a time
+_KRYLOV = 40  # dimension of the Krylov space, for one eigenvalue
+_RESTARTS = 20  # of Lanczos, before the matrix is formed after all; the edge of a bulk takes three to five
 
 
 class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
@@ -145,12 +148,35 @@ def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
 
     Source: docs/theory/kernels.md, Kernels.
     """
+    return _ends(A, ("SA", "LA"))
+
+
+def largest_eigenvalue(A: "Floats | LinearOperator") -> Rounded:
+    """That of `extreme_eigenvalues` alone: the norm of a positive semidefinite A, whose smallest one may take long.
+
+    Parameters
+    ----------
+    A : (d, d) symmetric, array or operator
+        In units of T.
+
+    Returns
+    -------
+    Rounded
+        In units of T.
+
+    Source: docs/theory/kernels.md, Kernels.
+    """
+    found = _ends(A, ("LA",))
+    return Rounded(found.value[0], found.error)
+
+
+def _ends(A: "Floats | LinearOperator", which: tuple[str, ...]) -> Rounded:
     if isinstance(A, np.ndarray):
         values = eigvalsh(A)
-        return Rounded(np.array([values[0], values[-1]]))
+        return Rounded(np.array([values[0 if end == "SA" else -1] for end in which]))
     ends: list[float] = []
     error = 0.0
-    for values, vectors in _lanczos(A, 1, 40):
+    for values, vectors in _lanczos(A, 1, _KRYLOV, which):
         ends.append(float(values[0]))
         residual: Floats = A @ vectors[:, 0] - values[0] * vectors[:, 0]
         error = max(error, float(np.linalg.norm(residual)))
@@ -174,15 +200,34 @@ def outer_eigenpairs(A: LinearOperator, k: int) -> tuple[Floats, Floats]:
     vectors : (d, 2 k) array
         Unit columns, dimensionless.
     """
-    ends = _lanczos(A, k, 40 + 2 * k)
+    ends = _lanczos(A, k, _KRYLOV + 2 * k, ("SA", "LA"))
     return np.concatenate([end[0] for end in ends]), np.concatenate([end[1] for end in ends], axis=1)
 
 
-def _lanczos(A: LinearOperator, k: int, size: int) -> list[tuple[Floats, Floats]]:
-    """The k smallest and the k largest eigenvalues with their vectors, in a Krylov space of this size; its start is
-    fixed so that a run can be repeated."""
-    start = np.random.default_rng(0).standard_normal((A.shape[0],))
-    return [eigsh(A, k=k, which=which, v0=start, tol=0, ncv=min(A.shape[0], size)) for which in ("SA", "LA")]
+def _lanczos(A: LinearOperator, k: int, size: int, which: tuple[str, ...]) -> list[tuple[Floats, Floats]]:
+    """The k smallest ("SA") and the k largest ("LA") eigenvalues with their vectors, in a Krylov space of this size; its
+    start is fixed so that a run can be repeated.
+
+    Where T has one sign and n is near d the smallest ones lie at a hard edge, with gaps of order d^-2 instead of
+    d^(-2/3), and Lanczos would take longer than all of the spectrum of the matrix.
+    """
+    d, start = A.shape[0], np.random.default_rng(0).standard_normal((A.shape[0],))
+    image: Floats = A @ start
+    if d > size and np.isfinite(image).all() and image.any():
+        try:
+            return [eigsh(A, k=k, which=end, v0=start, tol=0, ncv=size, maxiter=_RESTARTS) for end in which]
+        except ArpackNoConvergence:
+            pass
+    return _of_whole_spectrum(A @ np.eye(d) if np.isfinite(image).all() else np.full((d, d), np.nan), k, which)
+
+
+def _of_whole_spectrum(A: Floats, k: int, which: tuple[str, ...]) -> list[tuple[Floats, Floats]]:
+    """What `_lanczos` gives, from the matrix; not a number where it has such entries."""
+    if np.isnan(A).any():
+        return [(np.full(k, np.nan), np.full((A.shape[0], k), np.nan)) for _ in which]
+    values, vectors = np.linalg.eigh((A + A.T) / 2)
+    ends = {"SA": slice(None, k), "LA": slice(values.size - k, None)}
+    return [(values[ends[end]], vectors[:, ends[end]]) for end in which]
 
 
 def spectral_norm(A: "Floats | LinearOperator") -> Rounded:

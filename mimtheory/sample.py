@@ -11,6 +11,7 @@ from mimtheory.losses import Loss
 from mimtheory.operators import (
     EmpiricalHessian,
     extreme_eigenvalues,
+    largest_eigenvalue,
     outer_eigenpairs,
     perp_restriction,
     spectral_norm,
@@ -143,7 +144,7 @@ class Sample:
     def s_X(self) -> Rounded:
         """|X|_op/sqrt(n)."""
         gram = EmpiricalHessian(self.X, np.ones(self.X.shape[0]))
-        norm = spectral_norm(gram.for_ends)
+        norm = largest_eigenvalue(gram.for_ends)
         root = float(np.sqrt(norm.value))
         return Rounded(root, (norm.error + gram.roundoff) / root)
 

@@ -9,9 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from hypothesis import HealthCheck, find, settings, target
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
+from scipy.sparse.linalg import ArpackError
 
 from mimtheory import strategies
 from mimtheory.arguments import check_integer
@@ -19,9 +21,10 @@ from mimtheory.experiment import Experiment
 from mimtheory.registry import Claim, Control
 from mimtheory.setting import Setting
 
-__all__ = ["Found", "search"]
+__all__ = ["FAULTS", "Found", "search"]
 
 Case = tuple[Setting, int]
+FAULTS = (ArithmeticError, np.linalg.LinAlgError, ArpackError)  # what a solver that finds no number raises
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,9 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
             relation = claim.check(Experiment(*case), 0.5, control)
         except FloatingPointError:
             return False  # a run that diverges leaves nothing to compare
+        except FAULTS:
+            faulty = faulty or case
+            return False
         if relation.outcome in ("holds", "violated"):
             if relation.ratio > max(ratios, default=0.0):
                 tightest = case

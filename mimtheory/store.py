@@ -7,14 +7,17 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mimtheory.environment import versions
 from mimtheory.verdicts import SCHEMA, check_schema
 
 __all__ = ["Store", "content_key", "fingerprint", "print_rows", "rows"]
 
+_PATIENCE = 60.0  # seconds to wait for another writer
 _SETTING_FIELDS = (
     *("link", "loss", "d", "n", "activation", "m", "T1", "eta1", "beta1", "eta_last", "eps0", "a_scale"),
     *("centre", "label_noise"),
@@ -35,9 +38,13 @@ def fingerprint() -> str:
 
 
 def content_key(identity: dict[str, Any]) -> str:
-    """Key of the row that `identity` determines: what was run, on which draw, by which code, in which schema."""
-    text = json.dumps(identity | {"schema": SCHEMA, "code": fingerprint()}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Key of the row that `identity` determines: what was run, on which draw, by which code and libraries, in which
+    schema."""
+    made = {"schema": SCHEMA, "code": fingerprint(), "libraries": _libraries()}
+    return hashlib.sha256(json.dumps(identity | made, sort_keys=True).encode()).hexdigest()
+
+
+_libraries = lru_cache(maxsize=1)(versions)
 
 
 class Store:
@@ -51,7 +58,8 @@ class Store:
     Raises
     ------
     ValueError
-        If the folder cannot be written or the file is not such a store.
+        If the folder cannot be written or the file is not such a store; later, from any method, if the disk is full or
+        another program damages the file or holds it for a minute.
     """
 
     def __init__(self, folder: "str | Path") -> None:
@@ -59,7 +67,7 @@ class Store:
         self._lock = threading.Lock()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.folder / "rows.sqlite", check_same_thread=False)
+            self._connection = sqlite3.connect(self.folder / "rows.sqlite", _PATIENCE, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, json TEXT NOT NULL)")
@@ -67,21 +75,32 @@ class Store:
         except (OSError, sqlite3.Error) as problem:
             raise ValueError(f"out = {str(folder)!r} cannot be used: {problem}; allowed: a writable folder") from None
 
+    @contextmanager
+    def _asked(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._lock, self._connection:
+                yield self._connection
+        except sqlite3.Error as problem:
+            raise ValueError(
+                f"out = {str(self.folder)!r}: {problem}; rows that were written stay; "
+                "allowed: a folder with room, whose rows.sqlite nothing else damages or locks"
+            ) from None
+
     def get(self, key: str) -> dict[str, Any] | None:
         """The row of that key, or None."""
-        with self._lock:
-            found = self._connection.execute("SELECT json FROM rows WHERE key = ?", (key,)).fetchone()
+        with self._asked() as connection:
+            found = connection.execute("SELECT json FROM rows WHERE key = ?", (key,)).fetchone()
         return None if found is None else json.loads(found[0])
 
     def put(self, key: str, row: dict[str, Any]) -> None:
         """Write a row at once, so that a killed run keeps it."""
-        with self._lock, self._connection:
-            self._connection.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (key, json.dumps(row)))
+        with self._asked() as connection:
+            connection.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (key, json.dumps(row)))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row, in the order of its key."""
-        with self._lock:
-            texts = self._connection.execute("SELECT json FROM rows ORDER BY key").fetchall()
+        with self._asked() as connection:
+            texts = connection.execute("SELECT json FROM rows ORDER BY key").fetchall()
         return (json.loads(text) for (text,) in texts)
 
     def close(self) -> None:

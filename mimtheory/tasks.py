@@ -14,7 +14,6 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import ArpackError
 
 from mimtheory import __version__
 from mimtheory.experiment import Experiment
@@ -24,7 +23,7 @@ from mimtheory.own_lemmas import fault, home_of
 from mimtheory.plan import Plan, control_design
 from mimtheory.registry import Claim, Control, Cost, Lemma
 from mimtheory.relations import Relation
-from mimtheory.search import search
+from mimtheory.search import FAULTS, search
 from mimtheory.setting import Setting, check_fits
 from mimtheory.spectral_costs import ends_seconds
 from mimtheory.verdicts import SCHEMA
@@ -252,7 +251,7 @@ def _check(lemma: Lemma, name: str, experiment: Experiment, delta: float) -> Row
     claim, control = _find(lemma, name)
     try:
         relation = claim.check(experiment, delta, control)
-    except (ArithmeticError, np.linalg.LinAlgError, ArpackError) as problem:
+    except FAULTS as problem:
         return {"outcome": "error", "ratio": "nan", "message": f"{type(problem).__name__}: {problem}"}
     return _result(relation)
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -51,6 +51,7 @@ _STYLE: dict[Status, str] = {
 }
 
 
+_NARROW: dict[str, Any] = {"box": None, "padding": (0, 1, 0, 0), "pad_edge": False}  # for terminals of 80 columns
 _FINDING = {"holds": "green", "fails": "bold red", "undecided": "magenta"}
 
 
@@ -63,10 +64,11 @@ def print_registry() -> None:
     """Every lemma with its claims."""
     console = _console()
     for lemma in every_lemma():
-        console.print(f"[bold]{lemma.label}[/] {lemma.title}  ({lemma.provenance})")
+        console.print(f"[bold]{lemma.label}[/] {lemma.title}")
+        console.print(f"{PROVENANCE[lemma.provenance]}", style="dim")
         table = Table(box=None, pad_edge=True)
         for column in ("claim", "level", "what it states", "controls"):
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         for claim in lemma.claims.values():
             table.add_row(claim.label, claim.level, claim.summary, str(len(claim.controls)))
         console.print(table)
@@ -75,22 +77,35 @@ def print_registry() -> None:
 def print_lemma(lemma: Lemma) -> None:
     """A lemma in words, and each of its claims."""
     console = _console()
-    console.print(f"[bold]{lemma.label}. {lemma.title}[/]")
-    console.print(f"Provenance: {PROVENANCE[lemma.provenance]}.\n")
-    console.print(lemma.doc + "\n", markup=False)
+    _print_words(lemma)
+    console.print()
     for claim in lemma.claims.values():
-        print_claim(claim)
+        _print_statement(claim)
+        console.print()
 
 
 def print_claim(claim: Claim) -> None:
-    """A claim: statement in LaTeX, its level, its controls."""
+    """A claim, and its lemma in words: symbols, provenance and where the proof is."""
+    _print_statement(claim)
+    print()
+    _print_words(claim.lemma)
+
+
+def _print_words(lemma: Lemma) -> None:
+    console = _console()
+    console.print(f"[bold]{lemma.label}. {lemma.title}[/]")
+    console.print(f"Provenance: {PROVENANCE[lemma.provenance]}.\n")
+    console.print(lemma.doc, markup=False)
+
+
+def _print_statement(claim: Claim) -> None:
+    """A claim: its level, its statement in words and in LaTeX, its controls."""
     console = _console()
     console.print(Text(f"{claim.label} [{claim.level}]", style="bold"), Text(LEVELS[claim.level], style="dim"))
     console.print(Text(f"  {claim.summary}"))
     console.print(Text(f"  {claim.statement}", style="cyan"))
     for control in claim.controls:
         console.print(Text(f"  control {control.name}: {control.why}", style="dim"))
-    console.print()
 
 
 def print_assumption(label: str) -> None:
@@ -130,14 +145,15 @@ def _bounds_table(found: "Exploration") -> Table:
     for bound in found.bounds:
         values = ", ".join(f"{value:.3g}" for value in bound.values) if bound.speaks else "nothing"
         needed = found.required_n[bound.claim.label]
-        table.add_row(bound.claim.label, values, "more than 10^9" if needed is None else f"{needed:,}")
+        least = "more than 10^9" if needed is None else "any" if needed == 1 else f"{needed:,}"
+        table.add_row(bound.claim.label, values, least)
     return table
 
 
 def _window_sentence(window: "Window") -> str:
     rates = f"rho_1 = {window.rho_1:.3g}, rho_r = {window.rho_r:.3g}, rho_b = {window.rho_b:.3g}"
     if window.T_min is None:
-        return f"No number of steps aligns the neurons: the bulk grows as fast as the signal ({rates})."
+        return f"No number of steps aligns the neurons: the bulk grows at least as fast as the signal ({rates})."
     end = "no limit" if window.T_max is None else str(window.T_max)
     verdict = "The window is empty" if window.empty else f"Steps from T_min = {window.T_min} to T_max = {end}"
     return f"{verdict}, by the expected rates {rates}."
@@ -146,33 +162,43 @@ def _window_sentence(window: "Window") -> str:
 def print_frontier(entries: "Iterable[Tightest]") -> None:
     """The tightness frontier, one line a bound."""
     console = _console()
-    table = Table(title="Tightness: the largest measured/bound that is known", title_justify="left")
+    title = "Tightness: measured/bound where it is largest, by search or among fixed designs"
+    table = Table(title=title, title_justify="left", **_NARROW)
     for column in ("claim", "level", "ratio", "link", "loss", "d", "n", "found by"):
-        table.add_column(column, justify="right" if column in ("ratio", "d", "n") else "left")
+        right, whole = column in ("ratio", "d", "n"), column in ("claim", "ratio")
+        table.add_column(column, justify="right" if right else "left", no_wrap=whole, overflow="fold")
     for entry in entries:
         s = entry.setting
-        how = "search" if entry.seed is not None else f"{1 - entry.delta:.0%} quantile of {entry.trials} draws"
+        how = "search" if entry.seed is not None else f"{1 - entry.delta:.0%} of {entry.trials} draws"
         row = (entry.claim, entry.level, f"{entry.ratio:.3g}", s["link"], s["loss"], str(s["d"]), str(s["n"]), how)
         table.add_row(*row)
     console.print(table)
+    console.print("90% of 40 draws: the 90% quantile of their ratios; single draws can lie above it.", style="dim")
 
 
 def print_plan(plan: Plan) -> None:
     """The rows of a plan with predicted time and memory; nothing is run."""
     console, foreseen = _console(), forecast(plan)
-    table = Table(title=f"Plan {plan.profile}, rng {plan.rng}: nothing was run", title_justify="left")
-    for column in ("lemma", "link", "loss", "d", "n", "trials", "delta", "seconds", "expects, if not holds"):
-        table.add_column(column, justify="right" if column in ("d", "n", "trials", "delta", "seconds") else "left")
+    table = Table(title=f"Plan {plan.profile}, rng {plan.rng}: nothing was run", title_justify="left", **_NARROW)
+    numbers = ("d", "n", "trials", "delta", "seconds")
+    for column in ("lemma", "link", "loss", "activation", *numbers, "expects, if not holds"):
+        right, whole = column in numbers, column in ("lemma", "activation")
+        table.add_column(column, justify="right" if right else "left", no_wrap=right or whole, overflow="fold")
     for row in foreseen["rows"]:
         s = row["setting"]
-        expected = ", ".join(f"{claim}: {status}" for claim, status in row["expect"].items())
-        numbers = (str(s["d"]), str(s["n"]), str(row["trials"]), f"{row['delta']:g}", f"{row['seconds']:.1f}")
-        table.add_row(row["lemma"], s["link"], s["loss"], *numbers, expected)
+        expected = "; ".join(f"{status}: {names}" for status, names in _by_status(row["expect"]))
+        cells = (str(s["d"]), str(s["n"]), str(row["trials"]), f"{row['delta']:g}", f"{row['seconds']:.1f}")
+        table.add_row(row["lemma"], s["link"], s["loss"], s["activation"], *cells, expected)
     console.print(table)
     console.print(
         f"{foreseen['tasks']} rows with controls and searches, about {foreseen['seconds']:.0f} s "
         f"on two cores; the largest draw needs {foreseen['peak_bytes'] / 2**20:,.0f} MiB."
     )
+
+
+def _by_status(expected: dict[str, Status]) -> Iterator[tuple[Status, str]]:
+    for status in dict.fromkeys(expected.values()):
+        yield status, ", ".join(claim for claim, other in expected.items() if other == status)
 
 
 def print_observations(seen: "Iterable[Observation]") -> int:
@@ -204,7 +230,8 @@ def print_difference(found: "Difference") -> None:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[float, float], None]]:
     """A bar on stderr with elapsed and remaining time; silent where stderr is no terminal."""
-    columns = (TextColumn(what), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    elapsed, left = (TimeElapsedColumn(), TextColumn("elapsed,")), (TimeRemainingColumn(), TextColumn("left"))
+    columns = (TextColumn(what), BarColumn(), *elapsed, *left)
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
@@ -215,16 +242,18 @@ def print_report(report: Report, folder: Path, page: str) -> None:
     """The verdicts, the controls that survived, what was not run, and where the report is."""
     console = _console()
     for lemma in report.lemmas:
-        table = Table(title=f"{lemma.label}  {lemma.title}", title_justify="left")
-        for column in ("claim", "level", "status", "worst", "median", "fails/trials", "detects", "controls refuted"):
-            table.add_column(column, justify="left" if column in ("claim", "level", "status") else "right")
+        table = Table(title=f"{lemma.label}  {lemma.title}", title_justify="left", **_NARROW)
+        for column in ("claim", "level", "status", "worst", "median", "fails", "detects", "controls"):
+            words = column in ("claim", "level", "status")
+            table.add_column(column, justify="left" if words else "right", no_wrap=words, overflow="fold")
         for claim in lemma.claims:
             table.add_row(*_cells(claim))
         console.print(table)
         console.print(f"Provenance: {PROVENANCE[lemma.provenance]}.", style="dim")
     console.print(
-        "worst, median: measured/stated (identities: in units of their roundoff). detects: smallest failure rate that "
-        "the exact test would have refuted with probability 0.95.",
+        "worst, median: measured/stated (identities: in units of their roundoff). fails: of how many trials. detects: "
+        "smallest failure rate, the same in all cells, that the exact test would have refuted with probability 0.95. "
+        "controls: how many are refuted.",
         style="dim",
     )
     for line in _remarks(report):
@@ -237,7 +266,7 @@ def print_report(report: Report, folder: Path, page: str) -> None:
 
 
 def _cells(claim: ClaimVerdict) -> tuple[str | Text, ...]:
-    detects = "every one" if claim.delta is None else _number(claim.detectable_rate)
+    detects = "any" if claim.delta is None else _number(claim.detectable_rate)
     refuted = sum(control.refuted for control in claim.controls)
     return (
         claim.label,

@@ -5,6 +5,7 @@ As in `cli`, a function imports what it needs: bad input should not wait for any
 
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,13 +105,16 @@ def run_and_report(plan: "Plan", out: Path, json: bool) -> int:
     from mimtheory.terminal import print_report, progress_bar
 
     check_memory(plan)
-    store = Store(out)
     command = shlex.join(["mimtheory", *sys.argv[1:]])
-    with progress_bar("verifying") as progress:
+    with closing(Store(out)) as store, progress_bar("verifying") as progress:
         report = run(plan, store, command=command, progress=progress)
-    store.close()
-    (out / "report.json").write_text(report.to_json(), encoding="utf-8")
-    page = _write_page(report, out)
+    try:
+        (out / "report.json").write_text(report.to_json(), encoding="utf-8")
+        page = _write_page(report, out)
+    except OSError as problem:
+        raise ValueError(
+            f"out = {str(out)!r}: the report cannot be written: {problem}; the rows are; allowed: a writable folder"
+        ) from None
     if json:
         print(report.to_json())
     else:

@@ -37,12 +37,15 @@ def exponent(x: Floats, values: Floats) -> tuple[float, float, float]:
 
 
 def crossing(x: Floats, y: Floats, level: float) -> float:
-    """The first x at which y, interpolated between logarithms, comes down to `level`; infinite if it never does."""
+    """The first x at which y, interpolated between logarithms, comes down to `level`.
+
+    Infinite if it never does; not a number if it is there from the start, so that the place is not known.
+    """
     below = np.flatnonzero(y <= level)
     if below.size == 0:
         return float("inf")
     k = int(below[0])
     if k == 0:
-        return float(x[0])
+        return float("nan")
     share = np.log(y[k - 1] / level) / np.log(y[k - 1] / y[k])
     return float(np.exp(np.log(x[k - 1]) + share * np.log(x[k] / x[k - 1])))

@@ -220,8 +220,10 @@ def judge(study: Study, table: Table, options: Options) -> tuple[Outcome, ...]:
 
 
 def _outcome(criterion: Criterion, value: float | Sequence[float] | None) -> Outcome:
-    if value is None or np.size(value) == 0:
+    if value is None:
         return Outcome(criterion, "skipped", None, "Not measured in this profile: run --profile full.")
+    if np.size(value) == 0:
+        return Outcome(criterion, "refuted", None, "No row came as far as this criterion asks: look at rows.csv.")
     values = np.atleast_1d(np.asarray(value, dtype=float))
     within = (criterion.at_least <= values) & (values <= criterion.at_most)
     # the value nearest to a limit, or the first beyond one; nan is beyond every limit

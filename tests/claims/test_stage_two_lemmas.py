@@ -106,13 +106,33 @@ def test_b4(e: Experiment) -> None:
     found = relation(e, "B.4/uniform")
     expected = 1 * A2 * 2 * math.sqrt(10) * (2 + math.sqrt(2 * math.log(1 / DELTA))) / math.sqrt(1500)
     assert found.stated == pytest.approx([expected], rel=1e-12)
-    a = e.outer.minimiser * min(1.0, A2 / float(np.linalg.norm(e.outer.minimiser)))
-    loss, c = e.setting.loss, e.outer.centre
+    a, loss, c = b4._steepest(e.outer), e.setting.loss, e.outer.centre
     X = np.random.default_rng(2).standard_normal((400_000, 8))
     y = e.setting.link(X @ e.U.T)
     fresh = loss.value(e.outer.network(a)(X), y) - loss.value(c, y)
     seen = (loss.value(c + e.outer.Phi @ a, e.outer.y) - loss.value(c, e.outer.y)).mean()
     assert found.measured[0] == pytest.approx(fresh.mean() - seen, abs=8 * fresh.std() / math.sqrt(400_000))
+
+
+def test_b4_is_measured_where_the_deviation_grows_fastest(e: Experiment) -> None:
+    """By finite differences at a = 0 on other points, whose means differ by some 3e-3 of the features' size."""
+    outer, loss, c = e.outer, e.setting.loss, e.outer.centre
+    a = b4._steepest(outer)
+    assert np.linalg.norm(a) == pytest.approx(A2, rel=1e-12)
+    X = np.random.default_rng(4).standard_normal((400_000, 8))
+    features, y, step = 1 - np.cos(X @ outer.network(a).W.T + outer.b), e.setting.link(X @ e.U.T), 1e-6
+    slopes = [
+        ((loss.value(c + step * column, labels) - loss.value(c - step * column, labels)) / (2 * step)).mean()
+        for matrix, labels in ((features, y), (outer.Phi, outer.y))
+        for column in matrix.T
+    ]
+    slope = np.subtract(*np.split(np.array(slopes), 2))
+    assert a @ slope > 0.98 * A2 * np.linalg.norm(slope)
+    assert deviation_along(e, a) > 3 * abs(deviation_along(e, np.linalg.qr(np.c_[a, np.eye(a.size)])[0][:, 1] * A2))
+
+
+def deviation_along(e: Experiment, a: np.ndarray) -> float:
+    return float(b4._deviation(e, a).value)
 
 
 def test_b5() -> None:

@@ -316,7 +316,7 @@ def test_frontier_prints_every_bound_and_where() -> None:
     for lemma in REGISTRY:
         for claim in lemma.claims.values():
             assert (claim.label in printed) == (claim.kind != "equals"), claim.label
-    assert "90% quantile of 40 draws" in printed
+    assert "90% of 40 draws" in printed
 
 
 @pytest.mark.parametrize("words", [(), ("report",)])

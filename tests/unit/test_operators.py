@@ -9,6 +9,7 @@ from mimtheory import operators
 from mimtheory.operators import (
     EmpiricalHessian,
     extreme_eigenvalues,
+    largest_eigenvalue,
     outer_eigenpairs,
     perp_restriction,
     spectral_norm,
@@ -113,3 +114,42 @@ def test_the_matrix_is_the_sum_over_all_blocks_of_rows(n: int, d: int, monkeypat
     S_hat = EmpiricalHessian(X, T)
     assert np.linalg.norm(S_hat.matrix - (X * T[:, None]).T @ X / n, 2) <= S_hat.roundoff
     assert (S_hat.matrix == S_hat.matrix.T).all()
+
+
+class Counted(EmpiricalHessian):
+    """One that counts its products."""
+
+    products = 0
+
+    def _matvec(self, v: np.ndarray) -> np.ndarray:
+        self.products += 1
+        return super()._matvec(v)
+
+
+def test_a_hard_edge_does_not_stop_lanczos() -> None:
+    """With T = 1 and n = d the smallest eigenvalues are of order d^-2 apart: thousands of products for one."""
+    X, ones = np.random.default_rng(0).standard_normal((600, 600)), np.ones(600)
+    S, top = Counted(X, ones), Counted(X, ones)
+    exact = np.linalg.eigvalsh(X.T @ X / 600)
+    ends = extreme_eigenvalues(S)
+    assert np.abs(ends.value - exact[[0, -1]]).max() <= ends.error + S.roundoff
+    assert S.products < 2 * 40 * operators._RESTARTS
+    largest = largest_eigenvalue(top)
+    assert abs(float(largest.value) - exact[-1]) <= largest.error + top.roundoff
+    assert top.products < 300
+    values, vectors = outer_eigenpairs(S, 2)
+    assert np.abs(values - exact[[0, 1, -2, -1]]).max() <= S.roundoff
+    assert np.abs(vectors.T @ vectors - np.eye(4)).max() < 1e-12
+
+
+def test_operators_that_are_zero_or_no_number_or_small_have_ends_too() -> None:
+    X = np.random.default_rng(0).standard_normal((3, 90))
+    zero, unknown = EmpiricalHessian(X, np.zeros(3)), EmpiricalHessian(X, np.array([1.0, np.nan, 0.0]))
+    assert extreme_eigenvalues(zero).value.tolist() == [0, 0]
+    values, vectors = outer_eigenpairs(zero, 2)
+    assert values.tolist() == [0, 0, 0, 0]
+    assert (vectors.T @ vectors == np.eye(4)).all()
+    assert np.isnan(extreme_eigenvalues(unknown).value).all()
+    assert np.isnan(outer_eigenpairs(unknown, 2)[0]).all()
+    single = EmpiricalHessian(X[:, :1], np.ones(3))
+    assert extreme_eigenvalues(single).value == pytest.approx([(X[:, 0] ** 2).mean()] * 2, rel=1e-14)

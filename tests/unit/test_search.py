@@ -183,6 +183,15 @@ def test_a_claim_that_makes_no_number_is_faulty_and_not_refuted() -> None:
     assert search(claim, 5).faulty is None
 
 
+def test_a_solver_that_stops_is_faulty_as_in_a_trial() -> None:
+    def stops(e: Experiment) -> float:
+        raise np.linalg.LinAlgError("Eigenvalues did not converge")
+
+    found = search(replace(find_claim("A.3/weyl"), measured=stops), 5)
+    assert found.faulty is not None
+    assert (found.examples, found.compared, found.counterexample) == (5, 0, None)
+
+
 def test_claims_of_high_probability_are_never_searched() -> None:
     with pytest.raises(ValueError, match="allowed: I or D"):
         search(find_claim("A.2/total"), 5)

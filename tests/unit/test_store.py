@@ -6,7 +6,9 @@ import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,32 @@ def test_the_key_is_that_of_the_content_and_of_the_code(monkeypatch: pytest.Monk
     monkeypatch.undo()
     monkeypatch.setattr(store_module, "SCHEMA", 99)
     assert content_key(IDENTITY) != key
+    monkeypatch.undo()
+    monkeypatch.setattr(store_module, "_libraries", lambda: store_module.versions() | {"numpy": "0.1"})
+    assert content_key(IDENTITY) != key
+
+
+def test_a_damaged_or_locked_store_is_an_error_that_names_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_PATIENCE", 0.01)
+    store = Store(tmp_path)
+    store.put("a", row(1))
+    with closing(sqlite3.connect(tmp_path / "rows.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ValueError, match=rf"out = '{tmp_path}': database is locked; rows .* stay"):
+            store.put("b", row(2))
+        assert store.get("a") == row(1)
+        other.execute("ROLLBACK")
+        other.execute("DROP TABLE rows")
+    asks: list[Callable[[], object]] = [
+        lambda: store.get("a"),
+        lambda: store.put("a", row(1)),
+        lambda: list(store.rows()),
+    ]
+    for ask in asks:
+        with pytest.raises(ValueError, match="no such table: rows"):
+            ask()
 
 
 def test_the_fingerprint_sees_the_statements_and_not_the_presentation(

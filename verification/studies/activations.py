@@ -28,7 +28,7 @@ def population_of(point: Row) -> Population:
 
 
 def measure(point: Row, rng: np.random.Generator) -> Row:
-    """Median cosine of the neurons to the hidden subspace, and test error; all activations meet the same draws."""
+    """Median cosine of the neurons to the hidden subspace, and test error."""
     population = population_of(point)
     e = Experiment(population.setting, rng)
     network = second_stage(population, e.U, e.trajectory[-1], rng)
