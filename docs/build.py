@@ -187,10 +187,17 @@ def _tightness(lemma: Lemma) -> str:
     height = 34 * len(entries) + 8
     words = "; ".join(f"{entry.claim} {number(entry.ratio)}" for entry in entries)
     bars = "".join(_bar(entry, 34 * i + 4) for i, entry in enumerate(entries))
+    searched = "At level D the largest measured/bound that a search has found. "
+    drawn = (
+        "At levels G and P the 1 − δ quantile of measured/bound over draws, at the tightest of some fixed designs: "
+        "single draws, and other designs, can lie above it. "
+    )
+    levels = {entry.level for entry in entries}
+    caption = searched * ("D" in levels) + drawn * bool(levels & {"G", "P"})
     return (
         f'<figure><svg class="figure" role="img" viewBox="0 0 340 {height}" '
-        f'aria-label="Largest measured over bound that is known: {escape(words)}">{bars}</svg>'
-        "<figcaption>The largest measured/bound that is known; a full bar: the bound is reached.</figcaption></figure>"
+        f'aria-label="Measured over bound: {escape(words)}">{bars}</svg>'
+        f"<figcaption>{caption}A full bar: the bound is reached.</figcaption></figure>"
     )
 
 
@@ -219,9 +226,14 @@ def _known(claim: Claim) -> str:
     if claim.label not in known():
         return "<p>An identity: both sides are compared up to derived rounding.</p>"
     entry = known()[claim.label]
-    how = "by search" if entry.level == "D" else f"the {1 - entry.delta:.0%} quantile of {entry.trials} draws"
     where = "<code>{link}</code>, <code>{loss}</code>, d = {d}, n = {n}".format(**entry.setting)
-    return f"<p>Tightest known: <strong>{number(entry.ratio)}</strong> of the bound, {how}, at {where}.</p>"
+    ratio = f"<strong>{number(entry.ratio)}</strong>"
+    if entry.level == "D":
+        return f"<p>Tightest known: {ratio} of the bound, by search, at {where}.</p>"
+    return (
+        f"<p>The {1 - entry.delta:.0%} quantile of measured/bound over {entry.trials} draws at {where}, the tightest "
+        f"of the designs that are fixed for this: {ratio}. Single draws, and other designs, can lie above it.</p>"
+    )
 
 
 def _names_page() -> Page:
