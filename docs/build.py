@@ -31,6 +31,7 @@ from mimtheory.reporting.prose import mathematics, paragraphs, typeset
 from mimtheory.verdicts import PROVENANCE
 
 _PHONE = 34  # characters of LaTeX beyond which a formula may be wider than a phone
+_SHORT = 24  # characters of a cell that stay on one line
 HERE = Path(__file__).parent
 STYLE = HERE.parent / "mimtheory" / "reporting" / "page.css"
 
@@ -140,6 +141,7 @@ def _html(text: str) -> str:
     html = html.replace("<th>", '<th scope="col">').replace("<pre>", '<pre tabindex="0">')
     html = re.sub(r"<p>(FORMULA\d+X)</p>", r'<div class="formula" tabindex="0">\1</div>', html)
     html = re.sub(r"<(p|li|td)>((?:(?!</?(?:p|li|td)>).)*)", lambda found: _scrolling(found, wide), html, flags=re.S)
+    html = re.sub(r"<td>(.*?)</td>", _cell, html)
     return re.sub(r"FORMULA(\d+)X", lambda found: formulas[int(found[1])], html)
 
 
@@ -155,6 +157,13 @@ def _scrolling(found: re.Match[str], wide: list[str]) -> str:
     """A paragraph that holds a formula wider than a phone, as a part that scrolls by itself."""
     held = any(mark in found[2] for mark in wide)
     return f'<{found[1]} class="formula" tabindex="0">{found[2]}' if held else found[0]
+
+
+def _cell(found: re.Match[str]) -> str:
+    """A cell of a table; words run over lines, so that no column is out of sight, sizes and times do not."""
+    text = re.sub(r"<[^>]+>", "", found[1])
+    words = len(text) > _SHORT and re.search(r"[a-z]{4}", text)
+    return f'<td class="sentence">{found[1]}</td>' if words else found[0]
 
 
 def _heading(found: re.Match[str]) -> str:
