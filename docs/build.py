@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
@@ -106,12 +107,29 @@ def _written(path: str) -> Page:
 def _notebook(path: str) -> Page:
     """The cells of a notebook as a page, with the notebook itself to be loaded."""
     cells = json.loads((HERE / f"{path}.ipynb").read_text(encoding="utf-8"))["cells"]
-    texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
-    body = "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in texts)
-    title = body.partition("\n")[0].removeprefix("# ")
+    title = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
     name = path.partition("/")[2]
-    load = f'<p class="note"><a href="{name}.ipynb">The notebook itself</a>; a test runs it.</p>'
-    return Page(path, title, _html(body).replace("</h1>", f"</h1>{load}", 1))
+    load = f'<p class="note"><a href="{name}.ipynb">The notebook itself</a>; a test runs it and compares the answers.</p>'
+    return Page(path, title, "".join(map(_notebook_cell, cells)).replace("</h1>", f"</h1>{load}", 1))
+
+
+def _notebook_cell(cell: dict[str, Any]) -> str:
+    text = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        return _html(text)
+    return _html(f"```python\n{text}\n```") + "".join(map(_output, cell["outputs"]))
+
+
+def _output(output: dict[str, Any]) -> str:
+    """What a cell answered: HTML as it is, else LaTeX, else text."""
+    data = output.get("data", {})
+    if "text/html" in data:
+        return f'<div class="scroll output" tabindex="0">{"".join(data["text/html"])}</div>'
+    if "text/latex" in data:
+        latex = "".join(data["text/latex"]).strip("$").removeprefix(r"\displaystyle ")
+        return f'<div class="formula output" tabindex="0">{formula(latex)}</div>'
+    text = "".join(data.get("text/plain") or output["text"])
+    return f'<pre class="output" tabindex="0">{escape(text)}</pre>'
 
 
 def _html(text: str) -> str:
