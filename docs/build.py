@@ -99,9 +99,16 @@ def build(folder: Path) -> None:
 
 
 def _written(path: str) -> Page:
-    text = (HERE / f"{path}.md").read_text(encoding="utf-8")
-    title = text.partition("\n")[0].removeprefix("# ").partition(" $")[0]
-    return Page(path, title, _html(text))
+    file = HERE / f"{path}.md"
+    # a reader of the site sees no files: a link that shows the name of one shows its title there
+    named = re.compile(r"\[([\w/]+\.md)\]\(\1\)")
+    text = named.sub(lambda found: f"[{_title(file.parent / found[1])}]({found[1]})", file.read_text(encoding="utf-8"))
+    return Page(path, _title(file), _html(text))
+
+
+def _title(file: Path) -> str:
+    """The heading of a page up to its mathematics."""
+    return file.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").partition(" $")[0]
 
 
 def _notebook(path: str) -> Page:
@@ -194,7 +201,7 @@ def _heading(found: re.Match[str]) -> str:
 
 
 def _lemma_page(lemma: Lemma) -> Page:
-    words = re.sub(r"docs/(theory/\w+)\.md", r'<a href="../\1.html">\g<0></a>', str(paragraphs(lemma.doc)))
+    words = re.sub(r"docs/(theory/\w+)\.md", _proof, str(paragraphs(lemma.doc)))
     uses = ", ".join(f'<a href="{label}.html">{label}</a>' for label in lemma.uses) or "nothing else"
     provenance = f"{lemma.label} is {PROVENANCE[lemma.provenance]}."
     head = (
@@ -204,6 +211,10 @@ def _lemma_page(lemma: Lemma) -> Page:
     claims = "".join(_claim(claim) for claim in lemma.claims.values())
     command = f'<h2 id="check">Check it</h2><pre tabindex="0">mimtheory verify {escape(lemma.label)}</pre>'
     return Page(f"lemmas/{lemma.label}", f"{lemma.label} {lemma.title}", head + _tightness(lemma) + claims + command)
+
+
+def _proof(found: re.Match[str]) -> str:
+    return f'<a href="../{found[1]}.html">{typeset(_title(HERE / f"{found[1]}.md"))}</a>'
 
 
 def _tightness(lemma: Lemma) -> str:

@@ -70,6 +70,12 @@ def test_every_page_is_linked_and_no_link_is_dead(site: Path) -> None:
     assert reached == set(pages)
 
 
+def test_no_link_shows_the_name_of_a_file(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        assert re.findall(r">[^<>]*\.md</a>", path.read_text(encoding="utf-8")) == [], path.name
+    assert "Stage one: proofs of" in re.findall(r'stage_one.html">([^<]*)', (site / "lemmas" / "A.1.html").read_text())[0]
+
+
 def test_pages_load_nothing_but_the_style_of_the_site(site: Path) -> None:
     for path in site.rglob("*.html"):
         for loaded in Links(path.read_text(encoding="utf-8")).loaded:
@@ -93,7 +99,7 @@ def test_every_statement_has_a_page_with_its_claims_and_their_tightness(site: Pa
 
 def test_no_page_prints_mathematics_as_it_is_typed(site: Path) -> None:
     # a caption within a notebook is what the package itself prints
-    names = r"<(svg|math|code|pre|title|caption)\b.*?</\1>|<h2 id[^>]*>[AB]\.\d/\w+</h2>|<[^>]+>|docs/theory/\w+\.md|https?:\S+"
+    names = r"<(svg|math|code|pre|title|caption)\b.*?</\1>|<h2 id[^>]*>[AB]\.\d/\w+</h2>|<[^>]+>|https?:\S+"
     # names of code have more than one letter before a stroke
     raw = r"\S*(?:(?<![A-Za-z]{2})[^\W_]'*_\w|\b(?:sum|prod|max|min)_|[\^$]|sqrt[ (]|\beps0|\bTbar|\b[cT]\d\b)\S*"
     for path in site.rglob("*.html"):
