@@ -11,16 +11,21 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
+from inspect import isclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
+from numpy.typing import ArrayLike, NDArray
 
 import mimtheory
 from docs import measured
@@ -116,7 +121,9 @@ def _notebook(path: str) -> Page:
     cells = json.loads((HERE / f"{path}.ipynb").read_text(encoding="utf-8"))["cells"]
     title = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
     name = path.partition("/")[2]
-    load = f'<p class="note"><a href="{name}.ipynb">The notebook itself</a>; a test runs it and compares the answers.</p>'
+    load = (
+        f'<p class="note"><a href="{name}.ipynb">The notebook itself</a>; a test runs it and compares the answers.</p>'
+    )
     return Page(path, title, "".join(map(_notebook_cell, cells)).replace("</h1>", f"</h1>{load}", 1))
 
 
@@ -286,15 +293,41 @@ def _names_page() -> Page:
 def _name(name: str) -> str:
     value = getattr(mimtheory, name)
     doc = inspect.getdoc(value) or ""
-    signature = _signature(value)
-    return f'<h2 id="{name}">{name}</h2><pre tabindex="0">{escape(name + signature)}\n\n{escape(doc)}</pre>'
+    words = f'<h2 id="{name}">{name}</h2><pre tabindex="0">{escape(name + _signature(value))}\n\n{escape(doc)}</pre>'
+    members = "".join(_member(value, member) for member in _members(value))
+    return f'{words}<dl class="terms">{members}</dl>' if members else words
+
+
+def _members(value: object) -> list[str]:
+    """Names of the public methods and properties of a class; its attributes stand in its own docstring."""
+    others = {getattr(mimtheory, name) for name in mimtheory.__all__} - {value}
+    bases = [base for base in getattr(value, "__mro__", ()) if base.__module__.startswith("mimtheory.")]
+    names = dict.fromkeys(name for base in bases if base not in others for name in vars(base))
+    kinds = (FunctionType, classmethod, property, cached_property)
+    found = [name for name in names if isinstance(inspect.getattr_static(value, name), kinds)]
+    return [name for name in found if not name.startswith("_") and getattr(value, name).__doc__]
+
+
+def _member(value: object, name: str) -> str:
+    member = getattr(value, name)
+    doc = (inspect.getdoc(member) or "").partition("\n\n")[0]
+    return f"<div><dt><code>{escape(name + _signature(member))}</code></dt><dd>{typeset(doc)}</dd></div>"
 
 
 def _signature(value: object) -> str:
+    """The arguments as one types them: types without their modules, nothing private."""
     try:
-        return re.sub(r" at 0x[0-9a-f]+", "", str(inspect.signature(value)))  # type: ignore[arg-type]
+        full = inspect.signature(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return ""
+    arguments = [x for x in full.parameters.values() if x.name != "self" and not x.name.startswith("_")]
+    result = full.empty if isclass(value) else full.return_annotation
+    text = str(full.replace(parameters=arguments, return_annotation=result))
+    for kind in (NDArray[np.float64], NDArray[np.bool_]):
+        text = text.replace(inspect.formatannotation(kind), "NDArray")
+    text = text.replace(inspect.formatannotation(ArrayLike), "ArrayLike").replace("Floats", "NDArray")
+    text = re.sub(r"(: |-> )'([^']*)'|'(\w+ \| [^']*)'", r"\1\2\3", re.sub(r"<[^<>]+>", "...", text))
+    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z])", "", text)
 
 
 def code_blocks(path: str) -> Iterator[tuple[str, str]]:

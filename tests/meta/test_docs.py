@@ -73,7 +73,9 @@ def test_every_page_is_linked_and_no_link_is_dead(site: Path) -> None:
 def test_no_link_shows_the_name_of_a_file(site: Path) -> None:
     for path in site.rglob("*.html"):
         assert re.findall(r">[^<>]*\.md</a>", path.read_text(encoding="utf-8")) == [], path.name
-    assert "Stage one: proofs of" in re.findall(r'stage_one.html">([^<]*)', (site / "lemmas" / "A.1.html").read_text())[0]
+    assert (
+        "Stage one: proofs of" in re.findall(r'stage_one.html">([^<]*)', (site / "lemmas" / "A.1.html").read_text())[0]
+    )
 
 
 def test_pages_load_nothing_but_the_style_of_the_site(site: Path) -> None:
@@ -130,6 +132,23 @@ def test_every_public_name_is_documented(site: Path) -> None:
         if name != "__version__":
             assert f'<h2 id="{name}">' in page
             assert (getattr(mimtheory, name).__doc__ or "").strip(), name
+
+
+def test_public_methods_are_documented_and_nothing_private_is(site: Path) -> None:
+    page = (site / "names.html").read_text(encoding="utf-8")
+    for signature in (
+        "from_sympy(expression: Expr | str) -&gt; Activation",
+        "certificate(time_limit",
+        "rotate(Q: ",
+        "fit(X",
+        "predict(X",
+        "second_moment",
+    ):
+        assert f"<dt><code>{signature}" in page, signature
+    signatures = re.findall(r"<dt><code>(.*?)</code>|<pre[^>]*>(\w+\(.*)", page)
+    assert len(signatures) > 100
+    for words in map("".join, signatures):
+        assert not re.search(r"[(, ]_\w+:|self|ndarray|Floats|numpy|mimtheory\.|0x|&lt;", words), words
 
 
 def test_formulas_become_mathml_and_code_keeps_its_dollars() -> None:
