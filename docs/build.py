@@ -1,34 +1,28 @@
-"""Builds the site: `python -m docs.build FOLDER`. Markdown pages of this folder, one page a lemma, the public names.
+"""Builds the site: `python -m docs.build FOLDER`. Markdown pages, one page a lemma, the commands, the public names.
 
 Nothing is loaded from elsewhere when the pages are read. Numbers are live: they come from the package's registry and
 its stored frontier, so that a page cannot say otherwise than the code.
 """
 
-import inspect
 import json
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
-from inspect import isclass
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
-from numpy.typing import ArrayLike, NDArray
 
 import mimtheory
-from docs import measured
+from docs import measured, reference
 from mimtheory.frontier import Tightest, known
 from mimtheory.lemmas import REGISTRY
 from mimtheory.registry import LEVELS, Claim, Lemma
@@ -72,7 +66,8 @@ def pages() -> list[Page]:
     """Every page of the site, in the order of the navigation."""
     written = [_written(path) for path in (*GUIDES, *PROOFS, *MEASURED)]
     written += [_notebook(path) for path in NOTEBOOKS]
-    return [*written, *(_lemma_page(lemma) for lemma in REGISTRY), _names_page()]
+    made = [Page("commands", "Commands", reference.commands()), Page("names", "Public names", reference.names())]
+    return [*written, *(_lemma_page(lemma) for lemma in REGISTRY), *made]
 
 
 def build(folder: Path) -> None:
@@ -86,7 +81,7 @@ def build(folder: Path) -> None:
         "Statements": [page for page in site if page.path.startswith("lemmas/")],
         "Proofs": [page for page in site if page.path in PROOFS],
         "Speed and accuracy": [page for page in site if page.path in MEASURED],
-        "Reference": [page for page in site if page.path == "names"],
+        "Reference": [page for page in site if page.path in ("commands", "names")],
     }
     for page in site:
         target = folder / f"{page.path}.html"
@@ -279,55 +274,6 @@ def _known(claim: Claim) -> str:
         f"<p>The {1 - entry.delta:.0%} quantile of measured/bound over {entry.trials} draws at {where}, the tightest "
         f"of the designs that are fixed for this: {ratio}. Single draws, and other designs, can lie above it.</p>"
     )
-
-
-def _names_page() -> Page:
-    body = "".join(_name(name) for name in mimtheory.__all__ if name != "__version__")
-    head = (
-        "<h1>Public names</h1><p>All are loaded from <code>mimtheory</code> on first use. The symbols, with "
-        '<a href="concepts.html#symbols-shapes-and-units">shapes and units</a>.</p>'
-    )
-    return Page("names", "Public names", head + body)
-
-
-def _name(name: str) -> str:
-    value = getattr(mimtheory, name)
-    doc = inspect.getdoc(value) or ""
-    words = f'<h2 id="{name}">{name}</h2><pre tabindex="0">{escape(name + _signature(value))}\n\n{escape(doc)}</pre>'
-    members = "".join(_member(value, member) for member in _members(value))
-    return f'{words}<dl class="terms">{members}</dl>' if members else words
-
-
-def _members(value: object) -> list[str]:
-    """Names of the public methods and properties of a class; its attributes stand in its own docstring."""
-    others = {getattr(mimtheory, name) for name in mimtheory.__all__} - {value}
-    bases = [base for base in getattr(value, "__mro__", ()) if base.__module__.startswith("mimtheory.")]
-    names = dict.fromkeys(name for base in bases if base not in others for name in vars(base))
-    kinds = (FunctionType, classmethod, property, cached_property)
-    found = [name for name in names if isinstance(inspect.getattr_static(value, name), kinds)]
-    return [name for name in found if not name.startswith("_") and getattr(value, name).__doc__]
-
-
-def _member(value: object, name: str) -> str:
-    member = getattr(value, name)
-    doc = (inspect.getdoc(member) or "").partition("\n\n")[0]
-    return f"<div><dt><code>{escape(name + _signature(member))}</code></dt><dd>{typeset(doc)}</dd></div>"
-
-
-def _signature(value: object) -> str:
-    """The arguments as one types them: types without their modules, nothing private."""
-    try:
-        full = inspect.signature(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return ""
-    arguments = [x for x in full.parameters.values() if x.name != "self" and not x.name.startswith("_")]
-    result = full.empty if isclass(value) else full.return_annotation
-    text = str(full.replace(parameters=arguments, return_annotation=result))
-    for kind in (NDArray[np.float64], NDArray[np.bool_]):
-        text = text.replace(inspect.formatannotation(kind), "NDArray")
-    text = text.replace(inspect.formatannotation(ArrayLike), "ArrayLike").replace("Floats", "NDArray")
-    text = re.sub(r"(: |-> )'([^']*)'|'(\w+ \| [^']*)'", r"\1\2\3", re.sub(r"<[^<>]+>", "...", text))
-    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z])", "", text)
 
 
 def code_blocks(path: str) -> Iterator[tuple[str, str]]:

@@ -134,6 +134,21 @@ def test_every_public_name_is_documented(site: Path) -> None:
             assert (getattr(mimtheory, name).__doc__ or "").strip(), name
 
 
+def test_every_command_has_its_help_its_options_and_their_defaults(site: Path) -> None:
+    page = (site / "commands.html").read_text(encoding="utf-8")
+    group: Any = typer.main.get_command(app)
+    commands = {name: command for name, command in group.commands.items() if name != "report"}
+    commands["report diff"] = group.commands["report"].commands["diff"]
+    for name, command in commands.items():
+        part = page.partition(f'<h2 id="mimtheory-{name.replace(" ", "-")}">')[2].partition("<h2")[0]
+        assert f"mimtheory {name}" in part
+        assert ("Exit code 0: " in part) == ("Exit code 0: " in command.help)
+        for parameter in command.params:
+            assert f"<code>{parameter.opts[0]}" in part, (name, parameter.opts)
+    assert "[default: mimtheory-out]" in page
+    assert '<h2 id="python--m-verification">' in page
+
+
 def test_public_methods_are_documented_and_nothing_private_is(site: Path) -> None:
     page = (site / "names.html").read_text(encoding="utf-8")
     for signature in (
