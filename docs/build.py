@@ -37,9 +37,9 @@ STYLE = HERE.parent / "mimtheory" / "reporting" / "page.css"
 
 # in the order in which a newcomer reads
 GUIDES = (
-    *("index", "quickstart", "concepts"),
+    *("index", "installation", "quickstart", "concepts"),
     *("howto/own_problem", "howto/own_lemma", "howto/test_suite", "howto/reading_a_report", "howto/own_data"),
-    *("comparison", "limits", "references"),
+    *("figures", "comparison", "limits", "references"),
 )
 NOTEBOOKS = tuple(f"notebooks/{path.stem}" for path in sorted((HERE / "notebooks").glob("*.ipynb")))
 MEASURED = ("benchmarks", "certified_accuracy")
@@ -66,7 +66,11 @@ def pages() -> list[Page]:
     """Every page of the site, in the order of the navigation."""
     written = [_written(path) for path in (*GUIDES, *PROOFS, *MEASURED)]
     written += [_notebook(path) for path in NOTEBOOKS]
-    made = [Page("commands", "Commands", reference.commands()), Page("names", "Public names", reference.names())]
+    made = [
+        Page("commands", "Commands", reference.commands()),
+        Page("names", "Public names", reference.names()),
+        _changelog(),
+    ]
     return [*written, *(_lemma_page(lemma) for lemma in REGISTRY), *made]
 
 
@@ -81,7 +85,7 @@ def build(folder: Path) -> None:
         "Statements": [page for page in site if page.path.startswith("lemmas/")],
         "Proofs": [page for page in site if page.path in PROOFS],
         "Speed and accuracy": [page for page in site if page.path in MEASURED],
-        "Reference": [page for page in site if page.path in ("commands", "names")],
+        "Reference": [page for page in site if page.path in ("commands", "names", "changelog")],
     }
     for page in site:
         target = folder / f"{page.path}.html"
@@ -104,6 +108,12 @@ def _written(path: str) -> Page:
     named = re.compile(r"\[([\w/]+\.md)\]\(\1\)")
     text = named.sub(lambda found: f"[{_title(file.parent / found[1])}]({found[1]})", file.read_text(encoding="utf-8"))
     return Page(path, _title(file), _html(text))
+
+
+def _changelog() -> Page:
+    """The changelog of the repository, whose links start one folder above those of the site."""
+    text = (HERE.parent / "CHANGELOG.md").read_text(encoding="utf-8").replace("](docs/", "](")
+    return Page("changelog", "Changelog", _html(text))
 
 
 def _title(file: Path) -> str:
@@ -166,6 +176,7 @@ def _html(text: str) -> str:
         r"<table>.*?</table>", lambda t: f'<div class="scroll" tabindex="0">{t[0]}</div>', html, flags=re.DOTALL
     )
     html = html.replace("<th>", '<th scope="col">').replace("<pre>", '<pre tabindex="0">')
+    html = re.sub(r"<p>(<img [^>]*>)</p>", r'<figure class="overview">\1</figure>', html)
     html = re.sub(r"<p>(FORMULA\d+X)</p>", r'<div class="formula" tabindex="0">\1</div>', html)
     html = re.sub(r"<(p|li|td)>((?:(?!</?(?:p|li|td)>).)*)", lambda found: _scrolling(found, wide), html, flags=re.S)
     html = re.sub(r"<td>(.*?)</td>", _cell, html)
