@@ -1,10 +1,9 @@
-"""Builds the site: `python -m docs.build FOLDER`. Markdown pages of this folder, one page a lemma, the public names.
+"""Builds the site: `python -m docs.build FOLDER`. Markdown pages, one page a lemma, the commands, the public names.
 
 Nothing is loaded from elsewhere when the pages are read. Numbers are live: they come from the package's registry and
 its stored frontier, so that a page cannot say otherwise than the code.
 """
 
-import inspect
 import json
 import re
 import shutil
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
@@ -22,7 +22,7 @@ from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
 
 import mimtheory
-from docs import measured
+from docs import measured, reference
 from mimtheory.frontier import Tightest, known
 from mimtheory.lemmas import REGISTRY
 from mimtheory.registry import LEVELS, Claim, Lemma
@@ -31,14 +31,15 @@ from mimtheory.reporting.prose import mathematics, paragraphs, typeset
 from mimtheory.verdicts import PROVENANCE
 
 _PHONE = 34  # characters of LaTeX beyond which a formula may be wider than a phone
+_SHORT = 24  # characters of a cell that stay on one line
 HERE = Path(__file__).parent
 STYLE = HERE.parent / "mimtheory" / "reporting" / "page.css"
 
 # in the order in which a newcomer reads
 GUIDES = (
-    *("index", "quickstart", "concepts"),
+    *("index", "installation", "quickstart", "concepts"),
     *("howto/own_problem", "howto/own_lemma", "howto/test_suite", "howto/reading_a_report", "howto/own_data"),
-    *("comparison", "limits", "references"),
+    *("figures", "comparison", "limits", "references"),
 )
 NOTEBOOKS = tuple(f"notebooks/{path.stem}" for path in sorted((HERE / "notebooks").glob("*.ipynb")))
 MEASURED = ("benchmarks", "certified_accuracy")
@@ -65,7 +66,12 @@ def pages() -> list[Page]:
     """Every page of the site, in the order of the navigation."""
     written = [_written(path) for path in (*GUIDES, *PROOFS, *MEASURED)]
     written += [_notebook(path) for path in NOTEBOOKS]
-    return [*written, *(_lemma_page(lemma) for lemma in REGISTRY), _names_page()]
+    made = [
+        Page("commands", "Commands", reference.commands()),
+        Page("names", "Public names", reference.names()),
+        _changelog(),
+    ]
+    return [*written, *(_lemma_page(lemma) for lemma in REGISTRY), *made]
 
 
 def build(folder: Path) -> None:
@@ -79,7 +85,7 @@ def build(folder: Path) -> None:
         "Statements": [page for page in site if page.path.startswith("lemmas/")],
         "Proofs": [page for page in site if page.path in PROOFS],
         "Speed and accuracy": [page for page in site if page.path in MEASURED],
-        "Reference": [page for page in site if page.path == "names"],
+        "Reference": [page for page in site if page.path in ("commands", "names", "changelog")],
     }
     for page in site:
         target = folder / f"{page.path}.html"
@@ -97,20 +103,52 @@ def build(folder: Path) -> None:
 
 
 def _written(path: str) -> Page:
-    text = (HERE / f"{path}.md").read_text(encoding="utf-8")
-    title = text.partition("\n")[0].removeprefix("# ").partition(" $")[0]
-    return Page(path, title, _html(text))
+    file = HERE / f"{path}.md"
+    # a reader of the site sees no files: a link that shows the name of one shows its title there
+    named = re.compile(r"\[([\w/]+\.md)\]\(\1\)")
+    text = named.sub(lambda found: f"[{_title(file.parent / found[1])}]({found[1]})", file.read_text(encoding="utf-8"))
+    return Page(path, _title(file), _html(text))
+
+
+def _changelog() -> Page:
+    """The changelog of the repository, whose links start one folder above those of the site."""
+    text = (HERE.parent / "CHANGELOG.md").read_text(encoding="utf-8").replace("](docs/", "](")
+    return Page("changelog", "Changelog", _html(text))
+
+
+def _title(file: Path) -> str:
+    """The heading of a page up to its mathematics."""
+    return file.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").partition(" $")[0]
 
 
 def _notebook(path: str) -> Page:
     """The cells of a notebook as a page, with the notebook itself to be loaded."""
     cells = json.loads((HERE / f"{path}.ipynb").read_text(encoding="utf-8"))["cells"]
-    texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
-    body = "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in texts)
-    title = body.partition("\n")[0].removeprefix("# ")
+    title = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
     name = path.partition("/")[2]
-    load = f'<p class="note"><a href="{name}.ipynb">The notebook itself</a>; a test runs it.</p>'
-    return Page(path, title, _html(body).replace("</h1>", f"</h1>{load}", 1))
+    load = (
+        f'<p class="note"><a href="{name}.ipynb">The notebook itself</a>; a test runs it and compares the answers.</p>'
+    )
+    return Page(path, title, "".join(map(_notebook_cell, cells)).replace("</h1>", f"</h1>{load}", 1))
+
+
+def _notebook_cell(cell: dict[str, Any]) -> str:
+    text = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        return _html(text)
+    return _html(f"```python\n{text}\n```") + "".join(map(_output, cell["outputs"]))
+
+
+def _output(output: dict[str, Any]) -> str:
+    """What a cell answered: HTML as it is, else LaTeX, else text."""
+    data = output.get("data", {})
+    if "text/html" in data:
+        return f'<div class="scroll output" tabindex="0">{"".join(data["text/html"])}</div>'
+    if "text/latex" in data:
+        latex = "".join(data["text/latex"]).strip("$").removeprefix(r"\displaystyle ")
+        return f'<div class="formula output" tabindex="0">{formula(latex)}</div>'
+    text = "".join(data.get("text/plain") or output["text"])
+    return f'<pre class="output" tabindex="0">{escape(text)}</pre>'
 
 
 def _html(text: str) -> str:
@@ -138,8 +176,10 @@ def _html(text: str) -> str:
         r"<table>.*?</table>", lambda t: f'<div class="scroll" tabindex="0">{t[0]}</div>', html, flags=re.DOTALL
     )
     html = html.replace("<th>", '<th scope="col">').replace("<pre>", '<pre tabindex="0">')
+    html = re.sub(r"<p>(<img [^>]*>)</p>", r'<figure class="overview">\1</figure>', html)
     html = re.sub(r"<p>(FORMULA\d+X)</p>", r'<div class="formula" tabindex="0">\1</div>', html)
     html = re.sub(r"<(p|li|td)>((?:(?!</?(?:p|li|td)>).)*)", lambda found: _scrolling(found, wide), html, flags=re.S)
+    html = re.sub(r"<td>(.*?)</td>", _cell, html)
     return re.sub(r"FORMULA(\d+)X", lambda found: formulas[int(found[1])], html)
 
 
@@ -157,6 +197,13 @@ def _scrolling(found: re.Match[str], wide: list[str]) -> str:
     return f'<{found[1]} class="formula" tabindex="0">{found[2]}' if held else found[0]
 
 
+def _cell(found: re.Match[str]) -> str:
+    """A cell of a table; words run over lines, so that no column is out of sight, sizes and times do not."""
+    text = re.sub(r"<[^>]+>", "", found[1])
+    words = len(text) > _SHORT and re.search(r"[a-z]{4}", text)
+    return f'<td class="sentence">{found[1]}</td>' if words else found[0]
+
+
 def _heading(found: re.Match[str]) -> str:
     words = re.sub(r"<[^>]+>", "", found[2])
     anchor = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
@@ -167,7 +214,7 @@ def _heading(found: re.Match[str]) -> str:
 
 
 def _lemma_page(lemma: Lemma) -> Page:
-    words = re.sub(r"docs/(theory/\w+)\.md", r'<a href="../\1.html">\g<0></a>', str(paragraphs(lemma.doc)))
+    words = re.sub(r"docs/(theory/\w+)\.md", _proof, str(paragraphs(lemma.doc)))
     uses = ", ".join(f'<a href="{label}.html">{label}</a>' for label in lemma.uses) or "nothing else"
     provenance = f"{lemma.label} is {PROVENANCE[lemma.provenance]}."
     head = (
@@ -179,6 +226,10 @@ def _lemma_page(lemma: Lemma) -> Page:
     return Page(f"lemmas/{lemma.label}", f"{lemma.label} {lemma.title}", head + _tightness(lemma) + claims + command)
 
 
+def _proof(found: re.Match[str]) -> str:
+    return f'<a href="../{found[1]}.html">{typeset(_title(HERE / f"{found[1]}.md"))}</a>'
+
+
 def _tightness(lemma: Lemma) -> str:
     """A picture of the stored frontier: one bar a bound, full where the bound is reached."""
     entries = [known()[claim.label] for claim in lemma.claims.values() if claim.label in known()]
@@ -187,10 +238,17 @@ def _tightness(lemma: Lemma) -> str:
     height = 34 * len(entries) + 8
     words = "; ".join(f"{entry.claim} {number(entry.ratio)}" for entry in entries)
     bars = "".join(_bar(entry, 34 * i + 4) for i, entry in enumerate(entries))
+    searched = "At level D the largest measured/bound that a search has found. "
+    drawn = (
+        "At levels G and P the 1 − δ quantile of measured/bound over draws, at the tightest of some fixed designs: "
+        "single draws, and other designs, can lie above it. "
+    )
+    levels = {entry.level for entry in entries}
+    caption = searched * ("D" in levels) + drawn * bool(levels & {"G", "P"})
     return (
         f'<figure><svg class="figure" role="img" viewBox="0 0 340 {height}" '
-        f'aria-label="Largest measured over bound that is known: {escape(words)}">{bars}</svg>'
-        "<figcaption>The largest measured/bound that is known; a full bar: the bound is reached.</figcaption></figure>"
+        f'aria-label="Measured over bound: {escape(words)}">{bars}</svg>'
+        f"<figcaption>{caption}A full bar: the bound is reached.</figcaption></figure>"
     )
 
 
@@ -219,32 +277,14 @@ def _known(claim: Claim) -> str:
     if claim.label not in known():
         return "<p>An identity: both sides are compared up to derived rounding.</p>"
     entry = known()[claim.label]
-    how = "by search" if entry.level == "D" else f"the {1 - entry.delta:.0%} quantile of {entry.trials} draws"
     where = "<code>{link}</code>, <code>{loss}</code>, d = {d}, n = {n}".format(**entry.setting)
-    return f"<p>Tightest known: <strong>{number(entry.ratio)}</strong> of the bound, {how}, at {where}.</p>"
-
-
-def _names_page() -> Page:
-    body = "".join(_name(name) for name in mimtheory.__all__ if name != "__version__")
-    head = (
-        "<h1>Public names</h1><p>All are loaded from <code>mimtheory</code> on first use. The symbols, with "
-        '<a href="concepts.html#symbols-shapes-and-units">shapes and units</a>.</p>'
+    ratio = f"<strong>{number(entry.ratio)}</strong>"
+    if entry.level == "D":
+        return f"<p>Tightest known: {ratio} of the bound, by search, at {where}.</p>"
+    return (
+        f"<p>The {1 - entry.delta:.0%} quantile of measured/bound over {entry.trials} draws at {where}, the tightest "
+        f"of the designs that are fixed for this: {ratio}. Single draws, and other designs, can lie above it.</p>"
     )
-    return Page("names", "Public names", head + body)
-
-
-def _name(name: str) -> str:
-    value = getattr(mimtheory, name)
-    doc = inspect.getdoc(value) or ""
-    signature = _signature(value)
-    return f'<h2 id="{name}">{name}</h2><pre tabindex="0">{escape(name + signature)}\n\n{escape(doc)}</pre>'
-
-
-def _signature(value: object) -> str:
-    try:
-        return re.sub(r" at 0x[0-9a-f]+", "", str(inspect.signature(value)))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return ""
 
 
 def code_blocks(path: str) -> Iterator[tuple[str, str]]:

@@ -98,6 +98,15 @@ def test_the_table_of_all_claims_fits_a_desk(rows: list[Row]) -> None:
     assert amiss(wide, lambda row: "All claims" in row["cut_tables"]) == []
 
 
+def test_the_tables_of_the_guides_fit_a_desk_and_those_of_sentences_a_phone(rows: list[Row]) -> None:
+    guides = [row for row in rows if row["page"].removesuffix(".html") in build.GUIDES and row["media"] == "screen"]
+    desk = [row for row in guides if row["width"] == 1280]
+    phone = [row for row in guides if row["page"] == "comparison.html"]
+    assert len(desk) == len(build.GUIDES)
+    assert len(phone) == 2
+    assert amiss([*desk, *phone], itemgetter("cut_tables")) == []
+
+
 def test_text_contrasts_with_its_ground_and_is_not_too_small(rows: list[Row]) -> None:
     assert amiss(rows, lambda row: row["faint"]) == []
     assert amiss(rows, lambda row: row["small_text"]) == []
