@@ -22,7 +22,9 @@ try:
 except ModuleNotFoundError as missing:
     if (missing.name or "").split(".")[0] != "sklearn":
         raise
-    raise ImportError("the estimator needs the extra: pip install 'mimtheory[estimator]'", name="sklearn") from missing
+    raise ImportError(
+        "the estimator needs the extra [estimator]: pip install -e '.[estimator]' in a checkout", name="sklearn"
+    ) from missing
 
 __all__ = ["MultiIndexRegressor"]
 

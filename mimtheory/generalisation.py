@@ -144,8 +144,11 @@ def _hermite(link: Link) -> _Hermite:
 
 
 def test_error(network: Network, link: Link, U: Floats) -> Rounded:
-    """E (network(x) - g(U x))^2; the error is that of rounding, and an estimate of that of the quadrature where there is
-    one: four times the most that fewer nodes change."""
+    """E (network(x) - g(U x))^2.
+
+    The error is that of rounding and, where there is a quadrature, an estimate of its own: four times the most that
+    fewer nodes change.
+    """
     return _mean_square(network, _hermite(link), network.W @ U.T, float(link.mean), float(link.variance))
 
 

@@ -205,8 +205,9 @@ def outer_eigenpairs(A: LinearOperator, k: int) -> tuple[Floats, Floats]:
 
 
 def _lanczos(A: LinearOperator, k: int, size: int, which: tuple[str, ...]) -> list[tuple[Floats, Floats]]:
-    """The k smallest ("SA") and the k largest ("LA") eigenvalues with their vectors, in a Krylov space of this size; its
-    start is fixed so that a run can be repeated.
+    """The k smallest ("SA") and the k largest ("LA") eigenvalues with their vectors, in a Krylov space of this size.
+
+    Its start is fixed so that a run can be repeated.
 
     Where T has one sign and n is near d the smallest ones lie at a hard edge, with gaps of order d^-2 instead of
     d^(-2/3), and Lanczos would take longer than all of the spectrum of the matrix.

@@ -49,8 +49,10 @@ def deviation(e: Experiment) -> Rounded:
 
 
 def _steepest(outer: Outer) -> Floats:
-    """Weights of norm A2 along the gradient of the deviation at a = 0, which is E - E_n of l'(c, y) phi; the expectation
-    by points of its own, so that those which measure the deviation do not know the weights."""
+    """Weights of norm A2 along the gradient of the deviation at a = 0, which is E - E_n of l'(c, y) phi.
+
+    The expectation is by points of its own, so that those which measure the deviation do not know the weights.
+    """
     points, s, c = _fresh_points(outer), outer.setting, outer.centre
     total = np.zeros(s.m)
     for k in range(_BLOCKS, _BLOCKS + _AIM):

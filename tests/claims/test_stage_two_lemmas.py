@@ -114,8 +114,10 @@ def test_b4(e: Experiment) -> None:
     assert found.measured[0] == pytest.approx(fresh.mean() - seen, abs=8 * fresh.std() / math.sqrt(400_000))
 
 
-def test_b4_is_measured_where_the_deviation_grows_fastest(e: Experiment) -> None:
-    """By finite differences at a = 0 on other points, whose means differ by some 3e-3 of the features' size."""
+def test_b4_is_measured_where_the_deviation_grows_fastest() -> None:
+    """By finite differences at a = 0 on other points: of 100 samples, whose means are off by a tenth of the features'
+    size, 65,536 and 400,000 points see the direction within some 4 and 2 per cent."""
+    e = Experiment(dataclasses.replace(SETTING, n=100), 0)
     outer, loss, c = e.outer, e.setting.loss, e.outer.centre
     a = b4._steepest(outer)
     assert np.linalg.norm(a) == pytest.approx(A2, rel=1e-12)
@@ -127,7 +129,7 @@ def test_b4_is_measured_where_the_deviation_grows_fastest(e: Experiment) -> None
         for column in matrix.T
     ]
     slope = np.subtract(*np.split(np.array(slopes), 2))
-    assert a @ slope > 0.98 * A2 * np.linalg.norm(slope)
+    assert a @ slope > 0.97 * A2 * np.linalg.norm(slope)
     assert deviation_along(e, a) > 3 * abs(deviation_along(e, np.linalg.qr(np.c_[a, np.eye(a.size)])[0][:, 1] * A2))
 
 

@@ -73,7 +73,7 @@ def test_the_key_is_that_of_the_content_and_of_the_code(monkeypatch: pytest.Monk
     monkeypatch.setattr(store_module, "SCHEMA", 99)
     assert content_key(IDENTITY) != key
     monkeypatch.undo()
-    monkeypatch.setattr(store_module, "_libraries", lambda: store_module.versions() | {"numpy": "0.1"})
+    monkeypatch.setattr(store_module, "_libraries", lambda: {"numpy": "0.1"})
     assert content_key(IDENTITY) != key
 
 

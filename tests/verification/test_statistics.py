@@ -13,7 +13,7 @@ def test_a_power_law_crosses_where_it_should() -> None:
     y = 5 * x**-0.7
     for level in (1.0, 0.1, 0.05):
         assert crossing(x, y, level) == pytest.approx((5 / level) ** (1 / 0.7), rel=1e-12)
-    assert crossing(x, y, 10.0) == 8
+    assert math.isnan(crossing(x, y, 10.0))  # it may have come down anywhere before
     assert math.isinf(crossing(x, y, 1e-6))
 
 
