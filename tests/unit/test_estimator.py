@@ -136,4 +136,4 @@ def test_without_scikit_learn_one_line_names_the_extra() -> None:
     script = "import sys; sys.modules['sklearn'] = None\nimport mimtheory; mimtheory.MultiIndexRegressor"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     last = run.stderr.strip().splitlines()[-1]
-    assert last == "ImportError: the estimator needs the extra: pip install 'mimtheory[estimator]'"
+    assert last == "ImportError: the estimator needs the extra [estimator]: pip install -e '.[estimator]' in a checkout"
