@@ -129,7 +129,8 @@ def _gelu(u: float) -> tuple[float, float]:
 
 @inlined
 def _silu(u: float) -> tuple[float, float]:
-    e = exponential(-abs(u))
+    # u may be larger than one over what `exponential` gives beyond
+    e = 0.0 if abs(u) > 700 else exponential(-abs(u))
     logistic = (1.0 if u >= 0 else e) / (1 + e)
     return u * logistic, logistic + u * e / ((1 + e) * (1 + e))
 
