@@ -164,7 +164,7 @@ def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None
             value[i], slope[i] = _utanh(u[i])
     elif code == 6:
         for i in range(k):
-            value[i], slope[i] = max(u[i], 0.0), 1.0 if u[i] > 0 else u[i] * 0.0
+            value[i], slope[i] = max(u[i], 0.0), 1.0 if u[i] > 0 else 0.0 if u[i] <= 0 else u[i]
     elif code == 7:
         for i in range(k):
             value[i], slope[i] = _gelu(u[i])

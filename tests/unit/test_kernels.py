@@ -722,6 +722,16 @@ def test_mirrored_neurons_cancel_exactly(name: str, half: int) -> None:
     assert (found.gradient == -found.gradient[::-1]).all()
 
 
+@pytest.mark.parametrize("name", ["relu", "Max(u, 0)"])
+def test_a_bias_of_minus_infinity_switches_a_neuron_off(name: str) -> None:
+    X, y, W = draw(50, 9, 3)
+    found = gradient(X, y, W, np.ones(3), np.array([0, -np.inf, 0]), activation=name, loss="squared")
+    without = gradient(X, y, W[::2], np.ones(2), activation=name, loss="squared")
+    assert (found.gradient[1] == 0).all()
+    assert np.allclose(found.gradient[::2], without.gradient, rtol=0, atol=1e-14)
+    assert np.allclose(found.outputs, without.outputs, rtol=0, atol=1e-14)
+
+
 def test_the_gradient_does_not_change_its_arguments() -> None:
     X, y, W = draw(50, 9, 3, seed=5)
     a, b = np.ones(3), np.ones(3)
