@@ -50,7 +50,9 @@ def loss_slope(code: int, u: float, parameter: float) -> float:
     if code == 2:
         return min(max(u, -parameter), parameter)
     if code == 3:
-        return u / math.hypot(1.0, u / parameter)
+        far = 2.0**60 * parameter  # from there on the slope is the parameter, and u/parameter might overflow
+        inside = min(max(u, -far), far)
+        return inside / math.hypot(1.0, inside / parameter)
     if code == 4:
         return tanh(u)
     return 0.5 * _sign(u) + 0.5 - parameter

@@ -554,6 +554,14 @@ def test_compiled_losses_are_those_of_the_zoo(name: str) -> None:
     assert np.abs(compiled - candidate.dl(u, 0.0)).max() <= 8 * 2**-53 * max(1.0, np.abs(candidate.dl(u, 0.0)).max())
 
 
+@pytest.mark.parametrize("delta", [1e-100, 1e-3, 1.0, 1e99])
+def test_the_compiled_slope_of_pseudo_huber_is_delta_far_out(delta: float) -> None:
+    for size in (1e10 * delta, 2e286, 5.2e306, 1.7e308, math.inf):
+        for sign in (1, -1):
+            assert loss_slope(3, sign * size, delta) == pytest.approx(sign * delta, rel=8 * 2**-53)
+    assert np.isnan(loss_slope(3, np.nan, delta))
+
+
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_compiled_activations_are_those_of_the_zoo(name: str) -> None:
     candidate = activation(name)
