@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -31,9 +32,10 @@ from mimtheory.kernels.elementary import (
     tail_ratio,
     tanh,
 )
+from mimtheory.kernels.leaves import _writeable
 from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, leaf_start, product_roundings, roundings
 from mimtheory.kernels.pointwise import _u_minus_sin, activate, loss_slope
-from mimtheory.kernels.sweep import LINE, at_a_line
+from mimtheory.kernels.sweep import LINE, at_a_line, sweep
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 from mimtheory.relations import gamma
 
@@ -186,6 +188,47 @@ def test_arrays_that_cannot_be_written_are_read_where_they_are() -> None:
         array.setflags(write=False)
     assert (hessian_power(X, T, V) == expected).all()
     assert (inner_products(X, V) == inner_products(X.copy(), V)).all()
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+
+
+def misaligned(array: np.ndarray) -> np.ndarray:
+    return np.frombuffer(bytearray(b"0" + array.tobytes()), array.dtype, offset=1).reshape(array.shape)
+
+
+def all_passes(X: Any, y: Any, W: Any, S: Any, b: Any) -> list[np.ndarray]:
+    found = gradient(X, y, W, b, b, activation="sqrt", loss="squared", quantities=True)
+    equations = normal_equations(X, y, W, b, activation="sqrt")
+    sums = hessian_power(X, y, W), hessian_power(X, y, W[:1]), inner_products(X, W), weighted_sums(X, S)
+    return [found.gradient, found.outputs, equations.gram, equations.target, *sums]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("layout", [read_only, misaligned, np.asfortranarray])
+def test_no_layout_of_an_argument_changes_bits_or_compiles_the_passes_again(
+    layout: Callable[[np.ndarray], np.ndarray], kind: type
+) -> None:
+    X, y, W = draw(70, 9, 3)
+    arguments = [X.astype(kind), y, W.astype(kind), X[:, :3].astype(kind), y[:3]]
+    expected = all_passes(*arguments)
+    before = list(getattr(sweep, "signatures", ()))
+    for k, argument in enumerate(arguments):
+        changed = [*arguments]
+        changed[k] = layout(argument)
+        for found, right in zip(all_passes(*changed), expected, strict=True):
+            assert found.dtype == right.dtype
+            assert (found == right).all()
+    assert list(getattr(sweep, "signatures", ())) == before
+
+
+def test_numbers_that_may_be_read_alone_live_as_long_as_what_reads_them() -> None:
+    array = read_only(np.ones(3))
+    seen, found = weakref.ref(array), _writeable(array)
+    del array
+    assert seen() is not None
+    assert (found == 1).all()
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
