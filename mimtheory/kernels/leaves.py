@@ -23,14 +23,14 @@ _NO_VECTOR, _NO_PEAKS, _NO_KEY = np.zeros(0), np.zeros((0, 2, 0)), (np.uint64(0)
 
 
 def kind_of(X: Floats | Gaussians, *arrays: Floats) -> Kind:
-    """float32 where all arrays are else float64; that of X where X is made."""
+    """float32 where all arrays are, in any order of bytes, else float64; that of X where X is made."""
     if isinstance(X, Gaussians):
         arrays = ()
     return np.float32 if _is_single(X) and all(map(_is_single, arrays)) else np.float64
 
 
 def _is_single(array: Floats | Gaussians) -> bool:
-    return array.dtype == _SINGLE
+    return array.dtype.newbyteorder("=") == _SINGLE
 
 
 def one_pass(

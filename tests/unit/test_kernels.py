@@ -198,6 +198,10 @@ def misaligned(array: np.ndarray) -> np.ndarray:
     return np.frombuffer(bytearray(b"0" + array.tobytes()), array.dtype, offset=1).reshape(array.shape)
 
 
+def other_bytes(array: np.ndarray) -> np.ndarray:
+    return array.astype(array.dtype.newbyteorder())
+
+
 def all_passes(X: Any, y: Any, W: Any, S: Any, b: Any) -> list[np.ndarray]:
     found = gradient(X, y, W, b, b, activation="sqrt", loss="squared", quantities=True)
     equations = normal_equations(X, y, W, b, activation="sqrt")
@@ -206,7 +210,7 @@ def all_passes(X: Any, y: Any, W: Any, S: Any, b: Any) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
-@pytest.mark.parametrize("layout", [read_only, misaligned, np.asfortranarray])
+@pytest.mark.parametrize("layout", [read_only, misaligned, other_bytes, np.asfortranarray])
 def test_no_layout_of_an_argument_changes_bits_or_compiles_the_passes_again(
     layout: Callable[[np.ndarray], np.ndarray], kind: type
 ) -> None:
