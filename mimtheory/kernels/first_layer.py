@@ -97,7 +97,7 @@ def gradient(
     Raises
     ------
     ValueError
-        If the shapes do not fit or threads < 1.
+        If the shapes do not fit or threads is neither None nor an integer from 1.
     """
     y, W, a = (np.asarray(v) for v in (y, W, a))
     X = X if isinstance(X, Gaussians) else np.asarray(X)
@@ -183,7 +183,7 @@ def inner_products(X: Floats | Gaussians, W: Floats, *, threads: int | None = No
     Raises
     ------
     ValueError
-        If the shapes do not fit or threads < 1.
+        If the shapes do not fit or threads is neither None nor an integer from 1.
     """
     if X.ndim != 2 or W.ndim != 2 or X.shape[1] != W.shape[1] or not X.shape[0]:
         raise ValueError(f"shapes X {X.shape}, W {W.shape} do not fit; allowed: (n, d), (m, d)")
@@ -205,7 +205,7 @@ def weighted_sums(X: Floats | Gaussians, S: Floats, *, threads: int | None = Non
     Raises
     ------
     ValueError
-        If the shapes do not fit or threads < 1.
+        If the shapes do not fit or threads is neither None nor an integer from 1.
     """
     if X.ndim != 2 or S.ndim != 2 or X.shape[0] != S.shape[0] or not X.shape[0]:
         raise ValueError(f"shapes X {X.shape}, S {S.shape} do not fit; allowed: (n, d), (n, m)")

@@ -34,7 +34,7 @@ def hessian_power(X: Floats | Gaussians, T: Floats, V: Floats, *, threads: int |
     Raises
     ------
     ValueError
-        If the shapes do not fit or threads < 1.
+        If the shapes do not fit or threads is neither None nor an integer from 1.
     """
     if X.ndim != 2 or V.ndim != 2 or T.shape != X.shape[:1] or V.shape[1] != X.shape[1] or not X.shape[0]:
         raise ValueError(f"shapes X {X.shape}, T {T.shape}, V {V.shape} do not fit; allowed: (n, d), (n,), (k, d)")

@@ -66,7 +66,7 @@ def normal_equations(
     Raises
     ------
     ValueError
-        If the shapes do not fit or threads < 1.
+        If the shapes do not fit or threads is neither None nor an integer from 1.
     """
     X = X if isinstance(X, Gaussians) else np.asarray(X)
     y, W = np.asarray(y), np.asarray(W)
