@@ -13,13 +13,33 @@ from mimtheory.kernels.sweep import FEATURES, GIVEN, PRODUCTS, padded, sweep
 from mimtheory.kernels.threads import across_parts, thread_count
 from mimtheory.kernels.vector_code import lanes
 
-__all__ = ["kind_of", "one_pass"]
+__all__ = ["kind_of", "one_pass", "real_array", "samples_of"]
 
 Floats = NDArray[Any]
 Kind = type[np.floating[Any]]
 
 _SINGLE = np.dtype(np.float32)
 _NO_VECTOR, _NO_PEAKS, _NO_KEY = np.zeros(0), np.zeros((0, 2, 0)), (np.uint64(0), np.uint64(0))
+
+
+def real_array(name: str, values: Any) -> Floats:
+    """An argument as an array; NumPy would drop what is imaginary, and read what is masked.
+
+    Raises
+    ------
+    ValueError
+        For complex numbers and for masked ones, naming the argument.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "c" or np.ma.is_masked(values):
+        what = "complex" if array.dtype.kind == "c" else "masked"
+        raise ValueError(f"{name} has {what} entries; allowed: real numbers, none of them masked")
+    return array
+
+
+def samples_of(X: Any) -> Floats | Gaussians:
+    """X as an array, or as it is where it is made."""
+    return X if isinstance(X, Gaussians) else real_array("X", X)
 
 
 def kind_of(X: Floats | Gaussians, *arrays: Floats) -> Kind:

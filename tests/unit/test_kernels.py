@@ -6,6 +6,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import flint
@@ -794,6 +795,54 @@ def test_the_gradient_does_not_change_its_arguments() -> None:
     gradient(X, y, W, a, b, activation="1-cos", loss="squared")
     for array, original in zip((X, y, W, a, b), before, strict=True):
         assert (array == original).all()
+
+
+@pytest.mark.parametrize("names", [("1-cos", "squared"), ("log(cosh(u))", "log(cosh(u))")])
+def test_the_centre_is_one_real_number(names: tuple[str, str]) -> None:
+    X, y, W = draw(10, 4, 2)
+    kinds = dict(zip(("activation", "loss"), names, strict=True))
+    for centre in ("0.5", np.array([0.5]), np.array(0.5), 1 + 0j, None, True, 10**400):
+        with pytest.raises(ValueError, match=r"^centre = .*; allowed: one real number$"):
+            gradient(X, y, W, np.ones(2), centre=centre, **kinds)
+    right = gradient(X, y, W, np.ones(2), centre=0.5, **kinds)
+    for half in (Fraction(1, 2), np.float64(0.5), np.float32(0.5)):
+        found = gradient(X, y, W, np.ones(2), centre=half, **kinds)
+        assert (found.gradient == right.gradient).all()
+        assert found.loss == right.loss
+    shown = gradient(X, y, W, np.ones(2), centre=np.nan, **kinds)
+    assert np.isnan(shown.gradient).all()
+    assert np.isnan(shown.loss)
+
+
+X_, T_, V_ = draw(12, 4, 2)
+PASSES: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+    *(
+        (partial(gradient, activation=name, loss="squared"), {"X": X_, "y": T_, "W": V_, "a": V_[:, 0], "b": V_[:, 1]})
+        for name in ("1-cos", "log(cosh(u))")
+    ),
+    (partial(normal_equations, activation="1-cos"), {"X": X_, "y": T_, "W": V_, "b": V_[:, 0]}),
+    (hessian_power, {"X": X_, "T": T_, "V": V_}),
+    (inner_products, {"X": X_, "W": V_}),
+    (weighted_sums, {"X": X_, "S": X_}),
+]
+
+
+@pytest.mark.parametrize(("call", "arguments"), PASSES)
+def test_what_is_complex_or_masked_is_refused_by_name(call: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    for name, array in arguments.items():
+        masked = np.ma.masked_array(array, np.zeros(array.shape, bool))
+        call(**arguments | {name: masked})
+        masked[0] = np.ma.masked
+        for what, wrong in (("complex", array + 0j), ("complex", (array + 0j).tolist()), ("masked", masked)):
+            with pytest.raises(ValueError, match=f"^{name} has {what} entries; allowed: real numbers"):
+                call(**arguments | {name: wrong})
+
+
+@pytest.mark.parametrize(("call", "arguments"), PASSES)
+def test_lists_are_taken_for_arrays(call: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    found, right = call(**{name: array.tolist() for name, array in arguments.items()}), call(**arguments)
+    for one, other in zip(*(getattr(v, "__dict__", {"": v}).values() for v in (found, right)), strict=True):
+        assert not isinstance(other, np.ndarray) or (one == other).all()
 
 
 def test_the_gradient_refuses_shapes_and_threads_that_do_not_fit() -> None:
