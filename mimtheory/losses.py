@@ -177,6 +177,13 @@ def _pseudo_huber_value(u: Floats, delta: float) -> Floats:
     return delta * delta * v * v / (1 + np.hypot(1, v))
 
 
+def _pseudo_huber_derivative(u: Floats, delta: float) -> Floats:
+    far = 2.0**60 * delta  # from there on the slope is delta, and u/delta might overflow
+    u = np.clip(u, -far, far)
+    slope: Floats = u / np.hypot(1, u / delta)
+    return slope
+
+
 def _quantile_derivative(u: Floats, tau: float) -> Floats:
     slope: Floats = np.where(u > 0, 1 - tau, np.where(u < 0, -tau, np.where(u == 0, 0.5 - tau, u)))
     return slope
@@ -187,7 +194,7 @@ _SHAPES: dict[str, tuple[Callable[[Floats, float], Floats], Callable[[Floats, fl
     "squared": (lambda u, _: u * u / 2, lambda u, _: u),
     "l1": (lambda u, _: np.abs(u), lambda u, _: np.sign(u)),
     "huber": (_huber_value, lambda u, delta: np.clip(u, -delta, delta)),
-    "pseudo_huber": (_pseudo_huber_value, lambda u, delta: u / np.hypot(1, u / delta)),
+    "pseudo_huber": (_pseudo_huber_value, _pseudo_huber_derivative),
     "logcosh": (lambda u, _: logcosh(u), lambda u, _: np.tanh(u)),
     "quantile": (lambda u, tau: np.where(u > 0, (1 - tau) * u, -tau * u), _quantile_derivative),
 }

@@ -1,7 +1,9 @@
 """The gradient of the first layer in one pass over X, and the two products of which it is made."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from mimtheory.activations import Activation
 from mimtheory.activations import activation as activation_of
 from mimtheory.kernels.gaussians import Gaussians
-from mimtheory.kernels.leaves import kind_of, one_pass
+from mimtheory.kernels.leaves import kind_of, one_pass, real_array, samples_of
 from mimtheory.kernels.partition import LEAVES, leaf_start
 from mimtheory.kernels.sweep import GIVEN, GRADIENT, PRODUCTS
 from mimtheory.losses import Loss
@@ -97,11 +99,12 @@ def gradient(
     Raises
     ------
     ValueError
-        If the shapes do not fit or threads < 1.
+        If the shapes do not fit, numbers are complex or masked, centre is not one real number, or threads is neither
+        None nor an integer from 1.
     """
-    y, W, a = (np.asarray(v) for v in (y, W, a))
-    X = X if isinstance(X, Gaussians) else np.asarray(X)
-    bias = np.zeros(a.shape) if b is None else np.asarray(b)
+    centre = _one_number(centre)
+    X, y, W, a = samples_of(X), real_array("y", y), real_array("W", W), real_array("a", a)
+    bias = np.zeros(a.shape) if b is None else real_array("b", b)
     n, m = X.shape[0] if X.ndim else 0, W.shape[0] if W.ndim else 0
     shapes = (X.shape, y.shape, W.shape, a.shape, bias.shape)
     if min(n, m, *X.shape) < 1 or X.ndim != 2 or shapes != (X.shape, (n,), (m, X.shape[1]), (m,), (m,)):
@@ -135,6 +138,14 @@ def gradient(
         peaks=peaks,
     )
     return Gradient(found, f, peaks.max(axis=0) if quantities else None, y, l, centre)
+
+
+def _one_number(centre: Any) -> float:
+    """The centring constant as a double; what is not finite stays so, and shows in all that is made of it."""
+    if isinstance(centre, Real) and not isinstance(centre, bool):
+        with suppress(OverflowError):  # of integers
+            return float(centre)
+    raise ValueError(f"centre = {centre!r}; allowed: one real number")
 
 
 def _in_blocks(
@@ -183,8 +194,9 @@ def inner_products(X: Floats | Gaussians, W: Floats, *, threads: int | None = No
     Raises
     ------
     ValueError
-        If the shapes do not fit or threads < 1.
+        If the shapes do not fit, numbers are complex or masked, or threads is neither None nor an integer from 1.
     """
+    X, W = samples_of(X), real_array("W", W)
     if X.ndim != 2 or W.ndim != 2 or X.shape[1] != W.shape[1] or not X.shape[0]:
         raise ValueError(f"shapes X {X.shape}, W {W.shape} do not fit; allowed: (n, d), (m, d)")
     kind = kind_of(X, W)
@@ -205,8 +217,9 @@ def weighted_sums(X: Floats | Gaussians, S: Floats, *, threads: int | None = Non
     Raises
     ------
     ValueError
-        If the shapes do not fit or threads < 1.
+        If the shapes do not fit, numbers are complex or masked, or threads is neither None nor an integer from 1.
     """
+    X, S = samples_of(X), real_array("S", S)
     if X.ndim != 2 or S.ndim != 2 or X.shape[0] != S.shape[0] or not X.shape[0]:
         raise ValueError(f"shapes X {X.shape}, S {S.shape} do not fit; allowed: (n, d), (n, m)")
     return one_pass(GIVEN, X, S.shape[1], kind_of(X, S), threads, S=S)

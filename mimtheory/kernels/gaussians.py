@@ -60,6 +60,7 @@ class Gaussians:
     def rows(self, start: int, stop: int, *, threads: int | None = None) -> Floats:
         """Rows start ... stop - 1, (stop - start, d); any number of threads gives the same bits."""
         n, d = self.shape
+        start, stop = operator.index(start), operator.index(stop)  # Numba would compile for other integers once more
         if not 0 <= start <= stop <= n:
             raise ValueError(f"start, stop = {start}, {stop}; allowed: 0 <= start <= stop <= {n}")
         call = _COLUMNS[self.dtype.itemsize]

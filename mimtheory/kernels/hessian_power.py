@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mimtheory.kernels.gaussians import Gaussians
-from mimtheory.kernels.leaves import kind_of, one_pass
+from mimtheory.kernels.leaves import kind_of, one_pass, real_array, samples_of
 from mimtheory.kernels.sweep import POWER
 
 __all__ = ["hessian_power"]
@@ -34,8 +34,9 @@ def hessian_power(X: Floats | Gaussians, T: Floats, V: Floats, *, threads: int |
     Raises
     ------
     ValueError
-        If the shapes do not fit or threads < 1.
+        If the shapes do not fit, numbers are complex or masked, or threads is neither None nor an integer from 1.
     """
+    X, T, V = samples_of(X), real_array("T", T), real_array("V", V)
     if X.ndim != 2 or V.ndim != 2 or T.shape != X.shape[:1] or V.shape[1] != X.shape[1] or not X.shape[0]:
         raise ValueError(f"shapes X {X.shape}, T {T.shape}, V {V.shape} do not fit; allowed: (n, d), (n,), (k, d)")
     return one_pass(POWER, X, V.shape[0], kind_of(X, V), threads, W=V, y=T)

@@ -13,7 +13,7 @@ from mimtheory.kernels.sweep import FEATURES, GIVEN, PRODUCTS, padded, sweep
 from mimtheory.kernels.threads import across_parts, thread_count
 from mimtheory.kernels.vector_code import lanes
 
-__all__ = ["kind_of", "one_pass"]
+__all__ = ["kind_of", "one_pass", "real_array", "samples_of"]
 
 Floats = NDArray[Any]
 Kind = type[np.floating[Any]]
@@ -22,12 +22,35 @@ _SINGLE = np.dtype(np.float32)
 _NO_VECTOR, _NO_PEAKS, _NO_KEY = np.zeros(0), np.zeros((0, 2, 0)), (np.uint64(0), np.uint64(0))
 
 
+def real_array(name: str, values: Any) -> Floats:
+    """An argument as an array; NumPy would drop what is imaginary, and read what is masked.
+
+    Raises
+    ------
+    ValueError
+        For complex numbers and for masked ones, naming the argument.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "c" or np.ma.is_masked(values):
+        what = "complex" if array.dtype.kind == "c" else "masked"
+        raise ValueError(f"{name} has {what} entries; allowed: real numbers, none of them masked")
+    return array
+
+
+def samples_of(X: Any) -> Floats | Gaussians:
+    """X as an array, or as it is where it is made."""
+    return X if isinstance(X, Gaussians) else real_array("X", X)
+
+
 def kind_of(X: Floats | Gaussians, *arrays: Floats) -> Kind:
-    """float32 where all arrays are, else float64; that of X where X is made."""
+    """float32 where all arrays are, in any order of bytes, else float64; that of X where X is made."""
     if isinstance(X, Gaussians):
         arrays = ()
-    single = X.dtype == _SINGLE and all(array.dtype == _SINGLE for array in arrays)
-    return np.float32 if single else np.float64
+    return np.float32 if _is_single(X) and all(map(_is_single, arrays)) else np.float64
+
+
+def _is_single(array: Floats | Gaussians) -> bool:
+    return array.dtype.newbyteorder("=") == _SINGLE
 
 
 def one_pass(
@@ -58,14 +81,14 @@ def one_pass(
     none = np.zeros((0, 0), kind)
     out = np.zeros((1 if threads == 1 else LEAVES, m, padded(width, np.dtype(kind).itemsize)), kind)
     fixed = (
-        none if W is None else np.ascontiguousarray(W, dtype=kind),
-        np.ascontiguousarray(y, dtype=np.float64),
-        np.ascontiguousarray(a, dtype=np.float64),
-        np.zeros(m) if b is None else np.ascontiguousarray(b, dtype=np.float64),
+        none if W is None else _typed(W, kind),
+        _typed(y, np.float64),
+        _typed(a, np.float64),
+        np.zeros(m) if b is None else _typed(b, np.float64),
         float(centre),
         codes,
         float(parameter),
-        none if S is None else np.ascontiguousarray(S, dtype=kind),
+        none if S is None else _typed(S, kind),
         series,
         float(near),
         out,
@@ -88,19 +111,25 @@ def _leaves(mode: int, X: Floats | Gaussians, kind: Kind, low: int, high: int, f
         rest = (*fixed, True, X.key, size)
         sweep(mode, X.block(ROWS), n, d, 0, low, high, *rest)
         return
-    X, fixed = _writeable(X), (*fixed, False, _NO_KEY, size)
-    if X.flags.c_contiguous and X.dtype == kind:
-        sweep(mode, X, n, d, 0, low, high, *fixed)
+    fixed = (*fixed, False, _NO_KEY, size)
+    if X.flags.c_contiguous and X.flags.aligned and X.dtype == kind:
+        sweep(mode, _writeable(X), n, d, 0, low, high, *fixed)
         return
     for leaf in range(low, high):
         start, stop = leaf_start(leaf, n), leaf_start(leaf + 1, n)
         if start < stop:
-            rows = np.ascontiguousarray(X[start:stop], dtype=kind)
-            sweep(mode, rows, n, d, start, leaf, leaf + 1, *fixed)
+            sweep(mode, _typed(X[start:stop], kind), n, d, start, leaf, leaf + 1, *fixed)
 
 
-def _writeable(X: Floats) -> Floats:
+def _typed(array: Floats, kind: Kind) -> Floats:
+    """The numbers in C order as the one type of array for which `sweep` is compiled; copied where they have to be."""
+    array = np.ascontiguousarray(array, dtype=kind)
+    return _writeable(array if array.flags.aligned else array.copy())
+
+
+def _writeable(array: Floats) -> Floats:
     """The same numbers as an array that Numba types like any other; nothing is written to it."""
-    if X.flags.writeable:
-        return X
-    return np.asarray(SimpleNamespace(__array_interface__=X.__array_interface__ | {"data": (X.ctypes.data, False)}))
+    if array.flags.writeable:
+        return array
+    interface = array.__array_interface__ | {"data": (array.ctypes.data, False)}
+    return np.asarray(SimpleNamespace(__array_interface__=interface, owner=array))

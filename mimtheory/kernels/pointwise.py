@@ -50,7 +50,9 @@ def loss_slope(code: int, u: float, parameter: float) -> float:
     if code == 2:
         return min(max(u, -parameter), parameter)
     if code == 3:
-        return u / math.hypot(1.0, u / parameter)
+        far = 2.0**60 * parameter  # from there on the slope is the parameter, and u/parameter might overflow
+        inside = min(max(u, -far), far)
+        return inside / math.hypot(1.0, inside / parameter)
     if code == 4:
         return tanh(u)
     return 0.5 * _sign(u) + 0.5 - parameter
@@ -129,7 +131,8 @@ def _gelu(u: float) -> tuple[float, float]:
 
 @inlined
 def _silu(u: float) -> tuple[float, float]:
-    e = exponential(-abs(u))
+    # u may be larger than one over what `exponential` gives beyond
+    e = 0.0 if abs(u) > 700 else exponential(-abs(u))
     logistic = (1.0 if u >= 0 else e) / (1 + e)
     return u * logistic, logistic + u * e / ((1 + e) * (1 + e))
 
@@ -163,7 +166,7 @@ def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None
             value[i], slope[i] = _utanh(u[i])
     elif code == 6:
         for i in range(k):
-            value[i], slope[i] = max(u[i], 0.0), 1.0 if u[i] > 0 else u[i] * 0.0
+            value[i], slope[i] = max(u[i], 0.0), 1.0 if u[i] > 0 else 0.0 if u[i] <= 0 else u[i]
     elif code == 7:
         for i in range(k):
             value[i], slope[i] = _gelu(u[i])

@@ -10,7 +10,7 @@ from mimtheory.activations import Activation
 from mimtheory.activations import activation as activation_of
 from mimtheory.kernels.first_layer import inner_products, weighted_sums
 from mimtheory.kernels.gaussians import Gaussians
-from mimtheory.kernels.leaves import kind_of, one_pass
+from mimtheory.kernels.leaves import kind_of, one_pass, real_array, samples_of
 from mimtheory.kernels.sweep import FEATURES
 
 __all__ = ["NormalEquations", "normal_equations"]
@@ -66,12 +66,11 @@ def normal_equations(
     Raises
     ------
     ValueError
-        If the shapes do not fit or threads < 1.
+        If the shapes do not fit, numbers are complex or masked, or threads is neither None nor an integer from 1.
     """
-    X = X if isinstance(X, Gaussians) else np.asarray(X)
-    y, W = np.asarray(y), np.asarray(W)
+    X, y, W = samples_of(X), real_array("y", y), real_array("W", W)
     n, m = X.shape[0] if X.ndim else 0, W.shape[0] if W.ndim else 0
-    bias = np.zeros(m) if b is None else np.asarray(b)
+    bias = np.zeros(m) if b is None else real_array("b", b)
     if min(n, m, *X.shape) < 1 or X.ndim != 2 or (y.shape, W.shape, bias.shape) != ((n,), (m, X.shape[1]), (m,)):
         raise ValueError(
             f"shapes X {X.shape}, y {y.shape}, W {W.shape}, b {bias.shape} do not fit; "

@@ -3,12 +3,14 @@
 Idle threads sleep, so that they take nothing from a BLAS at work; kernels themselves call no BLAS.
 """
 
+import math
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 
+from mimtheory.arguments import check_integer
 from mimtheory.environment import processors
 
 __all__ = ["across_parts", "thread_count"]
@@ -22,21 +24,21 @@ def thread_count(threads: int | None, work: float) -> int:
     """Threads for `work` multiply-adds: as many as asked for, at most as there are processors.
 
     Without a wish: MIMTHEORY_NUM_THREADS, NUMBA_NUM_THREADS or OMP_NUM_THREADS, whichever is set first, else all
-    processors, and one where the work is small.
+    processors, and one where the work is small. Of a list, one number for each level of nested loops, the first counts.
 
     Raises
     ------
     ValueError
-        If threads < 1.
+        If threads is neither None nor an integer from 1.
     """
     if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads = {threads}; allowed: None or at least 1")
-        return min(threads, processors())
+        check_integer("threads", threads, 1, "None or an integer from 1", math.inf)
+        return min(int(threads), processors())
     if work < _SMALL:
         return 1
     for name in _VARIABLES:
-        if (text := os.environ.get(name, "")).isdigit() and int(text) > 0:
+        text = os.environ.get(name, "").partition(",")[0].strip()
+        if text.isdecimal() and int(text) > 0:
             return min(int(text), processors())
     return processors()
 
@@ -47,16 +49,27 @@ def _pool(process: int, size: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(size, thread_name_prefix="mimtheory")
 
 
+def _taken(work: Callable[[int, int], None], ranges: list[tuple[int, int]]) -> list[Future[None]]:
+    """What threads of the pool do, from the last range on; nothing from when the interpreter ends, as in `atexit`."""
+    pool, futures = _pool(os.getpid(), processors()), list[Future[None]]()
+    try:
+        for low, high in reversed(ranges):
+            futures.append(pool.submit(work, low, high))
+    except RuntimeError as problem:
+        if "cannot schedule new futures" not in str(problem):
+            raise
+    return futures
+
+
 def across_parts(work: Callable[[int, int], None], parts: int, threads: int) -> None:
     """Call work(low, high) on ranges that make up 0 ... parts - 1, one a thread."""
     if threads == 1:
         work(0, parts)
         return
     bounds = [k * parts // threads for k in range(threads + 1)]
-    pool = _pool(os.getpid(), processors())
-    futures = [pool.submit(work, *part) for part in pairwise(bounds[1:])]
+    futures = _taken(work, list(pairwise(bounds[1:])))
     try:
-        work(bounds[0], bounds[1])
+        work(0, bounds[threads - len(futures)])
     finally:
         for future in futures:
             future.result()

@@ -9,7 +9,7 @@ from scipy import stats
 
 from mimtheory.kernels import Gaussians, gradient, hessian_power, inner_products, weighted_sums
 from mimtheory.kernels.compiling import DISABLED, kernel
-from mimtheory.kernels.philox import key_after, multipliers, rounds
+from mimtheory.kernels.philox import fill_rows, key_after, multipliers, rounds
 
 KINDS = [np.float64, np.float32]
 KEYS = 4 if DISABLED else 200
@@ -92,6 +92,16 @@ def test_rows_are_the_same_in_any_parts_and_on_any_thread(kind: type) -> None:
     assert (Gaussians(7, 5, 60, kind).rows(0, 5)[:, :23] == X[:5]).all()
     assert not (Gaussians(8, 40, 23, kind).rows(0, 40) == X).any()
     assert (np.asarray(whole, dtype=np.float64) == X).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_kind_of_integer_compiles_the_generator_again(kind: type) -> None:
+    made = Gaussians(np.uint64(7), np.int8(40), np.uint32(23), kind)
+    rows = made.rows(1, 5)
+    before = list(getattr(fill_rows, "signatures", ()))
+    for integer in (np.uint64, np.int32, np.uint8):
+        assert (made.rows(integer(1), integer(5)) == rows).all()
+    assert list(getattr(fill_rows, "signatures", ())) == before
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,8 +3,10 @@
 import math
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import flint
@@ -31,9 +33,10 @@ from mimtheory.kernels.elementary import (
     tail_ratio,
     tanh,
 )
+from mimtheory.kernels.leaves import _writeable
 from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, leaf_start, product_roundings, roundings
 from mimtheory.kernels.pointwise import _u_minus_sin, activate, loss_slope
-from mimtheory.kernels.sweep import LINE, at_a_line
+from mimtheory.kernels.sweep import LINE, at_a_line, sweep
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 from mimtheory.relations import gamma
 
@@ -186,6 +189,51 @@ def test_arrays_that_cannot_be_written_are_read_where_they_are() -> None:
         array.setflags(write=False)
     assert (hessian_power(X, T, V) == expected).all()
     assert (inner_products(X, V) == inner_products(X.copy(), V)).all()
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+
+
+def misaligned(array: np.ndarray) -> np.ndarray:
+    return np.frombuffer(bytearray(b"0" + array.tobytes()), array.dtype, offset=1).reshape(array.shape)
+
+
+def other_bytes(array: np.ndarray) -> np.ndarray:
+    return array.astype(array.dtype.newbyteorder())
+
+
+def all_passes(X: Any, y: Any, W: Any, S: Any, b: Any) -> list[np.ndarray]:
+    found = gradient(X, y, W, b, b, activation="sqrt", loss="squared", quantities=True)
+    equations = normal_equations(X, y, W, b, activation="sqrt")
+    sums = hessian_power(X, y, W), hessian_power(X, y, W[:1]), inner_products(X, W), weighted_sums(X, S)
+    return [found.gradient, found.outputs, equations.gram, equations.target, *sums]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("layout", [read_only, misaligned, other_bytes, np.asfortranarray])
+def test_no_layout_of_an_argument_changes_bits_or_compiles_the_passes_again(
+    layout: Callable[[np.ndarray], np.ndarray], kind: type
+) -> None:
+    X, y, W = draw(70, 9, 3)
+    arguments = [X.astype(kind), y, W.astype(kind), X[:, :3].astype(kind), y[:3]]
+    expected = all_passes(*arguments)
+    before = list(getattr(sweep, "signatures", ()))
+    for k, argument in enumerate(arguments):
+        changed = [*arguments]
+        changed[k] = layout(argument)
+        for found, right in zip(all_passes(*changed), expected, strict=True):
+            assert found.dtype == right.dtype
+            assert (found == right).all()
+    assert list(getattr(sweep, "signatures", ())) == before
+
+
+def test_numbers_that_may_be_read_alone_live_as_long_as_what_reads_them() -> None:
+    array = read_only(np.ones(3))
+    seen, found = weakref.ref(array), _writeable(array)
+    del array
+    assert seen() is not None
+    assert (found == 1).all()
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
@@ -554,6 +602,14 @@ def test_compiled_losses_are_those_of_the_zoo(name: str) -> None:
     assert np.abs(compiled - candidate.dl(u, 0.0)).max() <= 8 * 2**-53 * max(1.0, np.abs(candidate.dl(u, 0.0)).max())
 
 
+@pytest.mark.parametrize("delta", [1e-100, 1e-3, 1.0, 1e99])
+def test_the_compiled_slope_of_pseudo_huber_is_delta_far_out(delta: float) -> None:
+    for size in (1e10 * delta, 2e286, 5.2e306, 1.7e308, math.inf):
+        for sign in (1, -1):
+            assert loss_slope(3, sign * size, delta) == pytest.approx(sign * delta, rel=8 * 2**-53)
+    assert np.isnan(loss_slope(3, np.nan, delta))
+
+
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_compiled_activations_are_those_of_the_zoo(name: str) -> None:
     candidate = activation(name)
@@ -600,8 +656,23 @@ def test_compiled_activations_are_right_to_the_last_places(
 
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
+def test_compiled_activations_of_huge_numbers_are_those_of_the_zoo(name: str) -> None:
+    candidate = activation(name)
+    sizes = [36.9, 37.1, 699.0, 701.0, 1e10, 1e100, 1e150, 1e200, 1e290, 1e305, 1e308, sys.float_info.max]
+    u = np.array(sizes + [-size for size in sizes])
+    value, slope = np.empty_like(u), np.empty_like(u)
+    activate(candidate.code, u.size, u, value, slope)
+    with np.errstate(over="ignore"):  # u^2/2 is too large for a double from 1e155 on, as it should be
+        expected = candidate.sigma(u), candidate.d1(u)
+    for found, right in zip((value, slope), expected, strict=True):
+        assert np.isfinite(found).all() or name == "quadratic"
+        # libraries differ by a few last places, of 1 where a sine or a slope is the difference of larger numbers
+        assert np.allclose(found, right, rtol=16 * 2**-53, atol=16 * 2**-53)
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_compiled_activations_bear_any_number(name: str) -> None:
-    huge = 1e150 if name == "quadratic" else 1e200  # whose square overflows
+    huge = 1e150 if name == "quadratic" else 1e308  # whose square overflows
     u = np.array([0.0, 5e-324, -5e-324, 1e-310, huge, -huge, np.nan])
     value, slope = np.empty_like(u), np.empty_like(u)
     activate(activation(name).code, u.size, u, value, slope)
@@ -707,6 +778,16 @@ def test_mirrored_neurons_cancel_exactly(name: str, half: int) -> None:
     assert (found.gradient == -found.gradient[::-1]).all()
 
 
+@pytest.mark.parametrize("name", ["relu", "Max(u, 0)"])
+def test_a_bias_of_minus_infinity_switches_a_neuron_off(name: str) -> None:
+    X, y, W = draw(50, 9, 3)
+    found = gradient(X, y, W, np.ones(3), np.array([0, -np.inf, 0]), activation=name, loss="squared")
+    without = gradient(X, y, W[::2], np.ones(2), activation=name, loss="squared")
+    assert (found.gradient[1] == 0).all()
+    assert np.allclose(found.gradient[::2], without.gradient, rtol=0, atol=1e-14)
+    assert np.allclose(found.outputs, without.outputs, rtol=0, atol=1e-14)
+
+
 def test_the_gradient_does_not_change_its_arguments() -> None:
     X, y, W = draw(50, 9, 3, seed=5)
     a, b = np.ones(3), np.ones(3)
@@ -714,6 +795,54 @@ def test_the_gradient_does_not_change_its_arguments() -> None:
     gradient(X, y, W, a, b, activation="1-cos", loss="squared")
     for array, original in zip((X, y, W, a, b), before, strict=True):
         assert (array == original).all()
+
+
+@pytest.mark.parametrize("names", [("1-cos", "squared"), ("log(cosh(u))", "log(cosh(u))")])
+def test_the_centre_is_one_real_number(names: tuple[str, str]) -> None:
+    X, y, W = draw(10, 4, 2)
+    kinds = dict(zip(("activation", "loss"), names, strict=True))
+    for centre in ("0.5", np.array([0.5]), np.array(0.5), 1 + 0j, None, True, 10**400):
+        with pytest.raises(ValueError, match=r"^centre = .*; allowed: one real number$"):
+            gradient(X, y, W, np.ones(2), centre=centre, **kinds)
+    right = gradient(X, y, W, np.ones(2), centre=0.5, **kinds)
+    for half in (Fraction(1, 2), np.float64(0.5), np.float32(0.5)):
+        found = gradient(X, y, W, np.ones(2), centre=half, **kinds)
+        assert (found.gradient == right.gradient).all()
+        assert found.loss == right.loss
+    shown = gradient(X, y, W, np.ones(2), centre=np.nan, **kinds)
+    assert np.isnan(shown.gradient).all()
+    assert np.isnan(shown.loss)
+
+
+X_, T_, V_ = draw(12, 4, 2)
+PASSES: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+    *(
+        (partial(gradient, activation=name, loss="squared"), {"X": X_, "y": T_, "W": V_, "a": V_[:, 0], "b": V_[:, 1]})
+        for name in ("1-cos", "log(cosh(u))")
+    ),
+    (partial(normal_equations, activation="1-cos"), {"X": X_, "y": T_, "W": V_, "b": V_[:, 0]}),
+    (hessian_power, {"X": X_, "T": T_, "V": V_}),
+    (inner_products, {"X": X_, "W": V_}),
+    (weighted_sums, {"X": X_, "S": X_}),
+]
+
+
+@pytest.mark.parametrize(("call", "arguments"), PASSES)
+def test_what_is_complex_or_masked_is_refused_by_name(call: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    for name, array in arguments.items():
+        masked = np.ma.masked_array(array, np.zeros(array.shape, bool))
+        call(**arguments | {name: masked})
+        masked[0] = np.ma.masked
+        for what, wrong in (("complex", array + 0j), ("complex", (array + 0j).tolist()), ("masked", masked)):
+            with pytest.raises(ValueError, match=f"^{name} has {what} entries; allowed: real numbers"):
+                call(**arguments | {name: wrong})
+
+
+@pytest.mark.parametrize(("call", "arguments"), PASSES)
+def test_lists_are_taken_for_arrays(call: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    found, right = call(**{name: array.tolist() for name, array in arguments.items()}), call(**arguments)
+    for one, other in zip(*(getattr(v, "__dict__", {"": v}).values() for v in (found, right)), strict=True):
+        assert not isinstance(other, np.ndarray) or (one == other).all()
 
 
 def test_the_gradient_refuses_shapes_and_threads_that_do_not_fit() -> None:

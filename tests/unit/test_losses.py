@@ -105,6 +105,15 @@ def test_nothing_overflows_or_cancels() -> None:
     assert float(loss("huber(1)").dl(1e300, 0.0)) == 1.0
 
 
+@pytest.mark.parametrize("delta", [1e-100, 1e-3, 1.0, 1e99])
+def test_the_slope_of_pseudo_huber_is_delta_far_out(delta: float) -> None:
+    sizes = np.array([1e10 * delta, 2e286, 5.2e306, 1.7e308, math.inf])
+    candidate = loss("pseudo_huber", delta=delta)
+    for sign in (1, -1):
+        assert candidate.dl(sign * sizes, 0.0) == pytest.approx(sign * delta, rel=8 * 2**-53)
+    assert np.isnan(candidate.dl(np.nan, 0.0))
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_loss_is_made_again_from_its_text(text: str) -> None:
     assert loss(loss(text).text) == loss(text)
