@@ -19,6 +19,7 @@ from typing import Any, Literal
 import flint
 
 from mimtheory.balls import ball_from_text, ball_to_text, certified_text, precision
+from mimtheory.certificate_fields import fault_in
 from mimtheory.closed_forms import closed_form
 from mimtheory.enclosures import Enclosure, Problem, enclose
 from mimtheory.html_tables import html_table
@@ -264,10 +265,10 @@ def check_certificate(path: str | Path, time_limit: float = 60.0) -> Check:
     """Check a certificate from its file alone, by routes independent of those that made it; not checked are `method`
     and `seconds`, which say how it was made.
 
-    The digest must fit; the recorded bounds must be those that the recorded balls give, and hold by exact counting of
-    eigenvalues; C computed again by both routes must overlap every recorded ball, and the balls of the second route by
-    themselves must prove the same signs. An exact argument is derived again, and an exact C recomputed from the
-    moments of monomials.
+    The digest must fit, and every field be of its kind and within its range; the recorded bounds must be those that the
+    recorded balls give, and hold by exact counting of eigenvalues; C computed again by both routes must overlap every
+    recorded ball, and the balls of the second route by themselves must prove the same signs. An exact argument is
+    derived again, and an exact C recomputed from the moments of monomials.
 
     Parameters
     ----------
@@ -278,32 +279,23 @@ def check_certificate(path: str | Path, time_limit: float = 60.0) -> Check:
     Raises
     ------
     ValueError
-        If the file cannot be read as a certificate.
+        If the file cannot be read, or has other fields than a certificate.
 
     Source: docs/theory/certified.md, What a check establishes.
     """
-    try:
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
-        digest = fields.pop("digest")
-        given = dict(fields)
-        schema, readable = given.pop("schema"), given.pop("balls")
-        made = _read(given)
-        problem = Problem(link(made.link), loss(made.loss), Fraction(made.centre), Fraction(made.label_noise))
-    except (
-        OSError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ZeroDivisionError,
-        UnicodeError,
-        json.JSONDecodeError,
-    ) as wrong:
-        raise ValueError(
-            f"path = {str(path)[:200]!r} is not a certificate ({wrong}); allowed: a file that certify wrote"
-        ) from None
+    fields = _loaded(path)
+    digest = fields.pop("digest")
     if digest != _digest(fields):
         return Check("rejected", "the digest does not fit: the file was edited")
-    if schema != _SCHEMA or made.r != problem.link.r or readable != made._readable():
+    if (fault := fault_in(fields, _SCHEMA)) is not None:
+        return Check("rejected", fault)
+    readable = fields.pop("balls")
+    made = _read(fields)
+    try:
+        problem = Problem(link(made.link), loss(made.loss), Fraction(made.centre), Fraction(made.label_noise))
+    except ValueError as wrong:
+        return Check("rejected", str(wrong))
+    if made.r != problem.link.r or readable != made._readable():
         return Check("rejected", "the fields contradict each other")
     if made.status == "undecided":
         return Check("undecided", "it claims nothing")
@@ -312,11 +304,28 @@ def check_certificate(path: str | Path, time_limit: float = 60.0) -> Check:
     return _check_balls(made, problem, time.monotonic() + time_limit)
 
 
+def _loaded(path: str | Path) -> dict[str, Any]:
+    """The fields of the file, all of them and no others, whatever they hold."""
+    wanted = {*(field.name for field in dataclasses.fields(Certificate)), "schema", "balls", "digest"}
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(fields, dict) or set(fields) != wanted:
+            raise ValueError("other fields than those of a certificate")
+    except (OSError, ValueError, RecursionError) as wrong:
+        raise ValueError(
+            f"path = {str(path)[:200]!r} is not a certificate ({wrong}); allowed: a file that certify wrote"
+        ) from None
+    return fields
+
+
 def _read(fields: dict[str, Any]) -> Certificate:
-    fields["inertia"] = None if fields["inertia"] is None else tuple(fields["inertia"])
-    fields["symmetries"] = tuple(fields["symmetries"])
-    fields["C"] = None if fields["C"] is None else tuple(tuple(row) for row in fields["C"])
-    return Certificate(**fields)
+    """The certificate of fields without fault."""
+    tuples = {
+        "inertia": None if fields["inertia"] is None else tuple(fields["inertia"]),
+        "symmetries": tuple(fields["symmetries"]),
+        "C": None if fields["C"] is None else tuple(tuple(row) for row in fields["C"]),
+    }
+    return Certificate(**{name: value for name, value in (fields | tuples).items() if name != "schema"})
 
 
 def _digest(fields: dict[str, Any]) -> str:
@@ -335,8 +344,8 @@ def _check_argument(made: Certificate, problem: Problem) -> Check:
 
 
 def _check_balls(made: Certificate, problem: Problem, deadline: float) -> Check:
-    if made.C is None or made.inertia is None or made.rank != made.r or made.argument:
-        return Check("rejected", "the balls or the signs are missing, or stand beside an argument")
+    if made.C is None or made.inertia is None or made.rank != made.r or made.argument or math.isinf(made.radius):
+        return Check("rejected", "the balls, their radius or the signs are missing, or stand beside an argument")
     C = _matrix(made.C)
     # read back from their text balls are larger by rounding
     if not made.radius * (1 + 2.0**-20) >= max(float(ball.rad()) for ball in C.entries()):

@@ -68,6 +68,7 @@ FLOORS = [
         "symmetries",
         "enclosures",
         "rank_bounds",
+        "certificate_fields",
         "certificate",
         "parametric_hessian",
         "hessian_results",

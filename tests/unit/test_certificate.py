@@ -145,6 +145,52 @@ def test_an_edited_certificate_is_rejected(change: dict[str, Any], renewed: bool
     assert outcome.status == "rejected", outcome
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"schema": 1.0}, "schema = 1.0"),
+        ({"schema": True}, "schema = True"),
+        *(({"status": status}, "proved, degenerate, undecided") for status in ("PROVED", "", None, 1)),
+        *(({"argument": None}, "a text"), ({"argument": 0}, "a text"), ({"argument": False}, "a text")),
+        ({"r": 2.0}, "r = 2.0"),
+        ({"r": True}, "r = True"),
+        ({"rank": 2.0}, "rank = 2.0"),
+        ({"inertia": [2, False]}, "inertia = "),
+        ({"inertia": [2, 0, 0]}, "inertia = "),
+        ({"inertia": {"2": 0}}, "inertia = "),
+        ({"lambda_min_abs_lower": 0}, "lambda_min_abs_lower = 0"),
+        ({"lambda_max_abs_upper": float("nan")}, "lambda_max_abs_upper = nan"),
+        ({"seconds": -1.0}, "seconds = -1.0"),
+        ({"method": ["dyadic boxes"]}, "method = "),
+        ({"radius": float("inf")}, "their radius"),
+        ({"radius": "1e-3"}, "radius = '1e-3'"),
+        ({"radius": None}, "radius = None"),
+        ({"symmetries": "g"}, "symmetries = "),
+        ({"symmetries": [1]}, "symmetries = "),
+        ({"balls": [[1, 2], [3, 4]]}, "balls = "),
+        *(({"C": C}, "C = ") for C in ([], [["1*2^0 +- 0*2^0"] * 2], [["1*2^0 +- 0*2^0"]] * 2, [[1, 2], [3, 4]], 7)),
+        ({"C": [["1*2^0 +- 0*2^0"]]}, "C has 1 rows"),
+        *(({"centre": c}, "centre = ") for c in ("1e999999999", "2/4", "0.5", "1/0", "9" * 400, "9" * 5000, 0)),
+        *(({"label_noise": c}, "label_noise = ") for c in ("-1", "1e9999999", " 1", None)),
+        ({"link": "h4(z1) + w"}, "'w' is unknown"),
+        ({"loss": "huber(0)"}, "out of range"),
+    ],
+)
+def test_a_field_of_another_kind_is_rejected_by_name_whatever_the_digest(
+    change: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    certify(problem("h2h2", "huber(1)")).write(tmp_path / "cert.json")
+    outcome = check_certificate(edited(tmp_path / "cert.json", change, True))
+    assert outcome.status == "rejected"
+    assert reason in outcome.reason
+
+
+def test_an_undecided_certificate_claims_nothing(tmp_path: Path) -> None:
+    certify(problem("r3", "huber(1)"), time_limit=1e-3).write(tmp_path / "cert.json")
+    for change in ({"rank": 3}, {"inertia": [3, 0]}, {"lambda_min_abs_lower": 0.1}):
+        assert check_certificate(edited(tmp_path / "cert.json", change, True)).status == "rejected"
+
+
 def test_an_edit_of_what_proves_nothing_breaks_the_digest(tmp_path: Path) -> None:
     certify(problem("h2h2", "squared")).write(tmp_path / "cert.json")
     outcome = check_certificate(edited(tmp_path / "cert.json", {"method": "by revelation"}, False))
@@ -192,7 +238,9 @@ def test_what_no_method_covers_is_undecided() -> None:
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    for text in ("", "{}", "[1]", '{"digest": 1, "link": "h4"}'):
+    certify(problem("h4", "squared")).write(tmp_path / "cert.json")
+    more = json.dumps(json.loads((tmp_path / "cert.json").read_text()) | {"more": 1})
+    for text in ("", "{}", "[1]", '{"digest": 1, "link": "h4"}', "[" * 100_000, "9" * 5000, more):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(ValueError, match="not a certificate"):
             check_certificate(tmp_path / "bad.json")
