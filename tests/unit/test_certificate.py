@@ -13,10 +13,11 @@ import pytest
 import mimtheory
 from mimtheory import certificate
 from mimtheory.balls import ball_from_text, ball_to_text
-from mimtheory.certificate import _clash, _digest, _matrix, certify, check_certificate
+from mimtheory.certificate import Check, _clash, _digest, _matrix, certify, check_certificate
 from mimtheory.enclosures import Enclosure, Problem, enclose
 from mimtheory.links import link
 from mimtheory.losses import loss
+from mimtheory.polynomial_derivatives import exact_moments_by_monomials
 from mimtheory.rank_bounds import spectrum_bounds
 
 ZERO = Fraction(0)
@@ -218,6 +219,38 @@ def test_a_false_argument_is_rejected(tmp_path: Path) -> None:
     assert check_certificate(edited(path, {"link": "z1*z2*z3 + z1**2"}, True)).status == "rejected"
     certify(problem("h4+h4", "squared")).write(path)
     assert check_certificate(edited(path, {"link": "h2(z1) + h4(z2)"}, True)).status == "rejected"
+
+
+@pytest.mark.parametrize(("text", "name"), [("(z1 + z2)**2", "huber(1)"), ("h4+h4", "squared"), ("z1**3", "l1")])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rank": 5},
+        {"inertia": [1, 1]},
+        {"lambda_min_abs_lower": 0.5},
+        {"lambda_max_abs_upper": 1e-9},
+        {"argument": "because"},
+        {"radius": 1.0},
+        {"C": [["1*2^0 +- 0*2^0"]], "balls": [["1"]]},
+        {"symmetries": ["g(-z1) = -g(z)"]},
+    ],
+)
+def test_a_number_that_an_exact_argument_does_not_give_is_rejected(
+    text: str, name: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    certify(problem(text, name)).write(tmp_path / "cert.json")
+    assert check_certificate(tmp_path / "cert.json")
+    outcome = check_certificate(edited(tmp_path / "cert.json", change, True))
+    assert outcome.status == "rejected", outcome
+
+
+def test_the_second_route_counts_the_rank_of_an_exact_matrix_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = exact_moments_by_monomials(link("z1*z2"), loss("squared"), ZERO, ZERO)
+    certify(problem("h4+h4", "squared")).write(tmp_path / "cert.json")
+    monkeypatch.setattr(certificate, "exact_moments_by_monomials", lambda *_: other)
+    assert check_certificate(tmp_path / "cert.json") == Check("rejected", "the exact rank is 2")
 
 
 @pytest.mark.parametrize("text", ["h4+h4", "r3", "h4(z1) + h4(z2) + h4(z3) + h4(z4)"])
