@@ -104,10 +104,12 @@ def bounds(ball: flint.arb) -> tuple[float, float]:
 
 
 def double_of(ball: flint.arb) -> tuple[float, float]:
-    """A double near the midpoint and a bound on its distance from every number of the ball."""
+    """A double near the midpoint, infinite beyond the doubles, and a bound on its distance from the ball's numbers."""
     value = float(ball.mid())
-    if not ball.is_finite() or not math.isfinite(value):
+    if not ball.is_finite():
         return math.nan, math.inf
+    if not math.isfinite(value):
+        return value, math.inf
     # the difference is rounded to the working precision, which adds to its radius
     return value, _double_above((ball - flint.arb(value)).abs_upper())
 

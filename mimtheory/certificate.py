@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from html import escape
@@ -34,7 +35,8 @@ __all__ = ["Certificate", "Check", "certify", "check_certificate", "why_degenera
 _SCHEMA = 1
 _TARGETS = (2e-2, 3e-3, 1e-4, 1e-6, 1e-9, 1e-12)
 _FIRST_TARGET = {1: 2, 2: 1}  # where the targets begin for r = 1 and 2, where boxes are few
-_BITS = 4096
+_BITS = 13_000  # of a ball as it is written: fewer than 4000 digits
+_SMALLER = 1e-3
 
 
 @dataclass(frozen=True)
@@ -159,22 +161,47 @@ def certify(
         rank, argument = reason
         return _certificate(problem, "degenerate", start, argument=argument, rank=rank)
     least = math.inf if digits is None else 10.0**-digits
-    targets = [*_TARGETS[_FIRST_TARGET.get(problem.link.r, 0) :], *([least] if least < _TARGETS[-1] else [])]
+    exact = exact_moments(problem.link, problem.loss, problem.centre, problem.noise) is not None
     found, proved = known, False
-    for target in targets:
+    for target in _targets(problem.link.r, least):
         if found is None or found.radius > target:
             found = enclose(problem, min(least, target), deadline)
         if found is None:
             text = "No certified method covers this link and loss: see `enclose` for those that do."
             return _certificate(problem, "undecided", start, argument=text)
-        proved = spectrum_bounds(found.C).inertia is not None and found.radius <= least
-        if proved or time.monotonic() > deadline:
+        found = _rounded(found)
+        proved = _signs(found.C, exact) is not None and found.radius <= least and math.isfinite(found.radius)
+        if proved or time.monotonic() > deadline or (found.radius > target < _TARGETS[-1]):
             break
     if not proved or time.monotonic() > latest:
         reached = math.inf if found is None else found.radius
         text = f"After {time.monotonic() - start:.2g} s of {time_limit:g} s the radius is {reached:.1e}."
         return _certificate(problem, "undecided", start, found, text)
-    return _certificate(problem, "proved", start, found)
+    return _certificate(problem, "proved", start, found, exact=exact)
+
+
+def _targets(r: int, least: float) -> Iterator[float]:
+    """Radii to try, ever smaller ones without end: the rank does not depend on how small T is."""
+    target = _TARGETS[-1]
+    yield from _TARGETS[_FIRST_TARGET.get(r, 0) :]
+    if least < target:
+        yield (target := least)
+    while target > 0:
+        target *= _SMALLER
+        yield target
+
+
+def _rounded(found: Enclosure) -> Enclosure:
+    """Its balls as they will be written."""
+    with precision(_BITS):
+        return dataclasses.replace(found, C=flint.arb_mat([[+x for x in row] for row in found.C.tolist()]))
+
+
+def _signs(C: flint.arb_mat, counted: bool) -> tuple[int, int] | None:
+    """The inertia of every matrix in the balls, where it is proved; by counting alone if that is asked for, as of exact
+    matrices, whose small eigenvalues may be those of no double."""
+    inertia = spectrum_bounds(C).inertia
+    return counted_inertia(C, 0.0, math.inf) if inertia is None and counted else inertia
 
 
 def _certificate(
@@ -184,6 +211,7 @@ def _certificate(
     found: Enclosure | None = None,
     argument: str = "",
     rank: int | None = None,
+    exact: bool = False,
 ) -> Certificate:
     texts = None if found is None or not math.isfinite(found.radius) else _texts(found.C)
     # of the balls as they are written, which a reader will bound again
@@ -198,7 +226,7 @@ def _certificate(
         r=problem.link.r,
         status=status,
         rank=problem.link.r if proved else rank,
-        inertia=spectrum.inertia if proved and spectrum else None,
+        inertia=_signs(_matrix(texts), exact) if proved and texts else None,
         lambda_min_abs_lower=spectrum.least if proved and spectrum else 0.0,
         lambda_max_abs_upper=spectrum.most if spectrum else math.inf,
         method="an exact argument" if found is None else found.route,
@@ -378,7 +406,7 @@ def _check_balls(made: Certificate, problem: Problem, deadline: float) -> Check:
             return Check("undecided", "no second route covers this link and loss")
         if (clash := _clash(other, C, again)) is not None:
             return Check("rejected", clash)
-        if spectrum_bounds(other.C).inertia == made.inertia:
+        if _signs(other.C, True) == made.inertia:
             return Check("confirmed", f"{other.route} at radius {other.radius:.1e}")
         reached = f"{other.route} reached radius {other.radius:.1e} only, which does not prove the signs"
         if time.monotonic() > deadline:

@@ -342,3 +342,46 @@ def test_formulas_with_kinks_and_of_one_side_are_certified_and_checked(tmp_path:
     odd = certify(problem("z1**3 + z1*z2**2", "Abs(u)"), 30)
     assert odd.status == "degenerate"
     assert "T is odd" in odd.argument
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "inertia"),
+    [
+        ("1e103*z1**2", "u**4", (0, 1)),
+        ("1e200*z1**2", "u**4", (0, 1)),
+        ("z1**20", "u**20", (0, 1)),
+        ("1e-160*z1**2", "u**4", (0, 1)),
+        ("1e-60*z1**2 + z2**2", "squared", (0, 2)),
+        ("(z1 + z2)**2 + 1e-30*z1**2", "squared", (0, 2)),
+        ("(z1 + z2)**2 - 1e-30*z1**2", "squared", (1, 1)),
+    ],
+)
+def test_an_exact_matrix_has_its_signs_whatever_its_size_and_condition(
+    text: str, name: str, inertia: tuple[int, int], tmp_path: Path
+) -> None:
+    made = mimtheory.expected_hessian(text, name).certificate()
+    assert (made.status, made.inertia) == ("proved", inertia)
+    made.write(tmp_path / "c.json")
+    assert check_certificate(tmp_path / "c.json")
+
+
+def test_what_is_beyond_the_doubles_is_infinite_and_exact() -> None:
+    H = mimtheory.expected_hessian("z1**20", "u**20")
+    assert H.C.tolist() == [[-np.inf]]
+    assert H.C_exact is not None
+    assert H.C_exact[0] < -(10**411)
+    assert "e+411" in repr(H)
+
+
+def test_balls_of_thousands_of_digits_are_written_as_far_as_they_can_be_read(tmp_path: Path) -> None:
+    made = mimtheory.expected_hessian("h4", "l1", digits=5000).certificate()
+    made.write(tmp_path / "c.json")
+    assert check_certificate(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("delta", ["1e-6", "1e-12"])
+def test_the_rank_does_not_depend_on_the_scale_of_the_loss(delta: str, tmp_path: Path) -> None:
+    made = certify(problem("h4(z1) + h2(z2)", f"huber({delta})"), 30)
+    assert made.status == "proved"
+    made.write(tmp_path / "c.json")
+    assert check_certificate(tmp_path / "c.json")
