@@ -159,7 +159,10 @@ def canonical_text(expression: "sympy.Expr | str", argument: str) -> str:
         Naming `argument`, if there is not exactly one variable.
     """
     if isinstance(expression, str):
-        return _written(expression, argument)
+        text = _written(expression, argument)
+        if "u" not in re.findall(r"\w+", text):  # such a text would not be read back
+            raise ValueError(f"{argument} = {expression[:60]!r} is the constant {text}; allowed: exactly one variable")
+        return text
     symbols = getattr(expression, "free_symbols", None)
     if symbols is None or len(symbols) != 1:
         found = sorted(map(str, symbols or ()))
@@ -169,7 +172,7 @@ def canonical_text(expression: "sympy.Expr | str", argument: str) -> str:
     (old,) = symbols
     # SymPy prints 15 digits of a double; all of them come from its shortest decimal text
     digits = {x: sympy.Rational(repr(float(x))) for x in expression.atoms(sympy.Float) if x == float(x)}
-    return _written(str(expression.xreplace(digits).subs(old, sympy.Symbol("u"))), argument)
+    return canonical_text(str(expression.xreplace(digits).subs(old, sympy.Symbol("u"))), argument)
 
 
 def _written(text: str, argument: str) -> str:
