@@ -37,6 +37,10 @@ _TARGETS = (2e-2, 3e-3, 1e-4, 1e-6, 1e-9, 1e-12)
 _FIRST_TARGET = {1: 2, 2: 1}  # where the targets begin for r = 1 and 2, where boxes are few
 _BITS = 13_000  # of a ball as it is written: fewer than 4000 digits
 _SMALLER = 1e-3
+_NOT_COVERED = (
+    "No certified method covers this link and loss; covered are a polynomial l', kinked losses up to r = 4, smooth or "
+    "noisy ones up to r = 3, and up to six coordinates quadratic links and sums of functions of one coordinate each."
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ class Certificate:
     def __str__(self) -> str:
         noise = "" if self.label_noise == "0" else f", label noise {self.label_noise}"
         head = f"C = E[T (z z^T - I)], T = l'({self.centre}, y), y = {self.link}{noise}, l = {self.loss}: "
-        how = f" ({self.method}; radius {self.radius:.1e}, {self.seconds:.2g} s)"
+        how = (
+            "" if self.argument == _NOT_COVERED else f" ({self.method}; radius {self.radius:.1e}, {self.seconds:.2g} s)"
+        )
         if self.status == "degenerate":
             rank = "" if self.rank is None else f" It has rank {self.rank} of {self.r}."
             return f"{head}C is singular.{rank} {self.argument}"
@@ -167,8 +173,7 @@ def certify(
         if found is None or found.radius > target:
             found = enclose(problem, min(least, target), deadline)
         if found is None:
-            text = "No certified method covers this link and loss: see `enclose` for those that do."
-            return _certificate(problem, "undecided", start, argument=text)
+            return _certificate(problem, "undecided", start, argument=_NOT_COVERED)
         found = _rounded(found)
         proved = _signs(found.C, exact) is not None and found.radius <= least and math.isfinite(found.radius)
         if proved or time.monotonic() > deadline or (found.radius > target < _TARGETS[-1]):
@@ -229,7 +234,7 @@ def _certificate(
         inertia=_signs(_matrix(texts), exact) if proved and texts else None,
         lambda_min_abs_lower=spectrum.least if proved and spectrum else 0.0,
         lambda_max_abs_upper=spectrum.most if spectrum else math.inf,
-        method="an exact argument" if found is None else found.route,
+        method=found.route if found else "none" if status == "undecided" else "an exact argument",
         argument=argument,
         radius=math.inf if found is None and status == "undecided" else 0.0 if found is None else found.radius,
         seconds=time.monotonic() - start,

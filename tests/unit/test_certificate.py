@@ -268,6 +268,10 @@ def test_what_no_method_covers_is_undecided() -> None:
     made = certify(problem("z1*z2*z3 + z4 + z5**3 + z5**2", "l1"))
     assert made.status == "undecided"
     assert "No certified method" in str(made)
+    assert "covered are" in made.argument
+    assert made.method == "none"
+    # neither code that is not public nor a method that was not used
+    assert not any(word in str(made) for word in ("enclose", "exact argument", "radius"))
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
