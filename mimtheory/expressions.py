@@ -4,7 +4,7 @@ import ast
 import math
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -182,14 +182,15 @@ def _written(text: str, argument: str) -> str:
         raise ValueError(str(wrong).replace("expression", argument, 1)) from None
 
 
-def supremum(function: Callable[[Floats], Floats]) -> float:
-    """sup |function| on the line, searched for on a grid that is refined around its largest value.
+def supremum(function: Callable[[Floats], Floats], kinks: Sequence[Fraction] = ()) -> float:
+    """sup |function| on the line, searched for on a grid and just beside the kinks, where it may jump.
 
     Infinite where it still grows at |u| = 10^4. Raised by 1e-6 in relative size, the square of the grid's step: a
     numerical constant, not a proof.
     """
     far = np.geomspace(40, 1e4, 200)
-    near, tails = np.linspace(-40, 40, 80001), np.concatenate((-far, far))
+    beside = np.nextafter(np.array(kinks, dtype=np.float64), np.array([[-np.inf], [np.inf]])).ravel()
+    near, tails = np.concatenate((np.linspace(-40, 40, 80001), beside)), np.concatenate((-far, far))
     sizes = np.nan_to_num(np.abs(function(near)), nan=0.0)
     beyond = np.nan_to_num(np.abs(function(tails)), nan=0.0, posinf=math.inf)
     if beyond.max() / 1.01 > sizes.max():
