@@ -75,3 +75,10 @@ def test_matrices_beyond_the_doubles_have_their_signs_and_bounds_that_hold(expon
     assert counted_inertia(C, 0.0, math.inf) == (1, 1)
     smallest = arb(2) ** exponent * (arb(29).sqrt() / 2 - arb(1) / 2)
     assert arb(found.least) < smallest < arb(found.most)
+
+
+def test_bounds_must_hold_at_the_far_ends_of_the_balls() -> None:
+    C = arb_mat([[arb(1, 0.25)]])
+    assert counted_inertia(C, 0.5, 1.5) == (1, 0)
+    assert counted_inertia(C, 0.875, 1.5) is None
+    assert counted_inertia(C, 0.5, 1.125) is None
