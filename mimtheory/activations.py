@@ -282,7 +282,8 @@ def _from_text(text: str) -> Activation:
         raise ValueError(f"activation = {text!r}: {wrong}") from None
     functions = [by_pieces(pieces, k, "activation", text) for k in range(5)]
     proved = suprema_of_derivatives(pieces, [(1, 0), (3, 0), (4, 0)])
-    found = [supremum(functions[k]) for k in (1, 3, 4)] if proved is None else [part.upper for part in proved]
+    kinks = [piece.stop for piece in pieces if piece.stop is not None]
+    found = [supremum(functions[k], kinks) for k in (1, 3, 4)] if proved is None else [part.upper for part in proved]
     height = suprema_of_derivatives(pieces, [(0, 0)])
     # the Lipschitz constant of the derivative one below, which a jump makes infinite
     jumps = math.inf if broken is None else broken[0]

@@ -6,6 +6,7 @@ operation, so whatever is computed from balls alone is proved up to the correctn
 
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +32,10 @@ __all__ = [
     "widened",
 ]
 
-
+_MOST_PLACES = 3900
+_LARGEST_IN_FULL, _DIGITS_OF_LARGE = 10**300, 18  # a larger number is printed with an exponent
 _ONE_AT_A_TIME = threading.RLock()
+_BALL = re.compile(r"(-?[0-9]{1,4000})\*2\^(-?[0-9]{1,6}) \+- ([0-9]{1,20})\*2\^(-?[0-9]{1,6})")
 
 
 def _after_fork() -> None:
@@ -101,10 +104,12 @@ def bounds(ball: flint.arb) -> tuple[float, float]:
 
 
 def double_of(ball: flint.arb) -> tuple[float, float]:
-    """A double near the midpoint and a bound on its distance from every number of the ball."""
+    """A double near the midpoint, infinite beyond the doubles, and a bound on its distance from the ball's numbers."""
     value = float(ball.mid())
-    if not ball.is_finite() or not math.isfinite(value):
+    if not ball.is_finite():
         return math.nan, math.inf
+    if not math.isfinite(value):
+        return value, math.inf
     # the difference is rounded to the working precision, which adds to its radius
     return value, _double_above((ball - flint.arb(value)).abs_upper())
 
@@ -122,13 +127,13 @@ def ball_to_text(ball: flint.arb) -> str:
 
 
 def ball_from_text(text: str) -> flint.arb:
-    """A ball that contains the one written by `ball_to_text`, larger by rounding only; ValueError for other texts."""
-    try:
-        middle, radius = (
-            flint.arb(int(m)) * flint.arb(2) ** int(e) for m, e in (part.split("*2^") for part in text.split(" +- "))
-        )
-    except ValueError:
-        raise ValueError(f"ball = {text[:60]!r}; allowed: 'm*2^e +- n*2^f' with integers") from None
+    """A ball that contains the one written by `ball_to_text`, larger by rounding only; ValueError for other texts, and
+    for more digits than exact arithmetic with the ball would end with."""
+    parts = _BALL.fullmatch(text)
+    if parts is None:
+        raise ValueError(f"ball = {text[:60]!r}; allowed: 'm*2^e +- n*2^f' with integers")
+    m, e, n, f = map(int, parts.groups())
+    middle, radius = flint.arb(m) * flint.arb(2) ** e, flint.arb(n) * flint.arb(2) ** f
     return flint.arb(middle.mid(), (radius + middle.rad()).upper())
 
 
@@ -144,9 +149,11 @@ def certified_text(ball: flint.arb, digits: int | None = None) -> str:
     if not ball.is_finite():
         return "[unknown]"
     middle, radius = midpoint_and_radius(ball)
+    if abs(middle) >= _LARGEST_IN_FULL:
+        return ball.str(_DIGITS_OF_LARGE)
     if radius == 0 and middle.denominator == 1:
         return str(middle)
-    place = 40 if radius == 0 else -_ceil_log10(radius)
+    place = 40 if radius == 0 else min(-_ceil_log10(radius), _MOST_PLACES)
     place = max(0, place if digits is None else min(place, digits))
     scaled = round(middle * 10**place)
     radius += abs(middle - Fraction(scaled, 10**place))
@@ -169,7 +176,8 @@ def _dyadic(x: flint.arb) -> Fraction:
 
 
 def _ceil_log10(x: Fraction) -> int:
-    k = len(str(x.numerator)) - len(str(x.denominator)) - 1
+    # 10^k <= 2^(bits - 1) <= x; its digits are not written down, of which Python writes 4300 only
+    k = math.floor((x.numerator.bit_length() - x.denominator.bit_length() - 1) * math.log10(2))
     while Fraction(10) ** k < x:
         k += 1
     return k

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from html import escape
@@ -19,6 +20,7 @@ from typing import Any, Literal
 import flint
 
 from mimtheory.balls import ball_from_text, ball_to_text, certified_text, precision
+from mimtheory.certificate_fields import fault_in
 from mimtheory.closed_forms import closed_form
 from mimtheory.enclosures import Enclosure, Problem, enclose
 from mimtheory.html_tables import html_table
@@ -33,7 +35,12 @@ __all__ = ["Certificate", "Check", "certify", "check_certificate", "why_degenera
 _SCHEMA = 1
 _TARGETS = (2e-2, 3e-3, 1e-4, 1e-6, 1e-9, 1e-12)
 _FIRST_TARGET = {1: 2, 2: 1}  # where the targets begin for r = 1 and 2, where boxes are few
-_BITS = 4096
+_BITS = 13_000  # of a ball as it is written: fewer than 4000 digits
+_SMALLER = 1e-3
+_NOT_COVERED = (
+    "No certified method covers this link and loss; covered are a polynomial l', kinked losses up to r = 4, smooth or "
+    "noisy ones up to r = 3, and up to six coordinates quadratic links and sums of functions of one coordinate each."
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,9 @@ class Certificate:
     def __str__(self) -> str:
         noise = "" if self.label_noise == "0" else f", label noise {self.label_noise}"
         head = f"C = E[T (z z^T - I)], T = l'({self.centre}, y), y = {self.link}{noise}, l = {self.loss}: "
-        how = f" ({self.method}; radius {self.radius:.1e}, {self.seconds:.2g} s)"
+        how = (
+            "" if self.argument == _NOT_COVERED else f" ({self.method}; radius {self.radius:.1e}, {self.seconds:.2g} s)"
+        )
         if self.status == "degenerate":
             rank = "" if self.rank is None else f" It has rank {self.rank} of {self.r}."
             return f"{head}C is singular.{rank} {self.argument}"
@@ -158,22 +167,46 @@ def certify(
         rank, argument = reason
         return _certificate(problem, "degenerate", start, argument=argument, rank=rank)
     least = math.inf if digits is None else 10.0**-digits
-    targets = [*_TARGETS[_FIRST_TARGET.get(problem.link.r, 0) :], *([least] if least < _TARGETS[-1] else [])]
+    exact = exact_moments(problem.link, problem.loss, problem.centre, problem.noise) is not None
     found, proved = known, False
-    for target in targets:
+    for target in _targets(problem.link.r, least):
         if found is None or found.radius > target:
             found = enclose(problem, min(least, target), deadline)
         if found is None:
-            text = "No certified method covers this link and loss: see `enclose` for those that do."
-            return _certificate(problem, "undecided", start, argument=text)
-        proved = spectrum_bounds(found.C).inertia is not None and found.radius <= least
-        if proved or time.monotonic() > deadline:
+            return _certificate(problem, "undecided", start, argument=_NOT_COVERED)
+        found = _rounded(found)
+        proved = _signs(found.C, exact) is not None and found.radius <= least and math.isfinite(found.radius)
+        if proved or time.monotonic() > deadline or (found.radius > target < _TARGETS[-1]):
             break
     if not proved or time.monotonic() > latest:
         reached = math.inf if found is None else found.radius
         text = f"After {time.monotonic() - start:.2g} s of {time_limit:g} s the radius is {reached:.1e}."
         return _certificate(problem, "undecided", start, found, text)
-    return _certificate(problem, "proved", start, found)
+    return _certificate(problem, "proved", start, found, exact=exact)
+
+
+def _targets(r: int, least: float) -> Iterator[float]:
+    """Radii to try, ever smaller ones without end: the rank does not depend on how small T is."""
+    target = _TARGETS[-1]
+    yield from _TARGETS[_FIRST_TARGET.get(r, 0) :]
+    if least < target:
+        yield (target := least)
+    while target > 0:
+        target *= _SMALLER
+        yield target
+
+
+def _rounded(found: Enclosure) -> Enclosure:
+    """Its balls as they will be written."""
+    with precision(_BITS):
+        return dataclasses.replace(found, C=flint.arb_mat([[+x for x in row] for row in found.C.tolist()]))
+
+
+def _signs(C: flint.arb_mat, counted: bool) -> tuple[int, int] | None:
+    """The inertia of every matrix in the balls, where it is proved; by counting alone if that is asked for, as of exact
+    matrices, whose small eigenvalues may be those of no double."""
+    inertia = spectrum_bounds(C).inertia
+    return counted_inertia(C, 0.0, math.inf) if inertia is None and counted else inertia
 
 
 def _certificate(
@@ -183,6 +216,7 @@ def _certificate(
     found: Enclosure | None = None,
     argument: str = "",
     rank: int | None = None,
+    exact: bool = False,
 ) -> Certificate:
     texts = None if found is None or not math.isfinite(found.radius) else _texts(found.C)
     # of the balls as they are written, which a reader will bound again
@@ -197,10 +231,10 @@ def _certificate(
         r=problem.link.r,
         status=status,
         rank=problem.link.r if proved else rank,
-        inertia=spectrum.inertia if proved and spectrum else None,
+        inertia=_signs(_matrix(texts), exact) if proved and texts else None,
         lambda_min_abs_lower=spectrum.least if proved and spectrum else 0.0,
         lambda_max_abs_upper=spectrum.most if spectrum else math.inf,
-        method="an exact argument" if found is None else found.route,
+        method=found.route if found else "none" if status == "undecided" else "an exact argument",
         argument=argument,
         radius=math.inf if found is None and status == "undecided" else 0.0 if found is None else found.radius,
         seconds=time.monotonic() - start,
@@ -264,10 +298,10 @@ def check_certificate(path: str | Path, time_limit: float = 60.0) -> Check:
     """Check a certificate from its file alone, by routes independent of those that made it; not checked are `method`
     and `seconds`, which say how it was made.
 
-    The digest must fit; the recorded bounds must be those that the recorded balls give, and hold by exact counting of
-    eigenvalues; C computed again by both routes must overlap every recorded ball, and the balls of the second route by
-    themselves must prove the same signs. An exact argument is derived again, and an exact C recomputed from the
-    moments of monomials.
+    The digest must fit, and every field be of its kind and within its range; the recorded bounds must be those that the
+    recorded balls give, and hold by exact counting of eigenvalues; C computed again by both routes must overlap every
+    recorded ball, and the balls of the second route by themselves must prove the same signs. An exact argument is
+    derived again, and an exact C recomputed from the moments of monomials.
 
     Parameters
     ----------
@@ -278,32 +312,23 @@ def check_certificate(path: str | Path, time_limit: float = 60.0) -> Check:
     Raises
     ------
     ValueError
-        If the file cannot be read as a certificate.
+        If the file cannot be read, or has other fields than a certificate.
 
     Source: docs/theory/certified.md, What a check establishes.
     """
-    try:
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
-        digest = fields.pop("digest")
-        given = dict(fields)
-        schema, readable = given.pop("schema"), given.pop("balls")
-        made = _read(given)
-        problem = Problem(link(made.link), loss(made.loss), Fraction(made.centre), Fraction(made.label_noise))
-    except (
-        OSError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ZeroDivisionError,
-        UnicodeError,
-        json.JSONDecodeError,
-    ) as wrong:
-        raise ValueError(
-            f"path = {str(path)[:200]!r} is not a certificate ({wrong}); allowed: a file that certify wrote"
-        ) from None
+    fields = _loaded(path)
+    digest = fields.pop("digest")
     if digest != _digest(fields):
         return Check("rejected", "the digest does not fit: the file was edited")
-    if schema != _SCHEMA or made.r != problem.link.r or readable != made._readable():
+    if (fault := fault_in(fields, _SCHEMA)) is not None:
+        return Check("rejected", fault)
+    readable = fields.pop("balls")
+    made = _read(fields)
+    try:
+        problem = Problem(link(made.link), loss(made.loss), Fraction(made.centre), Fraction(made.label_noise))
+    except ValueError as wrong:
+        return Check("rejected", str(wrong))
+    if made.r != problem.link.r or readable != made._readable():
         return Check("rejected", "the fields contradict each other")
     if made.status == "undecided":
         return Check("undecided", "it claims nothing")
@@ -312,11 +337,28 @@ def check_certificate(path: str | Path, time_limit: float = 60.0) -> Check:
     return _check_balls(made, problem, time.monotonic() + time_limit)
 
 
+def _loaded(path: str | Path) -> dict[str, Any]:
+    """The fields of the file, all of them and no others, whatever they hold."""
+    wanted = {*(field.name for field in dataclasses.fields(Certificate)), "schema", "balls", "digest"}
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(fields, dict) or set(fields) != wanted:
+            raise ValueError("other fields than those of a certificate")
+    except (OSError, ValueError, RecursionError) as wrong:
+        raise ValueError(
+            f"path = {str(path)[:200]!r} is not a certificate ({wrong}); allowed: a file that certify wrote"
+        ) from None
+    return fields
+
+
 def _read(fields: dict[str, Any]) -> Certificate:
-    fields["inertia"] = None if fields["inertia"] is None else tuple(fields["inertia"])
-    fields["symmetries"] = tuple(fields["symmetries"])
-    fields["C"] = None if fields["C"] is None else tuple(tuple(row) for row in fields["C"])
-    return Certificate(**fields)
+    """The certificate of fields without fault."""
+    tuples = {
+        "inertia": None if fields["inertia"] is None else tuple(fields["inertia"]),
+        "symmetries": tuple(fields["symmetries"]),
+        "C": None if fields["C"] is None else tuple(tuple(row) for row in fields["C"]),
+    }
+    return Certificate(**{name: value for name, value in (fields | tuples).items() if name != "schema"})
 
 
 def _digest(fields: dict[str, Any]) -> str:
@@ -324,19 +366,25 @@ def _digest(fields: dict[str, Any]) -> str:
 
 
 def _check_argument(made: Certificate, problem: Problem) -> Check:
+    reason = why_degenerate(problem)
+    if reason is None:
+        return Check("rejected", "no exact argument shows that C is singular")
+    wanted = _certificate(problem, "degenerate", time.monotonic(), argument=reason[1], rank=reason[0])
+    wanted = dataclasses.replace(wanted, method=made.method, seconds=made.seconds)
+    for name, value in dataclasses.asdict(wanted).items():
+        if getattr(made, name) != value:
+            return Check("rejected", f"the argument for this link and loss gives {name} = {value!r}")
     exact = exact_moments_by_monomials(problem.link, problem.loss, problem.centre, problem.noise)
-    if exact is not None:
-        if exact.C.rank == made.rank and made.rank < made.r:
-            return Check("confirmed", "the exact moments of monomials")
+    if exact is None:
+        return Check("confirmed", "the argument was derived again")
+    if exact.C.rank != made.rank:
         return Check("rejected", f"the exact rank is {exact.C.rank}")
-    if (made.rank, made.argument) != why_degenerate(problem):
-        return Check("rejected", "the argument does not hold for this link and loss")
-    return Check("confirmed", "the argument was derived again")
+    return Check("confirmed", "the exact moments of monomials")
 
 
 def _check_balls(made: Certificate, problem: Problem, deadline: float) -> Check:
-    if made.C is None or made.inertia is None or made.rank != made.r or made.argument:
-        return Check("rejected", "the balls or the signs are missing, or stand beside an argument")
+    if made.C is None or made.inertia is None or made.rank != made.r or made.argument or math.isinf(made.radius):
+        return Check("rejected", "the balls, their radius or the signs are missing, or stand beside an argument")
     C = _matrix(made.C)
     # read back from their text balls are larger by rounding
     if not made.radius * (1 + 2.0**-20) >= max(float(ball.rad()) for ball in C.entries()):
@@ -363,7 +411,7 @@ def _check_balls(made: Certificate, problem: Problem, deadline: float) -> Check:
             return Check("undecided", "no second route covers this link and loss")
         if (clash := _clash(other, C, again)) is not None:
             return Check("rejected", clash)
-        if spectrum_bounds(other.C).inertia == made.inertia:
+        if _signs(other.C, True) == made.inertia:
             return Check("confirmed", f"{other.route} at radius {other.radius:.1e}")
         reached = f"{other.route} reached radius {other.radius:.1e} only, which does not prove the signs"
         if time.monotonic() > deadline:

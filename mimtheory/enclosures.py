@@ -159,8 +159,10 @@ def enclose(
 
 
 def exact_enclosure(moments: ExactMoments, target: float | Fraction, route: str = _BY_HEAT_FLOW) -> Enclosure:
-    """Balls around exact numbers, of far less than the target."""
-    with precision(_bits(target)):
+    """Balls around exact numbers, of far less than the target whatever their size."""
+    numbers = [moments.mean, *moments.first, *(x for row in moments.C.rows for x in row)]
+    size = max((abs(int(v.p)).bit_length() - int(v.q).bit_length() for x in numbers for v in x.values()), default=0)
+    with precision(_bits(target) + max(0, size)):
         return Enclosure(moments.C.balls(), surd_ball(moments.mean), tuple(surd_ball(x) for x in moments.first), route)
 
 

@@ -4,7 +4,7 @@ import ast
 import math
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +159,10 @@ def canonical_text(expression: "sympy.Expr | str", argument: str) -> str:
         Naming `argument`, if there is not exactly one variable.
     """
     if isinstance(expression, str):
-        return _written(expression, argument)
+        text = _written(expression, argument)
+        if "u" not in re.findall(r"\w+", text):  # such a text would not be read back
+            raise ValueError(f"{argument} = {expression[:60]!r} is the constant {text}; allowed: exactly one variable")
+        return text
     symbols = getattr(expression, "free_symbols", None)
     if symbols is None or len(symbols) != 1:
         found = sorted(map(str, symbols or ()))
@@ -169,7 +172,7 @@ def canonical_text(expression: "sympy.Expr | str", argument: str) -> str:
     (old,) = symbols
     # SymPy prints 15 digits of a double; all of them come from its shortest decimal text
     digits = {x: sympy.Rational(repr(float(x))) for x in expression.atoms(sympy.Float) if x == float(x)}
-    return _written(str(expression.xreplace(digits).subs(old, sympy.Symbol("u"))), argument)
+    return canonical_text(str(expression.xreplace(digits).subs(old, sympy.Symbol("u"))), argument)
 
 
 def _written(text: str, argument: str) -> str:
@@ -179,14 +182,15 @@ def _written(text: str, argument: str) -> str:
         raise ValueError(str(wrong).replace("expression", argument, 1)) from None
 
 
-def supremum(function: Callable[[Floats], Floats]) -> float:
-    """sup |function| on the line, searched for on a grid that is refined around its largest value.
+def supremum(function: Callable[[Floats], Floats], kinks: Sequence[Fraction] = ()) -> float:
+    """sup |function| on the line, searched for on a grid and just beside the kinks, where it may jump.
 
     Infinite where it still grows at |u| = 10^4. Raised by 1e-6 in relative size, the square of the grid's step: a
     numerical constant, not a proof.
     """
     far = np.geomspace(40, 1e4, 200)
-    near, tails = np.linspace(-40, 40, 80001), np.concatenate((-far, far))
+    beside = np.nextafter(np.array(kinks, dtype=np.float64), np.array([[-np.inf], [np.inf]])).ravel()
+    near, tails = np.concatenate((np.linspace(-40, 40, 80001), beside)), np.concatenate((-far, far))
     sizes = np.nan_to_num(np.abs(function(near)), nan=0.0)
     beyond = np.nan_to_num(np.abs(function(tails)), nan=0.0, posinf=math.inf)
     if beyond.max() / 1.01 > sizes.max():

@@ -38,8 +38,8 @@ def pieces_of_formula(expression: sympy.Expr) -> tuple[FormulaPiece, ...]:
     Raises
     ------
     ValueError
-        Where a branch changes at a point that is not rational or cannot be located, or where the formula is continuous
-        up to its value at one point.
+        Where a branch changes at a point that is not rational or cannot be located, where the formula is continuous up
+        to its value at one point, or where tan may have a pole.
     """
     open_pieces, done = [FormulaPiece(None, None, _with_kinks_shown(expression))], []
     while open_pieces:
@@ -56,6 +56,7 @@ def pieces_of_formula(expression: sympy.Expr) -> tuple[FormulaPiece, ...]:
             inner = _with_kinks_shown(cell.expression.xreplace({part: branch}))
             open_pieces.append(FormulaPiece(cell.start, cell.stop, inner))
     _refuse_a_lonely_value(expression, done)
+    _refuse_a_pole_of_tan(done)
     return _merged(done)
 
 
@@ -71,6 +72,16 @@ def _refuse_a_lonely_value(expression: sympy.Expr, pieces: list[FormulaPiece]) -
         finite = all(part.is_finite for part in (left, right, value))
         if finite and jump(left, right, before.stop) == 0 != jump(left, value, before.stop):
             raise ValueError(f"its value at u = {before.stop} is not its limit there; allowed: no value set apart")
+
+
+def _refuse_a_pole_of_tan(pieces: list[FormulaPiece]) -> None:
+    """ValueError where an argument of tan is not proved to stay between -pi/2 and pi/2: what is outside may hide the
+    pole but not the jump, as atan does."""
+    for piece in pieces:
+        for part in piece.expression.atoms(sympy.tan):
+            (inside,) = part.args
+            if not all(positive(sympy.pi / 2 - side * inside, piece.start, piece.stop) for side in (1, -1)):
+                raise ValueError(f"{part} may have a pole; allowed: tan of what is proved to be between -pi/2 and pi/2")
 
 
 def jump(before: sympy.Expr, after: sympy.Expr, at: Fraction) -> int:

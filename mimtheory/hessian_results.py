@@ -39,7 +39,8 @@ class ExpectedHessian:
     Attributes
     ----------
     C : (r, r) array
-        E[T (z z^T - I)], symmetric, in units of T. Not a number where nothing is known.
+        E[T (z z^T - I)], symmetric, in units of T. Not a number where nothing is known; infinite, as the radius, where
+        an entry is beyond the doubles, which `C_exact` and `C_ball` are not.
     c0 : float
         E T, in units of T.
     first_moment : (r,) array

@@ -20,6 +20,7 @@ from mimtheory.losses import Loss
 from mimtheory.polynomial_roots import ray_roots, roots_within
 from mimtheory.rounding import EPS
 from mimtheory.segment_integrals import NODES, integrate_segments
+from mimtheory.transitions import APART, transitions
 
 __all__ = ["Column", "LineIntegrals", "norm_moments"]
 
@@ -27,6 +28,9 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _LINES_AT_ONCE = 512
+_LAYER = 8  # widths of a change of T: in a panel of as many the nodes see it
+_MOST_LAYERS = 12  # to 16^-12, where points are told apart no more
+_USUAL_NORM = 3.0
 _FIRST_NODE = (1 + NODES[0]) / 2 / 16  # of a segment that was bisected four times
 
 
@@ -89,21 +93,39 @@ class LineIntegrals:
         kinks = set(self.loss.kinks)
         if self.moments or not kinks:
             kinks.add(Fraction(0))  # T changes its sign there, or bends most
-        self.kinks = tuple(map(float, sorted(kinks)))
         self.relative = 1e-14 if self.link.r <= 2 else 1e-10
-        self.levels = tuple(float(Fraction(self.centre) - constant - kink) for kink in sorted(kinks))
         self.jumps = not math.isfinite(self.loss.L2) and bool(self.loss.kinks) and math.isfinite(self.loss.K)
         self._choose_reach()
         r = self.link.r
         self.whole = 2 ** (r / 2 - 1) * math.gamma(r / 2) * (1 if self.even else 2)
         probe = np.random.default_rng(0).standard_normal((32, r))
         probe /= np.linalg.norm(probe, axis=1, keepdims=True)
+        scales = self._scales(sorted(kinks), self.rays(probe))
+        self.kinks, self.scales = tuple(map(float, scales)), tuple(scales.values())
+        self.levels = tuple(float(Fraction(self.centre) - constant - kink) for kink in scales)
         self.worst = self.size = self.rounding = np.zeros_like(self.truncation)
         if not self.jumps:
             lipschitz = math.isfinite(self.loss.L2)
             self.rounding = self._rounding() if lipschitz else self._sampled_rounding(*self.rays_and_doubts(probe))
         self(probe)
         self.rounding = self.rounding + 4 * EPS * self.size
+
+    def _scales(self, kinks: list[Fraction], rays: Floats) -> dict[Fraction, float]:
+        """Values of u at whose roots to cut, in order, and the width in u of the change of l' about each; infinite
+        where l' is a polynomial on both sides."""
+        scales = dict.fromkeys(kinks, math.inf)
+        if self.loss.pieces is not None:
+            return scales
+        x = np.linspace(-self.reach, self.reach, 401)
+        u = self.gap - _values(rays, np.broadcast_to(x, (len(rays), len(x))))
+        usual = u[:, np.abs(x) <= _USUAL_NORM]
+        inner = [float(k) for k in self.loss.kinks if u.min() < k < u.max()]
+        ends = [float(u.min()), *inner, float(u.max())]
+        for where, width in transitions(lambda v: self.loss.dl(v, 0.0), ends, (float(usual.min()), float(usual.max()))):
+            near = min(kinks, key=lambda k: abs(float(k) - where), default=Fraction(where))
+            place = near if abs(float(near) - where) <= APART * width else Fraction(where)
+            scales[place] = min(width, scales.get(place, math.inf))
+        return dict(sorted(scales.items()))
 
     def _choose_reach(self) -> None:
         """Bound |T| by a polynomial of rho and cut where the Gaussian tail of every column is negligible."""
@@ -250,10 +272,13 @@ class LineIntegrals:
             *(self._roots(rays, doubts, *level) for level in zip(self.levels, self.kinks, strict=True)), strict=True
         )
         root, radius = np.concatenate(roots, axis=1), np.concatenate(radii, axis=1)
+        levels = zip(roots, self.levels, self.scales, strict=True)
+        layers = [_layers(rays, at, level, scale) for at, level, scale in levels if math.isfinite(scale)]
         start = 0.0 if self.even else -self.reach
         steps = math.ceil((self.reach - start) / 1.25)
         grid = np.linspace(start, self.reach, steps + steps % 2 + 1)  # the origin is among the points
-        cuts = np.concatenate([np.broadcast_to(grid, (len(rays), len(grid))), np.clip(root, start, self.reach)], axis=1)
+        inner = np.clip(np.concatenate([root, *layers], axis=1), start, self.reach)
+        cuts = np.concatenate([np.broadcast_to(grid, (len(rays), len(grid))), inner], axis=1)
         cuts.sort(axis=1)
         if not self.jumps:
             return cuts, np.zeros((len(rays), len(self.truncation)))
@@ -292,6 +317,21 @@ class LineIntegrals:
             x = np.clip(math.sqrt(power + r - 1), low, high)  # nearest to the mode
             columns.append((width * np.abs(x) ** (power + r - 1) * np.exp(-x * x / 2)).sum(axis=1))
         return np.stack(columns, axis=1) / (2 ** (r / 2) * math.gamma(r / 2))
+
+
+def _layers(rays: Floats, roots: Floats, level: float, scale: float) -> Floats:
+    """Cuts at distances from the roots of g - level that fall like 16^-j, as long as g changes by many scales on them:
+    without them a change of T beside a root may lie before the first node, which then sees nothing of it."""
+    value = _values(rays, roots)
+    wide = _LAYER * (scale + np.abs(value - level))
+    cuts = [np.zeros((len(rays), 0))]
+    for j in range(1, _MOST_LAYERS + 1):
+        points = [roots + side * 16.0**-j for side in (1, -1)]
+        kept = [np.where(np.abs(_values(rays, x) - value) > wide, x, roots) for x in points]
+        if all(np.array_equal(x, roots) for x in kept):
+            break
+        cuts += kept
+    return np.concatenate(cuts, axis=1)
 
 
 def _values(polynomials: Floats, x: Floats) -> Floats:

@@ -356,7 +356,7 @@ def _constants_of(
         return (K_plus, K_minus, double_from(max((*p.coefficients, Fraction(0))[1] for p in pieces))), "exact"
     proved = suprema_of_derivatives(parts, [(1, 1), (1, -1), (2, 0)])
     if proved is None:
-        return _searched(slope, curvature), "numerical"
+        return _searched(slope, curvature, [part.stop for part in parts if part.stop is not None]), "numerical"
     K_plus, K_minus, L2 = (found.upper for found in proved)
     return (K_plus, K_minus, L2), "certified"
 
@@ -370,11 +370,11 @@ def _odd(text: str) -> bool:
     return mirrored(pieces_of_formula(read_expression(text, "u")), 1, -1)
 
 
-def _searched(slope: Function, curvature: Function) -> tuple[float, float, float]:
+def _searched(slope: Function, curvature: Function, kinks: Sequence[Fraction]) -> tuple[float, float, float]:
     """K_plus, K_minus and L2 by search, where no proof was found."""
     unbounded = math.isinf(supremum(slope))
     K_plus, K_minus = (math.inf if unbounded else _farthest(slope, sign) for sign in (1, -1))
-    return K_plus, K_minus, supremum(curvature)
+    return K_plus, K_minus, supremum(curvature, kinks)
 
 
 def _farthest(slope: Function, sign: int) -> float:

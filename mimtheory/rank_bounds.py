@@ -7,6 +7,7 @@ exact for real roots. Proofs: docs/theory/certified.md.
 
 import itertools
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,7 @@ from mimtheory.balls import bounds, midpoint_and_radius, precision
 __all__ = ["SpectrumBounds", "counted_inertia", "spectrum_bounds"]
 
 _BITS = 256
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,14 @@ def spectrum_bounds(C: arb_mat) -> SpectrumBounds:
     r = C.nrows()
     if not all(entry.is_finite() for entry in C.entries()):
         return SpectrumBounds(0, None, 0.0, math.inf)
-    middle = np.array([[float(C[i, j].mid()) for j in range(r)] for i in range(r)])
+    unit = _unit(C)
+    with precision(_BITS):
+        scaled = C * (1 / unit)
+    middle = np.array([[float(scaled[i, j].mid()) for j in range(r)] for i in range(r)])
     _, vectors = np.linalg.eigh((middle + middle.T) / 2)
     with precision(_BITS):
         Q = arb_mat([[arb(float(x)) for x in row] for row in vectors])
-        turned, gram = Q.transpose() * C * Q, Q.transpose() * Q
+        turned, gram = Q.transpose() * scaled * Q, Q.transpose() * Q
         stretch = [_row(gram, k) for k in range(r)]
         smallest, largest = min(low for low, _ in stretch), max(high for _, high in stretch)
         rows = [_row(turned, k) for k in range(r)]
@@ -61,12 +66,19 @@ def spectrum_bounds(C: arb_mat) -> SpectrumBounds:
     inertia = None
     if min(away) > 0:
         inertia = sum(low > 0 for low, _ in rows), sum(high < 0 for _, high in rows)
-    least, most = Fraction(min(away)) / Fraction(largest), Fraction(farthest) / Fraction(smallest)
+    exactly = midpoint_and_radius(unit)[0]  # doubles hold the eigenvalues in units of it
+    least, most = exactly * Fraction(min(away)) / Fraction(largest), exactly * Fraction(farthest) / Fraction(smallest)
     if inertia is not None and counted_inertia(C, _down(least), _up(most)) != inertia:
         # Weyl may be weaker by the radii; a bound that only one route proves is not worth having
         moved = max(sum(midpoint_and_radius(C[i, j])[1] for j in range(r)) for i in range(r))
         least, most = max(least - moved, Fraction(0)), most + moved
     return SpectrumBounds(_outside(rows), inertia if least else None, _down(least), _up(most))
+
+
+def _unit(C: arb_mat) -> arb:
+    """The power of two next to the largest midpoint of an entry."""
+    exponents = [m.bit_length() + int(e) for m, e in (entry.mid().man_exp() for entry in C.entries()) if m]
+    return arb(2) ** max(exponents, default=0)
 
 
 def _row(M: arb_mat, k: int) -> tuple[float, float]:
@@ -108,6 +120,8 @@ def _decimal(x: Fraction, towards: Callable[[Fraction], int]) -> float:
         return 0.0
     places = 8 - math.ceil(math.log10(x.numerator) - math.log10(x.denominator))
     value = Fraction(towards(x * Fraction(10) ** places)) / Fraction(10) ** places
+    if value > _LARGEST:
+        return _LARGEST if towards is math.floor else math.inf
     nearest = float(value)
     if towards is math.floor and Fraction(nearest) > x:
         return math.nextafter(nearest, 0.0)
@@ -126,9 +140,12 @@ def counted_inertia(C: arb_mat, least: float, most: float) -> tuple[int, int] | 
     entries = [[midpoint_and_radius(C[i, j]) for j in range(r)] for i in range(r)]
     moved = max(sum(radius for _, radius in row) for row in entries)
     middle = [[x for x, _ in row] for row in entries]
-    inside, outside = Fraction(least) + moved, Fraction(most) - moved
+    inside = Fraction(least) + moved
     positive, negative = _above(middle, inside), _above(_negated(middle), inside)
-    beyond = _above(middle, outside) + _above(_negated(middle), outside)
+    beyond = 0
+    if math.isfinite(most):
+        outside = Fraction(most) - moved
+        beyond = _above(middle, outside) + _above(_negated(middle), outside)
     return (positive, negative) if positive + negative == r and beyond == 0 else None
 
 

@@ -50,7 +50,7 @@ FLOORS = [
     [
         *("link_text", "links"),
         *("polynomial_roots", "angle_grids"),
-        *("segment_integrals", "line_integrals"),
+        *("segment_integrals", "transitions", "line_integrals"),
         *("gaussian_integrals", "gaussian_moments"),
         "closed_forms",
         "polynomial_derivatives",
@@ -68,6 +68,7 @@ FLOORS = [
         "symmetries",
         "enclosures",
         "rank_bounds",
+        "certificate_fields",
         "certificate",
         "parametric_hessian",
         "hessian_results",

@@ -81,9 +81,24 @@ def test_balls_survive_the_way_through_text() -> None:
         again = ball_from_text(ball_to_text(ball))
         assert again.contains(ball)
         assert midpoint_and_radius(again)[1] <= midpoint_and_radius(ball)[1] * Fraction(1 + 2.0**-27)
-    for bad in ("", "1", "a*2^1 +- 0*2^0", "1*2^0"):
+    for bad in (
+        "",
+        "1",
+        "a*2^1 +- 0*2^0",
+        "1*2^0",
+        "1*2^0 +- -1*2^0",
+        "1*2^9999999 +- 0*2^0",
+        "1" * 4001 + "*2^0 +- 0*2^0",
+    ):
         with pytest.raises(ValueError, match="ball"):
             ball_from_text(bad)
+
+
+def test_numbers_of_thousands_of_digits_are_printed() -> None:
+    with precision(30_000):
+        assert certified_text(flint.arb(10) ** 5000) == "[1.00000000000000000e+5000 +/- 1e+4978]"
+        assert certified_text(flint.arb(1) + flint.arb(0, 1) * flint.arb(2) ** -20_000).endswith("0±2.6e-6021]")
+        assert "+/-" in certified_text(flint.arb(10) ** 400 + flint.arb(0, 1))
 
 
 def test_doubles_and_bounds_enclose() -> None:

@@ -13,10 +13,11 @@ import pytest
 import mimtheory
 from mimtheory import certificate
 from mimtheory.balls import ball_from_text, ball_to_text
-from mimtheory.certificate import _clash, _digest, _matrix, certify, check_certificate
+from mimtheory.certificate import Check, _clash, _digest, _matrix, certify, check_certificate
 from mimtheory.enclosures import Enclosure, Problem, enclose
 from mimtheory.links import link
 from mimtheory.losses import loss
+from mimtheory.polynomial_derivatives import exact_moments_by_monomials
 from mimtheory.rank_bounds import spectrum_bounds
 
 ZERO = Fraction(0)
@@ -145,6 +146,52 @@ def test_an_edited_certificate_is_rejected(change: dict[str, Any], renewed: bool
     assert outcome.status == "rejected", outcome
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"schema": 1.0}, "schema = 1.0"),
+        ({"schema": True}, "schema = True"),
+        *(({"status": status}, "proved, degenerate, undecided") for status in ("PROVED", "", None, 1)),
+        *(({"argument": None}, "a text"), ({"argument": 0}, "a text"), ({"argument": False}, "a text")),
+        ({"r": 2.0}, "r = 2.0"),
+        ({"r": True}, "r = True"),
+        ({"rank": 2.0}, "rank = 2.0"),
+        ({"inertia": [2, False]}, "inertia = "),
+        ({"inertia": [2, 0, 0]}, "inertia = "),
+        ({"inertia": {"2": 0}}, "inertia = "),
+        ({"lambda_min_abs_lower": 0}, "lambda_min_abs_lower = 0"),
+        ({"lambda_max_abs_upper": float("nan")}, "lambda_max_abs_upper = nan"),
+        ({"seconds": -1.0}, "seconds = -1.0"),
+        ({"method": ["dyadic boxes"]}, "method = "),
+        ({"radius": float("inf")}, "their radius"),
+        ({"radius": "1e-3"}, "radius = '1e-3'"),
+        ({"radius": None}, "radius = None"),
+        ({"symmetries": "g"}, "symmetries = "),
+        ({"symmetries": [1]}, "symmetries = "),
+        ({"balls": [[1, 2], [3, 4]]}, "balls = "),
+        *(({"C": C}, "C = ") for C in ([], [["1*2^0 +- 0*2^0"] * 2], [["1*2^0 +- 0*2^0"]] * 2, [[1, 2], [3, 4]], 7)),
+        ({"C": [["1*2^0 +- 0*2^0"]]}, "C has 1 rows"),
+        *(({"centre": c}, "centre = ") for c in ("1e999999999", "2/4", "0.5", "1/0", "9" * 400, "9" * 5000, 0)),
+        *(({"label_noise": c}, "label_noise = ") for c in ("-1", "1e9999999", " 1", None)),
+        ({"link": "h4(z1) + w"}, "'w' is unknown"),
+        ({"loss": "huber(0)"}, "out of range"),
+    ],
+)
+def test_a_field_of_another_kind_is_rejected_by_name_whatever_the_digest(
+    change: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    certify(problem("h2h2", "huber(1)")).write(tmp_path / "cert.json")
+    outcome = check_certificate(edited(tmp_path / "cert.json", change, True))
+    assert outcome.status == "rejected"
+    assert reason in outcome.reason
+
+
+def test_an_undecided_certificate_claims_nothing(tmp_path: Path) -> None:
+    certify(problem("r3", "huber(1)"), time_limit=1e-3).write(tmp_path / "cert.json")
+    for change in ({"rank": 3}, {"inertia": [3, 0]}, {"lambda_min_abs_lower": 0.1}):
+        assert check_certificate(edited(tmp_path / "cert.json", change, True)).status == "rejected"
+
+
 def test_an_edit_of_what_proves_nothing_breaks_the_digest(tmp_path: Path) -> None:
     certify(problem("h2h2", "squared")).write(tmp_path / "cert.json")
     outcome = check_certificate(edited(tmp_path / "cert.json", {"method": "by revelation"}, False))
@@ -174,6 +221,38 @@ def test_a_false_argument_is_rejected(tmp_path: Path) -> None:
     assert check_certificate(edited(path, {"link": "h2(z1) + h4(z2)"}, True)).status == "rejected"
 
 
+@pytest.mark.parametrize(("text", "name"), [("(z1 + z2)**2", "huber(1)"), ("h4+h4", "squared"), ("z1**3", "l1")])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rank": 5},
+        {"inertia": [1, 1]},
+        {"lambda_min_abs_lower": 0.5},
+        {"lambda_max_abs_upper": 1e-9},
+        {"argument": "because"},
+        {"radius": 1.0},
+        {"C": [["1*2^0 +- 0*2^0"]], "balls": [["1"]]},
+        {"symmetries": ["g(-z1) = -g(z)"]},
+    ],
+)
+def test_a_number_that_an_exact_argument_does_not_give_is_rejected(
+    text: str, name: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    certify(problem(text, name)).write(tmp_path / "cert.json")
+    assert check_certificate(tmp_path / "cert.json")
+    outcome = check_certificate(edited(tmp_path / "cert.json", change, True))
+    assert outcome.status == "rejected", outcome
+
+
+def test_the_second_route_counts_the_rank_of_an_exact_matrix_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = exact_moments_by_monomials(link("z1*z2"), loss("squared"), ZERO, ZERO)
+    certify(problem("h4+h4", "squared")).write(tmp_path / "cert.json")
+    monkeypatch.setattr(certificate, "exact_moments_by_monomials", lambda *_: other)
+    assert check_certificate(tmp_path / "cert.json") == Check("rejected", "the exact rank is 2")
+
+
 @pytest.mark.parametrize("text", ["h4+h4", "r3", "h4(z1) + h4(z2) + h4(z3) + h4(z4)"])
 def test_a_thousandth_of_a_second_decides_nothing(text: str, tmp_path: Path) -> None:
     made = certify(problem(text, "huber(1)"), time_limit=1e-3)
@@ -189,10 +268,16 @@ def test_what_no_method_covers_is_undecided() -> None:
     made = certify(problem("z1*z2*z3 + z4 + z5**3 + z5**2", "l1"))
     assert made.status == "undecided"
     assert "No certified method" in str(made)
+    assert "covered are" in made.argument
+    assert made.method == "none"
+    # neither code that is not public nor a method that was not used
+    assert not any(word in str(made) for word in ("enclose", "exact argument", "radius"))
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    for text in ("", "{}", "[1]", '{"digest": 1, "link": "h4"}'):
+    certify(problem("h4", "squared")).write(tmp_path / "cert.json")
+    more = json.dumps(json.loads((tmp_path / "cert.json").read_text()) | {"more": 1})
+    for text in ("", "{}", "[1]", '{"digest": 1, "link": "h4"}', "[" * 100_000, "9" * 5000, more):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(ValueError, match="not a certificate"):
             check_certificate(tmp_path / "bad.json")
@@ -261,3 +346,46 @@ def test_formulas_with_kinks_and_of_one_side_are_certified_and_checked(tmp_path:
     odd = certify(problem("z1**3 + z1*z2**2", "Abs(u)"), 30)
     assert odd.status == "degenerate"
     assert "T is odd" in odd.argument
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "inertia"),
+    [
+        ("1e103*z1**2", "u**4", (0, 1)),
+        ("1e200*z1**2", "u**4", (0, 1)),
+        ("z1**20", "u**20", (0, 1)),
+        ("1e-160*z1**2", "u**4", (0, 1)),
+        ("1e-60*z1**2 + z2**2", "squared", (0, 2)),
+        ("(z1 + z2)**2 + 1e-30*z1**2", "squared", (0, 2)),
+        ("(z1 + z2)**2 - 1e-30*z1**2", "squared", (1, 1)),
+    ],
+)
+def test_an_exact_matrix_has_its_signs_whatever_its_size_and_condition(
+    text: str, name: str, inertia: tuple[int, int], tmp_path: Path
+) -> None:
+    made = mimtheory.expected_hessian(text, name).certificate()
+    assert (made.status, made.inertia) == ("proved", inertia)
+    made.write(tmp_path / "c.json")
+    assert check_certificate(tmp_path / "c.json")
+
+
+def test_what_is_beyond_the_doubles_is_infinite_and_exact() -> None:
+    H = mimtheory.expected_hessian("z1**20", "u**20")
+    assert H.C.tolist() == [[-np.inf]]
+    assert H.C_exact is not None
+    assert H.C_exact[0] < -(10**411)
+    assert "e+411" in repr(H)
+
+
+def test_balls_of_thousands_of_digits_are_written_as_far_as_they_can_be_read(tmp_path: Path) -> None:
+    made = mimtheory.expected_hessian("h4", "l1", digits=5000).certificate()
+    made.write(tmp_path / "c.json")
+    assert check_certificate(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("delta", ["1e-6", "1e-12"])
+def test_the_rank_does_not_depend_on_the_scale_of_the_loss(delta: str, tmp_path: Path) -> None:
+    made = certify(problem("h4(z1) + h2(z2)", f"huber({delta})"), 30)
+    assert made.status == "proved"
+    made.write(tmp_path / "c.json")
+    assert check_certificate(tmp_path / "c.json")

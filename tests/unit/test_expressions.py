@@ -5,7 +5,9 @@ import time
 import pytest
 import sympy
 
+from mimtheory.activations import Activation
 from mimtheory.expressions import canonical_text, read_expression
+from mimtheory.losses import Loss
 
 u = sympy.Symbol("u", real=True)
 
@@ -82,3 +84,10 @@ def test_a_double_in_an_expression_keeps_all_of_its_digits() -> None:
 def test_what_is_refused_is_called_by_the_name_of_the_argument(given: object) -> None:
     with pytest.raises(ValueError, match=r"^activation .*allowed"):
         canonical_text(given, "activation")
+
+
+@pytest.mark.parametrize("constant", ["0*u + 1", "u - u", "1", "u/u", "Max(u, u + 1) - u", sympy.Max(u, u + 1) - u])
+def test_a_constant_is_refused_as_it_would_not_be_read_back(constant: "str | sympy.Expr") -> None:
+    for make in (Loss.from_sympy, Activation.from_sympy):
+        with pytest.raises(ValueError, match="exactly one"):
+            make(constant)

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import sympy
 
+from mimtheory.activations import activation
+from mimtheory.ball_functions import U as SYMBOL
 from mimtheory.expressions import read_expression
-from mimtheory.formula_constants import vectorised
+from mimtheory.formula_constants import polynomial_pieces, vectorised
+from mimtheory.formula_pieces import FormulaPiece
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 
 pytestmark = pytest.mark.usefixtures("sixty_digits")
@@ -313,9 +316,32 @@ def test_convex_formulas_that_touch_a_second_derivative_of_0_are_taken() -> None
 
 
 def test_a_derivative_that_is_written_as_a_polynomial_proves_nothing_of_a_formula_that_jumps() -> None:
-    own = loss("atan(tan(u))")  # of derivative 1 between its jumps
+    jumping = FormulaPiece(None, None, sympy.atan(sympy.tan(SYMBOL)))
+    assert jumping.expression.diff(SYMBOL) == 1  # between its jumps
+    assert polynomial_pieces([jumping]) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["atan(tan(u))", "u**2 + atan(tan(u/2))", "Piecewise((u**2, u < 2), (u*tan(u), True))"]
+)
+def test_a_tan_that_may_have_a_pole_is_refused(text: str) -> None:
+    for make in (loss, activation):
+        with pytest.raises(ValueError, match="may have a pole"):
+            make(text)
+
+
+def test_a_tan_without_a_pole_is_a_formula_like_others() -> None:
+    assert loss("3*u**2 + tan(sin(u))").L2 > 6
+    assert activation("3*u**2 + tan(1/(1 + u**2))").M3 < math.inf
+
+
+def test_a_constant_that_is_searched_for_counts_both_sides_of_a_kink() -> None:
+    own = loss("Piecewise((0, u < 0), (u*log(1 + u), True))")  # l''(0+) = 2
     assert own.constants == "numerical"
-    assert own.pieces is None
+    assert 2 <= own.L2 <= 2 * (1 + 2e-6)
+    sigma = activation("Piecewise((u**2/2, u < 0), (u**2/2 + u**3*tan(exp(-u))/tan(1), True))")
+    assert sigma.constants == "numerical"
+    assert sigma.M3 >= 6
 
 
 def test_a_text_is_read_once_and_one_that_is_wrong_every_time() -> None:

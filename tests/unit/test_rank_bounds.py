@@ -1,3 +1,4 @@
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -64,3 +65,20 @@ def test_bounds_are_short_decimals_on_the_safe_side() -> None:
     third = spectrum_bounds(arb_mat([[arb(1) / 3]]))
     assert Fraction(third.least) < Fraction(1, 3) < Fraction(third.most)
     assert len(repr(third.least)) <= 12
+
+
+@pytest.mark.parametrize("exponent", [-2000, -1060, 1015, 2000])
+def test_matrices_beyond_the_doubles_have_their_signs_and_bounds_that_hold(exponent: int) -> None:
+    C = arb_mat([[3, 1], [1, -2]]) * arb(2) ** exponent
+    found = spectrum_bounds(C)
+    assert found.inertia == (1, 1) == counted_inertia(C, found.least, found.most)
+    assert counted_inertia(C, 0.0, math.inf) == (1, 1)
+    smallest = arb(2) ** exponent * (arb(29).sqrt() / 2 - arb(1) / 2)
+    assert arb(found.least) < smallest < arb(found.most)
+
+
+def test_bounds_must_hold_at_the_far_ends_of_the_balls() -> None:
+    C = arb_mat([[arb(1, 0.25)]])
+    assert counted_inertia(C, 0.5, 1.5) == (1, 0)
+    assert counted_inertia(C, 0.875, 1.5) is None
+    assert counted_inertia(C, 0.5, 1.125) is None
