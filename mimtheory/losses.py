@@ -172,16 +172,23 @@ def logcosh(u: Floats) -> Floats:
 
 
 def _pseudo_huber_value(u: Floats, delta: float) -> Floats:
-    # delta^2 (sqrt(1 + v^2) - 1) with v = u/delta, without cancellation at small v
-    v = u / delta
-    return delta * delta * v * v / (1 + np.hypot(1, v))
+    # delta^2 (sqrt(1 + v^2) - 1) with v = u/delta, without cancellation at small v; then a line of slope delta
+    near = _within_far(u, delta)
+    v = near / delta
+    value: Floats = delta * near * (v / (1 + np.hypot(1, v))) + delta * (np.abs(u) - np.abs(near))
+    return value
 
 
 def _pseudo_huber_derivative(u: Floats, delta: float) -> Floats:
-    far = 2.0**60 * delta  # from there on the slope is delta, and u/delta might overflow
-    u = np.clip(u, -far, far)
-    slope: Floats = u / np.hypot(1, u / delta)
+    near = _within_far(u, delta)
+    slope: Floats = near / np.hypot(1, near / delta)
     return slope
+
+
+def _within_far(u: Floats, delta: float) -> Floats:
+    """u up to where the slope of pseudo_huber is delta to the last place, and u/delta might overflow."""
+    near: Floats = np.clip(u, -(2.0**60) * delta, 2.0**60 * delta)
+    return near
 
 
 def _quantile_derivative(u: Floats, tau: float) -> Floats:
@@ -267,7 +274,8 @@ def _checked_parameter(base: str, given: "dict[str, float | int | str | Fraction
         value = Fraction(str(raw)) if 0 < size < math.inf else Fraction(-1)
     except (ValueError, ZeroDivisionError, TypeError):
         raise ValueError(f"{allowed} = {raw!r} of loss {base!r} is not a number; allowed: {interval}") from None
-    if not 0 < value < (1 if allowed == "tau" else 10**100) or value < Fraction(1, 10**100):
+    within = value < 1 if allowed == "tau" else value <= 10**100
+    if not within or value < Fraction(1, 10**100):
         raise ValueError(f"{allowed} = {raw} of loss {base!r} is out of range; allowed: {interval}")
     return value
 

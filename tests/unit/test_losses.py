@@ -117,6 +117,22 @@ def test_the_slope_of_pseudo_huber_is_delta_far_out(delta: float) -> None:
     assert np.isnan(candidate.dl(np.nan, 0.0))
 
 
+@pytest.mark.parametrize("delta", [1e-99, 1e-3, 1.0, 1e99])
+@pytest.mark.parametrize("u", [1e-8, 0.3, 1e10, -1e20, 1e154, -1e200])
+def test_the_value_of_pseudo_huber_is_that_of_its_formula_where_squares_overflow(delta: float, u: float) -> None:
+    with mpmath.workdps(700):
+        exact = float(mpmath.mpf(delta) ** 2 * (mpmath.sqrt(1 + (mpmath.mpf(u) / mpmath.mpf(delta)) ** 2) - 1))
+    # eight roundings; below the smallest normal number a value has fewer digits
+    assert float(loss("pseudo_huber", delta=delta).value(u, 0.0)) == pytest.approx(exact, rel=8 * 2**-53, abs=1e-307)
+
+
+def test_the_ends_of_the_range_of_delta_belong_to_it() -> None:
+    assert loss("huber(1e100)").K == 1e100
+    assert loss("huber(1e-100)").K == 1e-100
+    with pytest.raises(ValueError, match="1e-100 to 1e100"):
+        loss("huber(1.1e100)")
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_loss_is_made_again_from_its_text(text: str) -> None:
     assert loss(loss(text).text) == loss(text)
