@@ -13,6 +13,7 @@ from mimtheory.activations import ACTIVATION_NAMES
 from mimtheory.experiment import Experiment
 from mimtheory.kernels import gradient
 from mimtheory.kernels.partition import roundings
+from mimtheory.lemmas import find_claim, find_lemma
 from mimtheory.setting import Setting
 from mimtheory.stage_one import symmetric_start
 
@@ -249,9 +250,80 @@ def test_the_rounding_bound_is_that_of_its_derivation() -> None:
     u, w = np.abs(e.X @ run.start.T), 0.1
     of_sums, of_products = (k * 2**-53 / (1 - k * 2**-53) for k in (roundings(n, 20), 27 + 2 * 6 + 40))
     fresh = run.eta[0] * (of_sums * ((slopes * norms) @ u).max() / n + of_products * (slopes @ norms**2) / n * w)
+    longest = w * norms.max()
+    fresh *= 1 + 3 * min(longest / 2, longest**2 / 6)  # 1-cos: |s| and |sigma''| are at most that
     Q = run.eta[0] * e.sample.s_X.value**2 * run.q_ceiling[0]
     expected = (run.h[0].max() + 3 * Q) * 2**-50 * w + 2 * (fresh + 2**-50 * abs(run.gamma[0]) * w)
     assert run.errors[1] == pytest.approx(expected, rel=1e-12, abs=0)
+
+
+# log cosh u in words that lose all but the absolute size of a rounding at 0, and half of it
+CANCELLING = ("log(1 + exp(2*u)) - u", "4*log(1 + exp(u)) - 2*u")
+
+
+@pytest.mark.parametrize("formula", CANCELLING)
+@pytest.mark.parametrize("beta1", [None, 0.0])
+@pytest.mark.parametrize("eps0", [1e-9, 1e-6, 1e-3, 0.3])
+def test_a_formula_that_cancels_at_0_refutes_nothing(formula: str, beta1: float | None, eps0: float) -> None:
+    fields = {"link": "z1**2 + z1*z2/3", "d": 6, "n": 200, "m": 4, "eps0": eps0, "beta1": beta1, "eta1": 2.0}
+    e = make(activation=formula, **fields)
+    claims = [c for label in ("A.1", "A.4", "A.5") for c in find_lemma(label).claims.values()]
+    outcomes = {c.label: c.check(e, 0.05).outcome for c in claims}
+    assert "violated" not in outcomes.values(), outcomes
+    if eps0 >= 1e-3:  # nor does the allowance excuse everything
+        assert {outcomes[f"A.{name}"] for name in ("1/expansion", "4/exact_update", "4/max_q")} == {"holds"}
+        other_sign = find_claim("A.4/exact_update").controls[0]
+        assert find_claim("A.4/exact_update").check(e, 0.05, other_sign).outcome == "violated"
+
+
+@pytest.mark.parametrize("loss", ["huber(1)", "l1"])
+@pytest.mark.parametrize("beta1", [None, 0.0])
+@pytest.mark.parametrize("eps0", [1e-8, 1e-4])
+def test_the_rounding_bound_covers_what_a_formula_loses(loss: str, beta1: float | None, eps0: float) -> None:
+    e = make(activation=CANCELLING[1], loss=loss, beta1=beta1, eps0=eps0, eta1=2.0, T1=3)
+    run, X, y, a = e.run, *(v.astype(np.longdouble) for v in (e.X, e.y, e.a))
+    W = run.start.astype(np.longdouble)
+    for t in range(e.setting.steps):
+        Z = W @ X.T
+        error = 4 * a @ np.log(np.cosh(Z / 2)) - y
+        slope = np.sign(error) if loss == "l1" else np.clip(error, -1, 1)
+        G = (a[:, None] * 2 * np.tanh(Z / 2) * slope) @ X / e.setting.n
+        W = np.longdouble(run.gamma[t]) * W - np.longdouble(run.eta[t]) * G
+        off = np.linalg.norm((run.trajectory[t + 1] - W).astype(float), axis=1).max()
+        assert off <= run.errors[t + 1]
+        # absolute, and so the larger the smaller the neurons
+        assert run.errors[t + 1] <= 1e-13 * (1 + 1 / eps0) * run.norms[t + 1].max()
+    assert (run._lost[0] > 0).all()
+
+
+@pytest.mark.parametrize("u", [1e-12, 1e-6, 0.1])
+def test_what_a_formula_loses_is_its_distance_from_many_digits(u: float) -> None:
+    sigma = make(activation=CANCELLING[1]).setting.activation
+    value, slope = stage_one._cancelled(sigma, np.array([u, 3.0]))
+    found, at_0 = (mpmath.mpf(float(sigma.sigma(np.array([v]))[0])) for v in (u, 0.0))
+    with mpmath.workdps(40):
+        half = mpmath.mpf(u) / 2
+        off = abs(found - at_0 - 4 * mpmath.log(mpmath.cosh(half)))
+        off_slope = abs(mpmath.mpf(float(sigma.d1(np.array([u]))[0])) - 2 * mpmath.tanh(half))
+    # to the rounding of the reference itself, which is relative to u^2 and u, and of the difference of outputs near 3
+    assert value == pytest.approx([float(off), 0], rel=0, abs=2**-50 * (1 + u * u))
+    assert slope == pytest.approx([float(off_slope), 0], rel=0, abs=2**-51 * u)
+    if u < 0.1:
+        assert off_slope > 2**-51 * u  # something is lost
+
+
+def test_the_error_of_a_formula_in_f_is_that_of_a_step_and_of_Q() -> None:
+    # with |l'| <= 1/100 the error of f is more than all roundings that are relative to l'
+    e = make(activation=CANCELLING[1], loss="huber(0.01)", beta1=0.0, eps0=1e-3, eta1=2.0, T1=3, m=64)
+    run, squares, a = e.run, e.sample.square_norms, e.a.astype(np.longdouble)
+    for t in (1, 2):
+        Z = e.X.astype(np.longdouble) @ run.trajectory[t].T.astype(np.longdouble)
+        off = np.abs((run.f[t] - 4 * np.log(np.cosh(Z / 2)) @ a).astype(float))
+        assert (off <= run._lost[1][t]).all()
+        assert off.max() > run._lost[1][t].max() / 64
+        moved = run.eta[t] * float(run._lost[1][t] @ squares) / e.setting.n  # L2 = 1
+        assert (moved <= run.Q_norms.errors[t]).all()
+        assert 2 * moved * run.norms[t].max() <= run.errors[t + 1]
 
 
 def test_equal_steps_end_where_the_theory_looks() -> None:
