@@ -298,25 +298,35 @@ class Run:
         return 1 + 3 * float(self.setting.activation.kappa(w * self.sample.R))
 
     def _share_of_f(self, t: int, w: float, ulps: float) -> float:
-        """What the rounding of f adds to tau: |f| is off by at most ulps m |a| |w|^2 |x|^2 and moves l' by L2 times
-        that, or, where l' jumps, not at all unless a sample is that close to a kink."""
+        """What the rounding of f adds to tau: |f| is off by at most ulps m |a| |w|^2 |x|^2, and the error by its own
+        roundings where L2 does not count them as those of l'."""
         loss, squares = self.setting.loss, self.sample.square_norms
         if not self.f[t].any():
             return 0.0
-        moved = self.setting.m * self.setting.a_scale * w * w * squares
-        if np.isfinite(loss.L2):
-            return float(loss.L2 * moved @ squares) / self.setting.n
-        u = self.sample.centre + self.f[t] - self.sample.y
-        distance = np.min([np.abs(u - float(kink)) for kink in loss.kinks], axis=0)
-        near = 4 * (ulps * (moved + np.abs(u) + 1) + self._lost[1][t])
-        return 0.0 if (distance > near).all() else float("inf")
+        off = self.setting.m * self.setting.a_scale * w * w * squares
+        if not np.isfinite(loss.L2):
+            off = off + np.abs(self._error(t)) + 1
+        return float(self._moved(t, ulps * off) @ squares) / (ulps * self.setting.n)
 
     def _lost_by_f(self, t: int) -> float:
-        """The same of the error of a formula in f, which moves l' by at most L2 times that."""
-        lost, L2 = self._lost[1][t], self.setting.loss.L2
-        if not self.f[t].any() or not np.isfinite(L2):  # kinks are looked at in `_share_of_f`
+        """The same of the error of a formula in f."""
+        if not self.f[t].any():
             return 0.0
-        return float(L2 * lost @ self.sample.square_norms) / self.setting.n
+        return float(self._moved(t, self._lost[1][t]) @ self.sample.square_norms) / self.setting.n
+
+    def _error(self, t: int) -> Floats:
+        """c + f - y, (n,)."""
+        return self.sample.centre + self.f[t] - self.sample.y
+
+    def _moved(self, t: int, off: Floats) -> Floats:
+        """By how much each l' moves at most where f is off by this much, (n,): L2 times that, else between the ends,
+        for l' does not decrease; infinite where a kink is that near."""
+        loss, u, at_0 = self.setting.loss, self._error(t), 0.0
+        if np.isfinite(loss.L2):
+            return loss.L2 * off
+        beyond = np.maximum(loss.dl(u + off, at_0) - loss.dl(u, at_0), loss.dl(u, at_0) - loss.dl(u - off, at_0))
+        near = np.any([np.abs(u - float(kink)) < 4 * off for kink in loss.kinks], axis=0)
+        return np.where(near, np.inf, beyond)
 
     # T equal steps, for the lemmas that speak of powers of one H
 

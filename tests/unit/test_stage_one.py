@@ -1,5 +1,6 @@
 """Stage one: Algorithm 1 written down again in fifteen lines, central differences, and the identities of a run."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -324,6 +325,35 @@ def test_the_error_of_a_formula_in_f_is_that_of_a_step_and_of_Q() -> None:
         moved = run.eta[t] * float(run._lost[1][t] @ squares) / e.setting.n  # L2 = 1
         assert (moved <= run.Q_norms.errors[t]).all()
         assert 2 * moved * run.norms[t].max() <= run.errors[t + 1]
+
+
+STEEP: dict[str, Callable[[Any], Any]] = {
+    "u**4": lambda u: 12 * u * u,
+    "Abs(u)**3 + Abs(u)": lambda u: 6 * np.abs(u),
+    "exp(u) - u": np.exp,
+}
+
+
+@pytest.mark.parametrize("loss", STEEP)
+def test_the_rounding_bound_knows_losses_of_which_no_lipschitz_constant_serves(loss: str) -> None:
+    e = make(loss=loss, beta1=0.0, eps0=0.5, eta1=0.01, T1=3, link="z1", centre=0.25)
+    run, off = e.run, np.full(e.setting.n, 1e-7)
+    assert math.isinf(e.setting.loss.L2)
+    for t in (1, 2):
+        error = e.sample.centre + run.f[t] - e.y
+        assert (np.abs(error) > 4e-7).all()
+        # l'' times off, which changes by a part of the order of 1e-7 meanwhile, and the rounding of a difference of l'
+        slopes = np.abs(e.setting.loss.dl(error, 0.0)).max()
+        np.testing.assert_allclose(run._moved(t, off), STEEP[loss](error) * off, atol=1e-12 + 1e-15 * slopes)
+    assert (run.errors[1:] <= 1e-9 * run.norms[1:].max(axis=1)).all()
+    assert find_claim("A.1/expansion").check(e, 0.05).outcome == "holds"
+
+
+def test_a_sample_at_a_jump_of_the_loss_leaves_a_run_undecided() -> None:
+    e = make(loss="l1", beta1=0.0, eps0=0.5)
+    error = np.abs(e.sample.centre + e.run.f[1] - e.y)
+    moved = e.run._moved(1, np.full(e.setting.n, np.sort(error)[3] / 4))
+    np.testing.assert_array_equal(moved, np.where(error < np.sort(error)[3], np.inf, 0.0))
 
 
 def test_equal_steps_end_where_the_theory_looks() -> None:
