@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 # beyond, squares and products of what the lemmas compare would leave the range of doubles
 _LARGEST = 1e50
+_LARGEST_LINEAR = 1e150  # of which only squares are formed
 _BLOCK = 1 << 14  # numbers u_ij at a time
 
 
@@ -54,7 +55,8 @@ class Run:
     Raises
     ------
     FloatingPointError
-        When the trajectory is asked for and diverges: a step whose gradient leaves the range of doubles.
+        When the trajectory is asked for and diverges: a step whose gradient leaves the range of doubles. The same for
+        the linear trajectory, which may where the other does not.
     """
 
     def __init__(self, sample: Sample, rng: np.random.Generator, threads: int = 1) -> None:
@@ -137,6 +139,8 @@ class Run:
         L[0] = self.start
         for t in range(self.T1):
             L[t + 1] = self.apply_H(t, L[t])
+            if not np.abs(L[t + 1]).max() < _LARGEST_LINEAR:  # nan included
+                raise FloatingPointError(f"the power iteration diverges: step {t} of H leaves the range of doubles")
         return L
 
     def apply_H(self, t: int, V: Floats, neurons: "slice | list[int]" = slice(None)) -> Floats:
@@ -272,6 +276,7 @@ class Run:
         return slopes, outputs
 
     @cached_property
+    @np.errstate(over="ignore")  # where |H|^T is no double the bound is infinite
     def errors(self) -> Floats:
         """Bound on the rounding error of w_j^(t), and of the linear trajectory, in norm: (T1+1,), the largest over j.
 

@@ -116,7 +116,8 @@ def _exact_update(e: Experiment, sign: float) -> Floats:
 
 def _fresh_errors(e: Experiment) -> Floats:
     """Rounding of one step, which the bound on the run up to it contains, (T1, 1)."""
-    return 2 * e.run.errors[1:, None]
+    with np.errstate(over="ignore"):
+        return 2 * e.run.errors[1:, None]
 
 
 @lemma.claim("D", r"\|Q_j^{(t)}\| \le \eta_t |a_j| s_X^2 \max_i |q_{ij}|", measured=each_q_norm)

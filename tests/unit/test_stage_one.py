@@ -388,6 +388,14 @@ def test_a_run_stops_at_the_first_gradient_beyond_what_squares_can_bear() -> Non
         _ = e.trajectory
 
 
+def test_a_power_iteration_beyond_all_doubles_is_named() -> None:
+    e = make(beta1=0.1, eta1=3.0, T1=700, d=5, n=20)
+    assert 699 * np.log(e.run.h[0].max()) > 150 * np.log(10)
+    with pytest.raises(FloatingPointError, match=r"the power iteration diverges: step \d+ of H leaves the range"):
+        _ = e.run.linear
+    assert (np.abs(e.trajectory) < 1e50).all()  # the bounded loss keeps the run itself
+
+
 def test_a_run_stops_where_a_gradient_is_no_number() -> None:
     # the first step throws the neurons so far that both outputs are infinite and their difference is no number
     with pytest.raises(FloatingPointError, match="stage one diverges: the gradient of step 1 leaves"):
