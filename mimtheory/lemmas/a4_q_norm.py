@@ -12,13 +12,16 @@ Proofs: docs/theory/stage_one.md.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.concentration import (
+    block_norm,
     gaussian_matrix_norm,
     gaussian_norms_upper,
+    gaussian_product_norm,
     gaussian_t,
     sphere_spread,
     two_to_four_norm,
@@ -177,7 +180,21 @@ def _given_labels(given: Labels, delta: float) -> Envelope:
     population = given.population
     noise = noise_given(given, share("A.4/given_labels", "total", delta))
     data = _data(population, "A.4/given_labels", delta, noise, float(np.abs(given.T).max()))
-    return envelope(population, data, population.T)
+    s_X, R = _lengths_given(given, {event: share("A.4/given_labels", event, delta) for event in ("s_X", "cross", "R")})
+    # given z_i the product w^(0).x_i is not normal: only the cap bound is left
+    return envelope(population, replace(data, s_X=s_X, R=R, first=math.inf), population.T)
+
+
+def _lengths_given(given: Labels, part: dict[str, float]) -> tuple[float, float]:
+    """Bounds on |X|/sqrt(n) and max |x_i| given the z_i: only the perp part of x is left to chance."""
+    n, p, Z = given.n, given.p, given.Z
+    along, longest = float(np.linalg.norm(Z, 2)), float((Z * Z).sum(axis=1).max())
+    if p == 0:
+        return along / math.sqrt(n), math.sqrt(longest)
+    across = gaussian_matrix_norm(n, p, gaussian_t(part["s_X"]))
+    between = gaussian_product_norm(float(np.linalg.norm(Z)), along, p, gaussian_t(part["cross"]))
+    s_X = math.sqrt(block_norm(along**2, between, across**2) / n)
+    return s_X, math.sqrt(longest + gaussian_norms_upper(p, n, part["R"]) ** 2)
 
 
 @lemma.claim(

@@ -11,7 +11,8 @@ from scipy import stats
 from mimtheory import concentration as c
 from mimtheory.experiment import Experiment
 from mimtheory.growth import DataBounds, envelope
-from mimtheory.lemmas import REGISTRY, find_claim, find_lemma
+from mimtheory.lemmas import REGISTRY, a4_q_norm, find_claim, find_lemma
+from mimtheory.operators import EmpiricalHessian
 from mimtheory.population import Population
 from mimtheory.setting import Setting
 from tests.claims.labels import labels_in
@@ -191,7 +192,29 @@ def test_a1_and_a4_without_a_draw(e: Experiment) -> None:
     close(stated(e, "A.4/prior"), bounds.Q)
     total = float(find_claim("A.2/total").stated(e.labels, DELTA / 4))
     given = prior_bounds(e, DELTA, total, float(np.abs(e.T).max()))
+    n, along, across = e.setting.n, np.linalg.norm(e.Z, 2), math.sqrt(e.setting.n) + math.sqrt(10) + t_of(DELTA / 8)
+    between = np.linalg.norm(e.Z) + along * (math.sqrt(10) + t_of(DELTA / 8))
+    s_X = math.sqrt(np.linalg.norm([[along**2, between], [between, across**2]], 2) / n)
+    longest = (e.Z**2).sum(axis=1).max() + (math.sqrt(10) + t_of(DELTA / 4 / n)) ** 2
+    given = dataclasses.replace(given, s_X=s_X, R=math.sqrt(longest), first=math.inf)
     close(stated(e, "A.4/given_labels"), envelope(e.population, given, e.run.T).Q)
+
+
+def test_a4_given_the_labels_holds_whatever_they_are() -> None:
+    # one sample far out along U, as no draw of x has it: what the labels condition on may be anything
+    setting = Setting(link="z1", loss="squared", d=1, n=1, m=2, T1=1, eps0=0.1)
+    for seed in range(20):
+        e = Experiment(setting, seed)
+        e.sample.X = np.full((1, 1), 8.0)
+        e.sample.Z, e.sample.y = e.sample.X @ e.U.T, (e.sample.X @ e.U.T)[:, 0]
+        e.sample.T = -e.sample.y
+        e.sample.S_hat = EmpiricalHessian(e.sample.X, e.sample.T)
+        assert find_claim("A.4/given_labels").check(e, 0.1).outcome != "violated"
+    wide = Experiment(Setting(link="z1", loss="huber(1)", d=3, n=2, m=2, T1=1, eps0=0.1), 0)
+    far = dataclasses.replace(wide.labels, Z=np.array([[50.0], [0.0]]))
+    small = dataclasses.replace(wide.labels, Z=np.zeros((2, 1)))
+    bounds = [a4_q_norm._given_labels(labels, 0.1).Q[0] for labels in (far, small)]
+    assert bounds[0] > 100 * bounds[1]
 
 
 def test_a4_spreads_linear_parts_over_all_directions() -> None:
