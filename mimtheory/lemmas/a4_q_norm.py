@@ -26,7 +26,7 @@ from mimtheory.concentration import (
     sphere_spread,
     two_to_four_norm,
 )
-from mimtheory.delta_budget import share
+from mimtheory.delta_budget import BUDGET, share
 from mimtheory.experiment import Experiment
 from mimtheory.growth import DataBounds, Envelope, envelope, h_of_ends
 from mimtheory.lemmas.a2_operator_norm import noise_given, noise_prior
@@ -281,7 +281,9 @@ def data_prior(population: Population, label: str, delta: float) -> DataBounds:
 
 def _data(population: Population, label: str, delta: float, noise: float, T_max: float = math.inf) -> DataBounds:
     d, n = population.d, population.n
-    spread = sphere_spread(n * population.setting.m * population.T1, share(label, "spread", delta))
+    spread = math.inf
+    if "spread" in BUDGET[label]:
+        spread = sphere_spread(n * population.setting.m * population.T1, share(label, "spread", delta))
     return DataBounds(
         ends=_ends(population, noise),
         s_X=gaussian_matrix_norm(n, d, gaussian_t(share(label, "s_X", delta))) / math.sqrt(n),

@@ -106,6 +106,16 @@ def test_a2_given_the_labels(e: Experiment) -> None:
     close(stated(e, "A.2/total"), [np.linalg.norm([[widened, between], [between, shifted]], 2)])
 
 
+def test_a2_has_no_perp_block_where_every_direction_is_hidden() -> None:
+    e = Experiment(Setting(link="h2h2", loss="huber(1)", d=2, n=40), 3)
+    signal = np.linalg.norm(e.U @ S_hat(e) @ e.U.T - e.population.C - e.population.c0 * np.eye(2), 2)
+    off = abs(e.T.mean() - e.population.c0)
+    close(stated(e, "A.2/block_norms"), [signal])
+    for factor in (2.0, 20.0):  # whatever the mean is, it adds nothing
+        e.sample.labels.__dict__["T_mean"] = e.population.c0 + factor * max(off, signal)
+        close(stated(e, "A.2/block_norms"), [signal])
+
+
 def prior_noise(e: Experiment, delta: float) -> float:
     """A.2's total without a draw, from the statement."""
     p, n, d, r, K = e.population, e.setting.n, e.setting.d, 2, e.setting.loss.K
@@ -336,7 +346,8 @@ def test_a5(e: Experiment) -> None:
 def test_a5_linear_form_is_consistent(e: Experiment) -> None:
     # the supremum of qbar(x)/x is a search: check that the bound it gives is one for the recursion itself, and no less
     found = stated(e, "A.5/step_size")
-    p, data, T, eps0 = e.population, grown(e), e.run.T, e.setting.eps0
+    p, T, eps0 = e.population, e.run.T, e.setting.eps0
+    data = prior_bounds(e, DELTA * 4 / 3, noise_bound(e, DELTA / 3))  # a third for each event but the spread
     bounds = envelope(p, DataBounds(data.ends, data.s_X, data.R), T)  # without the spread, as the linear form
     assert np.isfinite(found).all()
     assert (found >= [bounds.omega[-1], bounds.Delta[-1]]).all()
