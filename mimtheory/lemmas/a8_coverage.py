@@ -166,7 +166,7 @@ def _bound(e: Experiment, above: float, below: float) -> Rounded:
 @lemma.claim(
     "P",
     r"\mathrm{cond}(B_0) \le \frac{\sqrt{m'} + \sqrt r + t}{\sqrt{m'} - \sqrt r - t}"
-    r" \cdot \frac{\sqrt d + s}{\sqrt{d-1} - s}",
+    r" \cdot \frac{\chi_d(1 - \delta/4m')}{\chi_d(\delta/4m')}",
     measured=condition_at_start,
 )
 def start(population: Population, delta: float) -> Floats:
