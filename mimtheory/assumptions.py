@@ -85,8 +85,12 @@ def loss(population: Population) -> Finding:
 
 def loss_relaxed(population: Population) -> Finding:
     """l convex, l' of polynomial growth."""
-    text = population.setting.loss.text
-    return Finding("assumption_loss_relaxed", "holds", f"{text} is convex and its derivative grows at most linearly.")
+    l = population.setting.loss  # noqa: E741 - the theory's symbol
+    growth = "linearly" if math.isfinite(l.K) or math.isfinite(l.L2) else "polynomially"
+    if growth == "polynomially" and l.pieces is None:
+        reason = f"{l.text} is convex; whether its derivative grows at most polynomially is not known."
+        return Finding("assumption_loss_relaxed", "undecided", reason)
+    return Finding("assumption_loss_relaxed", "holds", f"{l.text} is convex and its derivative grows at most {growth}.")
 
 
 def ell(population: Population) -> Finding:

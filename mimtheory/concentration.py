@@ -317,11 +317,15 @@ def spherical_condition(m: int, r: int, d: int, delta: float) -> float:
 
     Source: docs/theory/concentration.md, spherical_condition.
     """
-    t, s = gaussian_t(delta / 4), gaussian_t(delta / (4 * m))
-    low, shortest = math.sqrt(m) - math.sqrt(r) - t, math.sqrt(max(d - 1, 0)) - s
+    from scipy.special import gammainccinv, gammaincinv
+
+    t = gaussian_t(delta / 4)
+    low = math.sqrt(m) - math.sqrt(r) - t
+    # |g|^2/2 has the gamma law of d/2, exactly
+    shortest, longest = (math.sqrt(inverse(d / 2, delta / (4 * m))) for inverse in (gammaincinv, gammainccinv))
     if low <= 0 or shortest <= 0:
         return math.inf
-    return (math.sqrt(m) + math.sqrt(r) + t) / low * (math.sqrt(d) + s) / shortest
+    return (math.sqrt(m) + math.sqrt(r) + t) / low * longest / shortest
 
 
 def chernoff_quantile(top: Floats, below: Floats, delta: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.activations import Activation
-from mimtheory.kernels import gradient, s_minus_1
+from mimtheory.kernels import gradient, inner_products, s_minus_1
 from mimtheory.kernels.partition import product_roundings, roundings
 from mimtheory.operators import EmpiricalHessian, spectral_norm
 from mimtheory.relations import EPS, Rounded, gamma
@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 # beyond, squares and products of what the lemmas compare would leave the range of doubles
 _LARGEST = 1e50
+_LARGEST_LINEAR = 1e150  # of which only squares are formed
 _BLOCK = 1 << 14  # numbers u_ij at a time
 
 
@@ -54,7 +55,8 @@ class Run:
     Raises
     ------
     FloatingPointError
-        When the trajectory is asked for and diverges: a step whose gradient leaves the range of doubles.
+        When the trajectory is asked for and diverges: a step whose gradient leaves the range of doubles. The same for
+        the linear trajectory, which may where the other does not.
     """
 
     def __init__(self, sample: Sample, rng: np.random.Generator, threads: int = 1) -> None:
@@ -137,6 +139,8 @@ class Run:
         L[0] = self.start
         for t in range(self.T1):
             L[t + 1] = self.apply_H(t, L[t])
+            if not np.abs(L[t + 1]).max() < _LARGEST_LINEAR:  # nan included
+                raise FloatingPointError(f"the power iteration diverges: step {t} of H leaves the range of doubles")
         return L
 
     def apply_H(self, t: int, V: Floats, neurons: "slice | list[int]" = slice(None)) -> Floats:
@@ -179,13 +183,13 @@ class Run:
     @cached_property
     def _nonlinear(self) -> tuple[Floats, Floats, Floats, Floats]:
         """Qw, q_ceiling, max_j (1/n) sum_i (|l'_i| + |T_i|) |u_ij| |x_i|, which the rounding of sums follows, and q of
-        the probes. Mirrored neurons share u up to its sign, and q where s is even."""
+        the probes. Mirrored neurons share u up to its sign, and q where s is even, but for what a formula loses."""
         n, m, half = self.setting.n, self.setting.m, self.setting.m // 2
         Qw, ceiling, sizes = np.empty((self.T1, *self.start.shape)), np.empty(self.T1), np.empty(self.T1)
         of_probes = np.empty((self.T1, len(self.probes), n))
         for t, W in enumerate(self.trajectory[:-1]):
             sign = _mirrored(W)
-            if sign == 1 or (sign == -1 and self.setting.activation.even):
+            if not self._formula and (sign == 1 or (sign == -1 and self.setting.activation.even)):
                 probes = [min(j, m - 1 - j) for j in self.probes]
                 total, ceiling[t], sizes[t] = self._sums(t, W[:half], probes, of_probes[t])
                 total = np.concatenate((total, sign * total[::-1]))
@@ -200,9 +204,10 @@ class Run:
         X, slope, weights = self.sample.X, self._slope(t), self._slopes(t) * np.sqrt(self.sample.square_norms)
         moved, block = slope - self.sample.T, max(1, _BLOCK // len(W))
         total, ceiling, size = np.zeros(W.shape), np.zeros(()), np.zeros(len(W))
+        products = inner_products(X, W) if self._formula else None  # what it loses differs from one double to the next
         for first in range(0, len(X), block):
             rows = slice(first, first + block)
-            u = X[rows] @ W.T
+            u = X[rows] @ W.T if products is None else products[rows]
             q = _q(self.setting.activation, slope[rows], moved[rows], u)
             ceiling = np.maximum(ceiling, np.abs(q).max())  # not a number stays one
             size += weights[rows] @ np.abs(u)
@@ -246,19 +251,39 @@ class Run:
         return spectral_norm(operator.for_ends), operator.roundoff
 
     def _q_error(self, t: int) -> float:
-        """What eight roundings in each q_ij, relative to |l'| and |T|, can do to (1/n) X^T diag(q) X."""
-        return 8 * EPS * float(self._slopes(t) @ self.sample.square_norms) / self.setting.n
+        """What eight roundings in each q_ij, relative to |l'| and |T|, and the error of a formula in f can do to
+        (1/n) X^T diag(q) X."""
+        squares = self.sample.square_norms
+        return 8 * EPS * float(self._slopes(t) @ squares) / self.setting.n + self._lost_by_f(t)
 
     # Rounding
 
+    @property
+    def _formula(self) -> bool:
+        """Whether sigma is a formula, which may cancel at 0; those of the zoo do not."""
+        return self.setting.activation.code < 0
+
     @cached_property
+    def _lost(self) -> tuple[Floats, Floats]:
+        """What a formula loses where it cancels, at the very u of the run: (1/n) sum_i |l'_i| |x_i| times the error of
+        sigma'(u_ij), the largest over j, (T1,), and the error of f, (T1, n)."""
+        lengths, sizes = np.sqrt(self.sample.square_norms), np.abs(self.a)
+        slopes, outputs = np.zeros(self.T1), np.zeros((self.T1, self.setting.n))
+        for t, W in enumerate(self.trajectory[:-1] if self._formula else ()):
+            value, slope = _cancelled(self.setting.activation, inner_products(self.sample.X, W))
+            slopes[t] = float(((np.abs(self._slope(t)) * lengths) @ slope).max()) / self.setting.n
+            outputs[t] = value @ sizes
+        return slopes, outputs
+
+    @cached_property
+    @np.errstate(over="ignore")  # where |H|^T is no double the bound is infinite
     def errors(self) -> Floats:
         """Bound on the rounding error of w_j^(t), and of the linear trajectory, in norm: (T1+1,), the largest over j.
 
-        One step adds at most eta |a| (gamma_k (1/n) sum |l'_i| |u_ij| |x_i| + gamma_l |w| (1/n) sum |l'_i| |x_i|^2):
-        k roundings of a sum over the samples, l of an inner product and of the functions of it, and s(u) <= 2. A later
-        step multiplies it by at most h + 3 |Q|: its nonlinear part is of third order in w, and |Q| is at most
-        eta |a| s_X^2 max |q|.
+        One step adds at most eta |a| s (gamma_k (1/n) sum |l'_i| |u_ij| |x_i| + gamma_l |w| (1/n) sum |l'_i| |x_i|^2):
+        k roundings of a sum over the samples, l of an inner product and of the functions of it, and s a bound on
+        |s(u)| and |sigma''(u)|; and what a formula loses. A later step multiplies it by at most h + 3 |Q|: its
+        nonlinear part is of third order in w, and |Q| is at most eta |a| s_X^2 max |q|.
         """
         n, d, m, step = self.setting.n, self.setting.d, self.setting.m, np.abs(self.eta) * self.setting.a_scale
         of_sums, of_products = gamma(roundings(n, d)), gamma(product_roundings(d) + 2 * m + 40)
@@ -268,22 +293,45 @@ class Run:
         for t in range(self.T1):
             w = float(self.norms[t].max())
             tau = float(self._slopes(t) @ self.sample.square_norms) / n + self._share_of_f(t, w, of_products)
-            fresh = step[t] * (of_sums * self._nonlinear[2][t] + of_products * tau * w)
+            rounded = self._steepness(w) * (of_sums * self._nonlinear[2][t] + of_products * tau * w)
+            fresh = step[t] * (rounded + self._lost[0][t] + self._lost_by_f(t) * w)
             out[t + 1] = (h[t] + 3 * Q[t]) * out[t] + 2 * (fresh + 4 * EPS * abs(self.gamma[t]) * w)
         return out
 
+    def _steepness(self, w: float) -> float:
+        """Bound on |s(u)| and |sigma''(u)| for |u| <= |w| max |x_i|: |sigma'' - 1| is at most 3 kappa."""
+        return 1 + 3 * float(self.setting.activation.kappa(w * self.sample.R))
+
     def _share_of_f(self, t: int, w: float, ulps: float) -> float:
-        """What the rounding of f adds to tau: |f| is off by at most ulps m |a| |w|^2 |x|^2 and moves l' by L2 times
-        that, or, where l' jumps, not at all unless a sample is that close to a kink."""
+        """What the rounding of f adds to tau: |f| is off by at most ulps m |a| |w|^2 |x|^2, and the error by its own
+        roundings where L2 does not count them as those of l'."""
         loss, squares = self.setting.loss, self.sample.square_norms
         if not self.f[t].any():
             return 0.0
-        moved = self.setting.m * self.setting.a_scale * w * w * squares
+        off = self.setting.m * self.setting.a_scale * w * w * squares
+        if not np.isfinite(loss.L2):
+            off = off + np.abs(self._error(t)) + 1
+        return float(self._moved(t, ulps * off) @ squares) / (ulps * self.setting.n)
+
+    def _lost_by_f(self, t: int) -> float:
+        """The same of the error of a formula in f."""
+        if not self.f[t].any():
+            return 0.0
+        return float(self._moved(t, self._lost[1][t]) @ self.sample.square_norms) / self.setting.n
+
+    def _error(self, t: int) -> Floats:
+        """c + f - y, (n,)."""
+        return self.sample.centre + self.f[t] - self.sample.y
+
+    def _moved(self, t: int, off: Floats) -> Floats:
+        """By how much each l' moves at most where f is off by this much, (n,): L2 times that, else between the ends,
+        for l' does not decrease; infinite where a kink is that near."""
+        loss, u, at_0 = self.setting.loss, self._error(t), 0.0
         if np.isfinite(loss.L2):
-            return float(loss.L2 * moved @ squares) / self.setting.n
-        u = self.sample.centre + self.f[t] - self.sample.y
-        distance = np.min([np.abs(u - float(kink)) for kink in loss.kinks], axis=0)
-        return 0.0 if (distance > 4 * ulps * (moved + np.abs(u) + 1)).all() else float("inf")
+            return loss.L2 * off
+        beyond = np.maximum(loss.dl(u + off, at_0) - loss.dl(u, at_0), loss.dl(u, at_0) - loss.dl(u - off, at_0))
+        near = np.any([np.abs(u - float(kink)) < 4 * off for kink in loss.kinks], axis=0)
+        return np.where(near, np.inf, beyond)
 
     # T equal steps, for the lemmas that speak of powers of one H
 
@@ -327,6 +375,17 @@ def _mirrored(V: Floats) -> int:
 def _q(activation: Activation, slope: Floats, moved: Floats, u: Floats) -> Floats:
     """q = l' s(u) - T without cancellation from l' (n,), l' - T (n,) and u (n, k)."""
     return slope[:, None] * s_minus_1(activation, u) + moved[:, None]
+
+
+def _cancelled(activation: Activation, u: Floats) -> tuple[Floats, Floats]:
+    """|error| of sigma(u) - sigma(0) and of sigma'(u) as computed, held against the power series, which loses nothing;
+    0 where |u| is too large for it, and the quotient in s has the same error."""
+    near = np.abs(u) < activation._near
+    v = np.where(near, u, 0.0)
+    s = np.array((1.0, *activation._series[1:]))
+    square, polyval = v * v, np.polynomial.polynomial.polyval
+    value = activation.sigma(v) - activation.sigma(np.zeros(1)) - square * polyval(v, s / np.arange(2, s.size + 2))
+    return np.abs(value), np.abs(activation.d1(v) - v * polyval(v, s))
 
 
 def _eta_of_unit_norm(G: Floats) -> float:

@@ -111,7 +111,8 @@ def _norms_from_ends(e: Experiment, ends: Floats) -> Rounded:
 )
 def block_norms(e: Experiment) -> Rounded:
     """The norm of S_hat - S is at most that of the 2 x 2 matrix of the norms of its blocks."""
-    return _from_measured_blocks(e, abs(e.labels.T_mean - e.population.c0))
+    shift = abs(e.labels.T_mean - e.population.c0)
+    return _from_measured_blocks(e, shift if e.population.p else 0.0)
 
 
 @lemma.control(

@@ -12,18 +12,21 @@ Proofs: docs/theory/stage_one.md.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.concentration import (
+    block_norm,
     gaussian_matrix_norm,
     gaussian_norms_upper,
+    gaussian_product_norm,
     gaussian_t,
     sphere_spread,
     two_to_four_norm,
 )
-from mimtheory.delta_budget import share
+from mimtheory.delta_budget import BUDGET, share
 from mimtheory.experiment import Experiment
 from mimtheory.growth import DataBounds, Envelope, envelope, h_of_ends
 from mimtheory.lemmas.a2_operator_norm import noise_given, noise_prior
@@ -116,7 +119,8 @@ def _exact_update(e: Experiment, sign: float) -> Floats:
 
 def _fresh_errors(e: Experiment) -> Floats:
     """Rounding of one step, which the bound on the run up to it contains, (T1, 1)."""
-    return 2 * e.run.errors[1:, None]
+    with np.errstate(over="ignore"):
+        return 2 * e.run.errors[1:, None]
 
 
 @lemma.claim("D", r"\|Q_j^{(t)}\| \le \eta_t |a_j| s_X^2 \max_i |q_{ij}|", measured=each_q_norm)
@@ -176,7 +180,21 @@ def _given_labels(given: Labels, delta: float) -> Envelope:
     population = given.population
     noise = noise_given(given, share("A.4/given_labels", "total", delta))
     data = _data(population, "A.4/given_labels", delta, noise, float(np.abs(given.T).max()))
-    return envelope(population, data, population.T)
+    s_X, R = _lengths_given(given, {event: share("A.4/given_labels", event, delta) for event in ("s_X", "cross", "R")})
+    # given z_i the product w^(0).x_i is not normal: only the cap bound is left
+    return envelope(population, replace(data, s_X=s_X, R=R, first=math.inf), population.T)
+
+
+def _lengths_given(given: Labels, part: dict[str, float]) -> tuple[float, float]:
+    """Bounds on |X|/sqrt(n) and max |x_i| given the z_i: only the perp part of x is left to chance."""
+    n, p, Z = given.n, given.p, given.Z
+    along, longest = float(np.linalg.norm(Z, 2)), float((Z * Z).sum(axis=1).max())
+    if p == 0:
+        return along / math.sqrt(n), math.sqrt(longest)
+    across = gaussian_matrix_norm(n, p, gaussian_t(part["s_X"]))
+    between = gaussian_product_norm(float(np.linalg.norm(Z)), along, p, gaussian_t(part["cross"]))
+    s_X = math.sqrt(block_norm(along**2, between, across**2) / n)
+    return s_X, math.sqrt(longest + gaussian_norms_upper(p, n, part["R"]) ** 2)
 
 
 @lemma.claim(
@@ -263,7 +281,9 @@ def data_prior(population: Population, label: str, delta: float) -> DataBounds:
 
 def _data(population: Population, label: str, delta: float, noise: float, T_max: float = math.inf) -> DataBounds:
     d, n = population.d, population.n
-    spread = sphere_spread(n * population.setting.m * population.T1, share(label, "spread", delta))
+    spread = math.inf
+    if "spread" in BUDGET[label]:
+        spread = sphere_spread(n * population.setting.m * population.T1, share(label, "spread", delta))
     return DataBounds(
         ends=_ends(population, noise),
         s_X=gaussian_matrix_norm(n, d, gaussian_t(share(label, "s_X", delta))) / math.sqrt(n),

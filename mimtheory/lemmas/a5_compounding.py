@@ -96,11 +96,11 @@ def extremal_growth(e: Experiment) -> Floats:
     """omega_T/(h^T eps0) of omega_{t+1} = (h + c omega_t) omega_t with eps0 = rho h/(c G), G = sum_{s<T} h^s, h =
     |H|."""
     h, steps = _h(e), e.population.T1
-    G = float(np.sum(h ** np.arange(steps)))
-    x = _RHO / G  # c omega_t/(h h^t), which has the same recursion whatever c is
-    growth = np.ones_like(x)
-    for t in range(steps):
-        growth *= 1 + x * h**t * growth
+    # h^t/G, the powers divided by the largest: they may be no doubles
+    powers = max(h, 1e-300) ** (np.arange(steps) - (steps - 1 if h > 1 else 0))
+    growth = np.ones_like(_RHO)
+    for part in powers / powers.sum():
+        growth *= 1 + _RHO * part * growth  # the same whatever c is
     return growth
 
 

@@ -26,7 +26,7 @@ from mimtheory.lemmas.a2_operator_norm import noise_prior
 from mimtheory.lemmas.a4_q_norm import data_prior
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
-from mimtheory.relations import Rounded, at_least, equals
+from mimtheory.relations import Rounded, at_least, equals, gamma
 from mimtheory.sample import Sample
 
 __all__ = ["crossing", "data_given", "eigenvalues_of_H", "lemma"]
@@ -49,14 +49,15 @@ lemma = Lemma(
 
 
 def mean_square_of_columns(e: Experiment) -> Rounded:
-    """Mean of |H^T w|^2/eps0^2 over the d columns w/eps0 of an orthogonal matrix, by products with S_hat."""
+    """Mean of |H^T w|^2/(h^T eps0)^2 over the d columns w/eps0 of an orthogonal matrix, by products with S_hat."""
     A = e.S_hat.matrix
     if not isinstance(A, np.ndarray):
         return Rounded(np.empty(0))
-    step, gamma = e.population.step, e.population.gamma1
+    h = _size(e)
+    step, kept = e.population.step / h, e.population.gamma1 / h
     columns, _ = np.linalg.qr(np.random.default_rng(2).standard_normal(A.shape))
     for _ in range(e.population.T):
-        columns = gamma * columns - step * (A @ columns)
+        columns = kept * columns - step * (A @ columns)
     return Rounded((columns**2).sum() / A.shape[0], _power_error(e))
 
 
@@ -87,7 +88,8 @@ def least_norm(e: Experiment) -> Rounded:
     compare=equals,
 )
 def mean_square(e: Experiment) -> Rounded:
-    """The mean of |H^T w|^2 over an orthogonal frame, and so over the sphere, is the trace of H^{2T} over d."""
+    """The mean of |H^T w|^2 over an orthogonal frame, and so over the sphere, is the trace of H^{2T} over d; both
+    sides are divided by h^{2T}, which may be no double."""
     return _trace(e, 2 * e.population.T)
 
 
@@ -108,15 +110,22 @@ def mean_square_of_first_power(e: Experiment) -> Rounded:
 def _trace(e: Experiment, power: int) -> Rounded:
     if not isinstance(e.S_hat.matrix, np.ndarray):
         return Rounded(np.empty(0))
-    eigenvalues = np.abs(eigenvalues_of_H(e.sample, 1))
+    eigenvalues = np.abs(eigenvalues_of_H(e.sample, 1)) / _size(e)
     return Rounded(np.mean(eigenvalues**power), _power_error(e))
 
 
+def _size(e: Experiment) -> float:
+    """h = |H|, or 1 where H is 0."""
+    return float(np.abs(eigenvalues_of_H(e.sample, 1)).max()) or 1.0
+
+
 def _power_error(e: Experiment) -> float:
-    """2 T products, each off by the solver's error and d rounded additions, of terms of norm h^{2T}."""
-    h = float(np.abs(eigenvalues_of_H(e.sample, 1)).max())
-    step, T = e.population.step, e.population.T
-    return 4 * T * step * e.S_hat.solver_roundoff * max(h, 1e-300) ** (2 * T - 1) + 1e-13 * h ** (2 * T)
+    """Of either side: 2 T factors of size at most 1, each off by the roundings of a product with H or by those of an
+    eigenvalue, and the roundings of the frame and of the sums."""
+    p, A = e.population, e.S_hat.matrix
+    product = gamma(p.d + 10) * (abs(p.gamma1) + p.step * float(np.linalg.norm(A)))
+    each = (product + p.step * e.S_hat.solver_roundoff) / _size(e)
+    return math.expm1(2 * p.T * each) + gamma(40 * p.d + 60)
 
 
 def eigenvalues_of_H(sample: Sample, sign: int) -> Floats:
@@ -202,7 +211,10 @@ def chernoff_of_first_power(given: Sample, delta: float) -> float:
 
 def _chernoff(given: Sample, delta: float, power: int) -> float:
     population = given.population
-    weights = np.abs(eigenvalues_of_H(given, 1)) ** power
+    with np.errstate(over="ignore"):
+        weights = np.abs(eigenvalues_of_H(given, 1)) ** power
+    if not np.isfinite(weights).all():
+        return -math.inf
     if weights.size < population.d:
         # the ends stand for the bulk: its least eigenvalue in absolute value may be as small as 0
         weights = np.append(weights[: population.r], np.zeros(population.d - population.r))

@@ -106,7 +106,7 @@ def block_error(e: Experiment) -> float:
     """
     T, eps0, step = e.population.T, e.setting.eps0, e.population.step
     h = float(np.abs(eigenvalues_of_H(e.sample, 1)).max())
-    backward = T * step * e.S_hat.solver_roundoff * h ** max(T - 1, 0) * eps0
+    backward = T * step * e.S_hat.solver_roundoff * raised(h, max(T - 1, 0)) * eps0
     size = float(np.linalg.norm(e.run.final.value, axis=1).max())
     return e.run.final_Delta.error + 2 * backward + 4 * e.population.d * EPS * size
 
@@ -155,7 +155,7 @@ def _upper(e: Experiment, rho: float) -> Rounded:
     keep = _resolved(e)
     inside, _ = _parts(e, e.run.start)
     Delta_in, Delta_out = _parts(e, e.run.final_Delta.value)
-    grown = (rho**e.population.T * inside - Delta_in)[keep]
+    grown = (raised(rho, e.population.T) * inside - Delta_in)[keep]
     carried = (_carried(e) + Delta_out)[keep]
     grown = np.where(grown > 1e4 * block_error(e), grown, np.nan)
     value = carried / grown
@@ -199,7 +199,7 @@ def _lower(e: Experiment, bulk_steps: int) -> Rounded:
     inside, outside = (part[keep] for part in _parts(e, e.run.start))
     Delta = np.linalg.norm(e.run.final_Delta.value[: keep.size], axis=1)[keep]
     kept = (_carried(e, 1)[keep] / outside) ** bulk_steps * outside - Delta
-    grown = rho_1**e.population.T * inside + Delta
+    grown = raised(rho_1, e.population.T) * inside + Delta
     bound = kept / grown
     return Rounded(np.where(kept > 0, bound, -np.inf), _ratio_errors(e, grown, np.abs(bound)))
 
@@ -283,9 +283,10 @@ def late_by_thrice_the_steps(given: Sample, delta: float) -> Floats:
 def _late(given: Sample, delta: float, power: int) -> Floats:
     if given.population.p == 0 or given.population.p != given.split.bulk.size:
         return np.empty(0)
-    sizes, r = np.abs(eigenvalues_of_H(given, 1)), given.population.r
-    weights = sizes**power
-    signal, bulk = _masks(weights, r)
+    weights = _scaled_sizes(given) ** power
+    signal, bulk = _masks(weights, given.population.r)
+    if not (weights * bulk).any():
+        return np.array([math.inf])  # lost below the least double
     # P(bulk >= x^2 signal) <= delta is P(signal <= bulk/x^2) <= delta
     quantile = chernoff_quantile(weights * signal, weights * bulk, share("A.7/late", "ratio", delta))
     if quantile == 0:
@@ -324,14 +325,23 @@ def too_early_without_shrinking(given: Sample, delta: float) -> Floats:
 def _too_early(given: Sample, delta: float, bulk_power: int) -> Floats:
     if given.population.p == 0 or given.population.p != given.split.bulk.size:
         return np.empty(0)
-    sizes, r, T = np.abs(eigenvalues_of_H(given, 1)), given.population.r, given.population.T
-    signal, bulk = _masks(sizes, r)
+    sizes, T = _scaled_sizes(given), given.population.T
+    signal, bulk = _masks(sizes, given.population.r)
+    if not (sizes ** (2 * T) * signal).any():
+        return np.array([-math.inf])
     quantile = chernoff_quantile(
         sizes**bulk_power * bulk, sizes ** (2 * T) * signal, share("A.7/too_early", "ratio", delta)
     )
     lost = _lost(given, "A.7/too_early", delta)
     kept = math.sqrt(quantile) - lost
     return np.array([kept / (1 + lost) if kept > 0 else -math.inf])
+
+
+def _scaled_sizes(given: Sample) -> Floats:
+    """|eigenvalues| of H over the largest, of which every power is a double."""
+    sizes = np.abs(eigenvalues_of_H(given, 1))
+    scaled: Floats = sizes / max(float(sizes.max()), 1e-300)
+    return scaled
 
 
 def _masks(weights: Floats, r: int) -> tuple[Floats, Floats]:

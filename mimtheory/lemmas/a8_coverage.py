@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mimtheory.concentration import spherical_condition
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
+from mimtheory.growth import raised
 from mimtheory.lemmas.a7_alignment import block_error, rates
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
@@ -151,7 +152,7 @@ def condition_bounds(e: Experiment, steps: int) -> tuple[tuple[float, float], tu
     rho_1, rho_r, _ = rates(e.sample, 1)
     largest, smallest = _singular_values(e, e.run.start)
     D = _singular_values(e, e.run.final_Delta.value)[0]
-    fast, slow = rho_1**steps, rho_r**steps
+    fast, slow = raised(rho_1, steps), raised(rho_r, steps)
     return (fast * largest + D, slow * smallest - D), (fast * smallest - D, slow * largest + D)
 
 
@@ -165,7 +166,7 @@ def _bound(e: Experiment, above: float, below: float) -> Rounded:
 @lemma.claim(
     "P",
     r"\mathrm{cond}(B_0) \le \frac{\sqrt{m'} + \sqrt r + t}{\sqrt{m'} - \sqrt r - t}"
-    r" \cdot \frac{\sqrt d + s}{\sqrt{d-1} - s}",
+    r" \cdot \frac{\chi_d(1 - \delta/4m')}{\chi_d(\delta/4m')}",
     measured=condition_at_start,
 )
 def start(population: Population, delta: float) -> Floats:

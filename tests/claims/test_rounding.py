@@ -28,3 +28,12 @@ def test_an_equality_holds_within_its_allowance_and_not_without(label: str) -> N
     assert {relation.outcome for relation in relations} == {"holds"}
     # rounding falls on the wrong side about every other time; that of 40 draws none does would be chance of 1e-12
     assert any((relation.excess > 0).any() for relation in relations)
+
+
+@pytest.mark.parametrize("fields", [{"d": 1, "eta1": 1e-9}, {"d": 2, "eta1": 0.3}, {"d": 4, "eta1": 0.1}])
+def test_the_mean_square_of_many_steps_is_that_of_the_trace(fields: dict[str, Any]) -> None:
+    values = {"link": "z1**2", "loss": "huber(1)", "n": 20, "m": 2, "T1": 5000, "beta1": 0.0} | fields
+    relations = [find_claim("A.6/mean_square").check(Experiment(Setting(**values), seed), 0.5) for seed in range(8)]
+    assert {relation.outcome for relation in relations} == {"holds"}
+    assert max(float(relation.allowance.max()) for relation in relations) < 1e-9
+    assert any((relation.excess > 1e-14).any() for relation in relations)

@@ -115,3 +115,13 @@ def test_unknown_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="allowed: assumption_link_first"):
         check("assumption", population())
     assert len(ASSUMPTIONS) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("huber(1)", "linearly"), ("squared", "linearly"), ("u**4", "polynomially"), ("exp(u)", "not known")],
+)
+def test_the_growth_of_a_loss_is_named_by_what_is_known_of_it(text: str, says: str) -> None:
+    found = check("assumption_loss_relaxed", population(loss=text, link="z1", eta1=1.0))
+    assert says in found.reason
+    assert found.status == ("undecided" if says == "not known" else "holds")
