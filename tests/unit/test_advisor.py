@@ -60,8 +60,15 @@ def test_required_n_is_the_threshold_of_its_bound(label: str) -> None:
         return math.isfinite(float(np.min(stated)))
 
     assert speaks(n)
-    # found to one part in a thousand
-    assert n == 1 or not speaks(math.floor(n * 0.998) - 1)
+    assert n == 1 or not speaks(n - 1)
+
+
+def test_required_n_is_found_where_a_claim_speaks_of_a_window_of_n_only() -> None:
+    """Of N <= n <= 2N, N = 30 d E T^2/l(C)^2 with E T^2 = 1, wherever the powers of 4 lie."""
+    for d in (40, 60, 120, 240):
+        setting = Setting(link="h2", loss="l1", d=d, n=10, centre="population")
+        n, population = mimtheory.required_n("Corollary3.1/complexity", setting), Population(setting)
+        assert n == math.ceil(30 * d / population.gap**2)
 
 
 def test_required_n_refuses_a_claim_that_needs_a_draw_and_knows_when_no_n_serves() -> None:
