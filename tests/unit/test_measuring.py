@@ -29,6 +29,12 @@ def mimtheory_claims(label: str) -> list[str]:
     return next(list(lemma.claims) for lemma in REGISTRY if lemma.label == label)
 
 
+@pytest.mark.parametrize("loss", ["log(1 + exp(u))", "u", "exp(u)"])
+def test_without_a_minimiser_there_is_nothing_to_say_of_a_fitted_centre(loss: str) -> None:
+    rows = mimtheory.measure("B.5", Setting(link="h2", loss=loss, d=5, n=40))
+    assert [row.outcome for row in rows] == ["skipped", "skipped"]
+
+
 @pytest.fixture(scope="module")
 def e() -> Experiment:
     return Experiment(SETTING, 5)
