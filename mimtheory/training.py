@@ -159,7 +159,8 @@ def train(
     Raises
     ------
     ValueError
-        Naming the argument, its value and what is allowed; for a loss with kinks and a descent.
+        Naming the argument, its value and what is allowed; for a loss with kinks and a descent; for a loss that no
+        constant minimises, without a ridge beta2 > 0.
 
     Source: docs/theory/stage_one.md, The step is H + Q; docs/theory/stage_two.md, B.1; docs/theory/stage_two.md, What
     is proved of Theorem 1, and what is measured.
@@ -200,7 +201,20 @@ def _check(setting: Setting, solver: str, T2: int, beta2: float | None) -> None:
         raise ValueError(
             f"solver = {solver!r} needs a loss with Lipschitz derivative, not {setting.loss.text}; allowed: exact"
         )
+    if not beta2:
+        _check_minimised(setting)
     check_fits(setting, 8 * setting.n * (3 * setting.m + setting.link.r))
+
+
+def _check_minimised(setting: Setting) -> None:
+    """Without a ridge stage two has no minimiser where no constant has one, and a smaller ridge always seems better."""
+    from mimtheory.centring import has_minimum  # takes longer to import than everything else here
+
+    if not has_minimum(setting.loss):
+        raise ValueError(
+            f"loss = {setting.loss.text!r} has no minimum for stage two, since its derivative does not take both "
+            "signs; allowed: a loss that grows on both sides, or a ridge beta2 > 0"
+        )
 
 
 @contextmanager

@@ -124,6 +124,8 @@ def test_the_slope_is_least_squares_shrunk_as_james_and_stein_do() -> None:
         ({"beta2": -1.0}, "beta2 = -1"),
         ({"loss": "hubr(1)"}, "hubr"),
         ({"activation": "relu"}, "activation = 'relu'"),
+        ({"loss": "log(1 + exp(u))"}, "has no fitted centre"),
+        ({"loss": "u"}, "has no fitted centre"),
     ],
 )
 def test_bad_parameters_are_refused_by_name(parameters: dict[str, Any], named: str) -> None:

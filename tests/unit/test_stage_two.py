@@ -185,6 +185,15 @@ def test_bad_input_is_named(fields: dict[str, object], named: str) -> None:
         train(BASE, 0, **fields)
 
 
+@pytest.mark.parametrize("name", ["log(1 + exp(u))", "exp(u)", "-u"])
+def test_a_loss_without_a_minimum_is_trained_with_a_given_ridge_only(name: str) -> None:
+    setting = Setting(link="h2", loss=name, d=5, n=60, m=4, T1=2, eta1=1.0)
+    for beta2 in (None, 0.0):
+        with pytest.raises(ValueError, match=r"loss = .* has no minimum for stage two, .*; allowed: a loss that grows"):
+            train(setting, beta2=beta2)
+    assert train(setting, beta2=1.0).problem.beta2 == 1.0
+
+
 def test_too_much_memory_is_refused_before_any_work() -> None:
     with pytest.raises(ValueError, match="bytes"):
         train(dataclasses.replace(BASE, n=10**9), 0)
