@@ -6,11 +6,14 @@ start: claims of levels I and D, and of these only those that do not need to kno
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackError
 
 from mimtheory.activations import Activation, activation
 from mimtheory.arguments import check_delta, check_integer, check_real
@@ -45,7 +48,7 @@ class Row:
     ratio : float
         The largest measured/stated.
     reason : str
-        Why it was skipped.
+        Why it was skipped, or what the error was.
     """
 
     claim: str
@@ -79,7 +82,7 @@ def measure(label: str, setting: Setting, rng: int = 0, delta: float = 0.01) -> 
         raise ValueError(f"setting = {setting!r}; allowed: a Setting")
     claims = [find_claim(label)] if isinstance(label, str) and "/" in label else list(find_lemma(label).claims.values())
     e = Experiment(setting, rng)
-    return [_row(claim, claim.check(e, delta)) for claim in claims]
+    return [_checked_row(claim, partial(claim.check, e, delta)) for claim in claims]
 
 
 def _row(claim: Claim, relation: Relation) -> Row:
@@ -255,7 +258,9 @@ def check_data(
         r=r,
     )
     claims = [claim for lemma in REGISTRY for claim in lemma.claims.values() if not claim.probabilistic]
-    return DataReport(input_findings(e.sample.X), tuple(_checked_row(claim, e) for claim in claims))
+    return DataReport(
+        input_findings(e.sample.X), tuple(_checked_row(claim, partial(_compared, claim, e)) for claim in claims)
+    )
 
 
 def data_experiment(
@@ -336,9 +341,16 @@ def _check_numbers(
         check_integer("r", r, 1, "None or an integer from 1", most=d)
 
 
-def _checked_row(claim: Claim, e: Any) -> Row:
+def _checked_row(claim: Claim, check: Callable[[], Relation]) -> Row:
+    nothing = (math.nan, math.nan, math.nan)
     try:
-        relation = claim.compare(claim.measured(e), claim.stated(e))
+        with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of doubles is an error of its row
+            return _row(claim, check())
     except _Unknown as unknown:
-        return Row(claim.label, claim.level, "skipped", math.nan, math.nan, math.nan, str(unknown))
-    return _row(claim, relation)
+        return Row(claim.label, claim.level, "skipped", *nothing, str(unknown))
+    except (ArithmeticError, np.linalg.LinAlgError, ArpackError) as problem:
+        return Row(claim.label, claim.level, "error", *nothing, f"{type(problem).__name__}: {problem}")
+
+
+def _compared(claim: Claim, e: Any) -> Relation:
+    return claim.compare(claim.measured(e), claim.stated(e))

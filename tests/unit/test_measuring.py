@@ -142,6 +142,19 @@ def test_each_departure_is_seen_by_its_own_finding() -> None:
     assert far(rng.standard_t(8, (2000, 10)) / np.sqrt(8 / 6)) >= {"X fourth moment of a Gaussian"}
 
 
+def test_a_run_that_diverges_is_an_error_of_its_rows_only() -> None:
+    setting = Setting(link="h2", loss="huber(1)", d=5, n=40, m=4, T1=4, eta1=1.0, beta1=1e200)
+    rows = {row.claim: row for row in mimtheory.measure("A.4", setting)}
+    assert rows["A.4/max_q"].outcome == "error"
+    assert rows["A.4/max_q"].reason.startswith("FloatingPointError: stage one diverges")
+    rng = np.random.default_rng(0)
+    X, start = rng.standard_normal((40, 5)), rng.standard_normal((4, 5)) / 100
+    report = mimtheory.check_data(X, X[:, 0] ** 2, start, eta1=1.0, beta1=1e200, T1=9)
+    outcomes = {row.claim: row.outcome for row in report.rows}
+    assert outcomes["A.4/max_q"] == "error"
+    assert outcomes["B.5/centred"] == "holds"
+
+
 BAD = [
     ({"X": np.ones(3)}, r"X has shape \(3,\)"),
     ({"y": np.ones(4)}, r"y \(4,\); allowed"),
