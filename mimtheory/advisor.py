@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mimtheory.arguments import check_delta
+from mimtheory.arguments import check_delta, check_integer
 from mimtheory.assumptions import ASSUMPTIONS, Finding, check, fails
 from mimtheory.hessian import expected_hessian
 from mimtheory.hessian_results import ExpectedHessian
@@ -161,11 +161,12 @@ def required_n(label: str, setting: Setting, delta: float = 0.01) -> int | None:
     Raises
     ------
     ValueError
-        For a claim of another level, which needs a draw, an unknown one, or a delta out of range.
+        For a claim of another level, which needs a draw, an unknown one, what is no Setting, or a delta out of range.
 
     Source: A.2/total_prior; A.7/prior.
     """
     check_delta(delta)
+    Population(setting)  # which refuses what is no Setting
     claim = find_claim(label)
     if claim.level != "P":
         raise ValueError(f"label = {label!r} has level {claim.level}; allowed: claims of level P, which need no draw")
@@ -289,5 +290,6 @@ def explore(
         For a delta out of range, and for what `Setting` refuses.
     """
     check_delta(delta)
+    check_integer("d", d, 1, "an integer from 1")
     setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": 40 * d if n is None else n, **fields})
     return Exploration(setting, float(delta))

@@ -78,6 +78,11 @@ def test_required_n_refuses_a_claim_that_needs_a_draw_and_knows_when_no_n_serves
         mimtheory.required_n("A.3/weyl", setting)
 
 
+def test_what_is_no_setting_has_no_required_n() -> None:
+    with pytest.raises(ValueError, match="setting = 'h2'; allowed: a Setting, not str"):
+        mimtheory.required_n("A.7/prior", "h2")
+
+
 def test_the_window_is_computed_from_the_rates() -> None:
     # C = diag(-2, -1.4), c0 = 0, E T^2 = E g^2 = 2 (1 + 0.49); eta1 = 1/2 makes rho_1 = 1
     setting = Setting(link="h2h2", loss="squared", d=102, n=102 * 400, eta1=0.5)
@@ -156,7 +161,14 @@ def test_an_exploration_has_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"), [({"delta": 2}, "delta = 2"), ({"d": 1}, "d = 1"), ({"nn": 3}, "nn"), ({"m": 3}, "m = 3")]
+    ("fields", "named"),
+    [
+        ({"delta": 2}, "delta = 2"),
+        ({"d": 1}, "d = 1"),
+        ({"nn": 3}, "nn"),
+        ({"m": 3}, "m = 3"),
+        ({"d": None}, "d = None"),
+    ],
 )
 def test_bad_input_is_named(fields: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):

@@ -89,7 +89,7 @@ def test_a_value_passes_or_is_named(check: Callable[[Any], None], good: list[Any
 def test_a_file_can_be_written_where_its_folder_exists_and_it_is_none(tmp_path: Path) -> None:
     for path in (None, tmp_path / "new.json", Path("new.json")):
         check_file("out", path)
-    for path in (tmp_path, Path("."), tmp_path / "no" / "new.json"):
+    for path in (tmp_path, Path(), tmp_path / "no" / "new.json"):
         says = f"out = {str(path)!r}; allowed: a file, which need not exist, in a folder that exists"
         with pytest.raises(ValueError, match=re.escape(says) + "$"):
             check_file("out", path)
