@@ -173,7 +173,9 @@ class Sample:
         gram = EmpiricalHessian(self.X, np.ones(self.X.shape[0]))
         norm = spectral_norm(gram.for_ends)
         root = float(np.sqrt(norm.value))
-        return Rounded(root, (norm.error + gram.roundoff) / root)
+        error = norm.error + gram.roundoff
+        # |sqrt(x) - sqrt(y)| is at most |x - y|/sqrt(y), and at most sqrt(|x - y|), which stays finite at 0
+        return Rounded(root, error / root if root > 0 else math.sqrt(error))
 
     @property
     def R(self) -> float:

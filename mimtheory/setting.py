@@ -17,11 +17,11 @@ from mimtheory.links import Link, link
 from mimtheory.losses import Loss, loss
 from mimtheory.spectral_costs import DENSE_LIMIT, forming_is_cheaper
 
-__all__ = ["Setting", "check_fits", "kept_share", "memory_limit"]
+__all__ = ["MOST_STEPS", "Setting", "check_fits", "kept_share", "memory_limit"]
 
 Floats = NDArray[np.float64]
 _ACTIVATION = "1-cos"
-_MOST_STEPS = 100_000
+MOST_STEPS = 100_000
 _LARGEST_DECAY = 1e100
 _ROUNDED_TO_ZERO = 2**-52  # the quotient 1/eta1 and its product with eta1 are off by half of this each
 
@@ -89,7 +89,7 @@ class Setting:
         if self.m % 2:
             raise ValueError(f"m = {self.m}; allowed: an even integer, for the symmetric start")
         if self.T1 is not None:
-            check_integer("T1", self.T1, 1, "None or an integer from 1", _MOST_STEPS)
+            check_integer("T1", self.T1, 1, "None or an integer from 1", MOST_STEPS)
         if not (isinstance(self.centre, str) and self.centre in ("population", "fitted")):
             check_real("centre", self.centre, -math.inf, "a finite number, 'population' or 'fitted'")
             object.__setattr__(self, "centre", float(self.centre) + 0.0)
