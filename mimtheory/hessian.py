@@ -8,6 +8,7 @@ supports, and can be asked for a certificate.
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Literal
 
@@ -89,8 +90,8 @@ def expected_hessian(
     Raises
     ------
     ValueError
-        For a centre that is not finite, a negative noise, a link or loss that cannot be read, or method "exact" where
-        nothing exact is known.
+        For a centre that is not finite, a negative noise, a link or loss that cannot be read, method "exact" where
+        nothing exact is known, or digits or a time limit with method "fast", which has neither.
 
     Source: docs/theory/expected_hessian.md, Any number of variables; docs/theory/certified.md, Certified enclosures of
     C, and certificates.
@@ -107,6 +108,9 @@ def expected_hessian(
     np.float64(-2.0)
     """
     _check_choice(method, digits)
+    if method == "fast" and not (digits is None and time_limit is None):
+        given = f"digits = {digits!r}" if time_limit is None else f"time_limit = {time_limit!r}"
+        raise ValueError(f"method = 'fast' with {given}; allowed: 'auto', 'certified', whose radius can be chosen")
     seconds = TIME_LIMIT if time_limit is None else time_limit
     check_time(seconds)
     if has_parameters(link) or has_parameters(loss):
@@ -115,14 +119,14 @@ def expected_hessian(
     if method in ("auto", "exact"):
         found = exact_hessian(problem, digits)
         if found is not None:
-            return found
+            return replace(found, asked=digits)
         if method == "exact":
             raise ValueError(
                 f"method = 'exact': no exact form is known for {problem.link} with {problem.loss}; allowed: a "
                 "polynomial l', or r = 1 with a piecewise linear l' and no label noise"
             )
     if method == "certified" or (method == "auto" and (digits is not None or time_limit is not None)):
-        return _certified(problem, digits, seconds)
+        return replace(_certified(problem, digits, seconds), asked=digits)
     smoothed = _smoothed(problem) if method == "auto" else None
     return _fast(problem) if smoothed is None else smoothed
 

@@ -206,6 +206,15 @@ def test_label_noise_gives_balls_of_ten_places_unless_it_is_small(monkeypatch: p
     assert expected_hessian("h4+h4", "huber(1)", 0, 0.5).radius < 1e-10
 
 
+def test_digits_that_are_asked_for_are_shown_and_the_fast_method_has_none() -> None:
+    asked = [expected_hessian("h2", "huber(1)", digits=digits) for digits in (None, 5, 30)]
+    shown = [len(repr(H).partition("±")[0].partition(".")[2]) for H in asked]
+    assert shown[0] == shown[1] < 20 < 28 <= shown[2]
+    for given in ({"digits": 5}, {"time_limit": 3.0}):
+        with pytest.raises(ValueError, match=r"method = 'fast' with (digits = 5|time_limit = 3.0); allowed: 'auto'"):
+            expected_hessian("h2", "huber(1)", method="fast", **given)
+
+
 def test_population_centres_that_are_known() -> None:
     assert population_centre("z1**2 + z2/3 + 5", "squared") == 6.0
     # the tau-quantile of z1^2, a chi-squared variable: E l' = (1 - tau) P(y < c) - tau P(y > c) = 0
