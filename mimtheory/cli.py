@@ -230,9 +230,20 @@ def certify(
 
     certificate = certificate_of(link, loss, centre, label_noise, time_limit=time_limit, digits=digits)
     print(certificate)
+    if digits is not None and certificate.C is not None:
+        print(f"C = {_shown(certificate.C, digits)}")
     if out is not None:
         certificate.write(out)
     return 3 if certificate.status == "undecided" else 0
+
+
+def _shown(C: tuple[tuple[str, ...], ...], digits: int) -> str:
+    """The entries of a certificate to so many decimal places, and at least eighteen, as a result prints them."""
+    from mimtheory.balls import ball_from_text, certified_text, precision
+
+    with precision(64 + 4 * digits):
+        rows = ("  ".join(certified_text(ball_from_text(entry), max(18, digits)) for entry in row) for row in C)
+        return f"[{'; '.join(rows)}]"
 
 
 @app.command()

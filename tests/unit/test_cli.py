@@ -279,6 +279,14 @@ def test_certify_writes_what_check_confirms(tmp_path: Path) -> None:
     assert mim("check", str(tmp_path / "cert.json")).returncode == 1
 
 
+def test_certify_prints_the_digits_that_are_asked_for() -> None:
+    shown = mim("certify", "h2", "--digits", "40").stdout.splitlines()[-1]
+    exact = repr(mimtheory.expected_hessian("h2", "huber(1)", digits=60))
+    assert shown.startswith("C = [-0.719")
+    assert shown[: len("C = [-0.") + 38] == exact[: len("C = [-0.") + 38]
+    assert "C = [" not in mim("certify", "h2").stdout
+
+
 def test_certify_says_degenerate_and_undecided() -> None:
     singular = mim("certify", "h4+h4", "--loss", "squared")
     assert singular.returncode == 0
