@@ -74,7 +74,7 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
 
 
 def has_minimum(loss: Loss) -> bool:
-    """Whether a constant minimises the mean of l(c, y_i) over some labels: l' takes both signs, or is 0 on a half-line.
+    """Whether a constant minimises the mean of `loss` over some labels: l' takes both signs, or is 0 on a half-line.
 
     Only where l' is a polynomial is a 0 so far out known to be one: that of exp(u) is one of rounding.
     """
