@@ -183,7 +183,7 @@ def test_capitals_do_not_hide_what_was_meant_and_a_difference_that_is_0_is_named
     for typed, meant in (("Z1", "z1"), ("H4", "h4"), ("Staircase2", "staircase2")):
         with pytest.raises(ValueError, match=f"link = '{typed}' is unknown; did you mean '{meant}'[?] allowed: h2"):
             link(typed)
-    with pytest.raises(ValueError, match="'z' is unknown; did you mean 'z.'[?] allowed: z1"):
+    with pytest.raises(ValueError, match=r"'z' is unknown; did you mean 'z.'[?] allowed: z1"):
         link("z + z1")
     with pytest.raises(ValueError, match="link = '0' is constant"):
         link("h2") - link("h2")

@@ -165,6 +165,12 @@ def test_the_reach_bounds_every_carried_input_closely_and_exists_only_where_the_
     assert make(d=20).reach is None
 
 
+def test_inputs_that_are_all_0_have_the_norm_0() -> None:
+    s = make()
+    s.X = np.zeros_like(s.X)
+    assert (float(s.s_X.value), s.s_X.error) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.4])
 def test_carried_inputs_are_those_of_all_rows(kept: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """For blocks of 2 rows, and the largest norm in the first block, one between and the last."""
