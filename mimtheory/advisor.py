@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mimtheory.arguments import check_delta
+from mimtheory.arguments import check_delta, check_integer
 from mimtheory.assumptions import ASSUMPTIONS, Finding, check, fails
 from mimtheory.hessian import expected_hessian
 from mimtheory.hessian_results import ExpectedHessian
@@ -147,6 +147,8 @@ def _stated(claim: Claim, population: Population, delta: float) -> tuple[float, 
 def required_n(label: str, setting: Setting, delta: float = 0.01) -> int | None:
     """The smallest n at which a claim of level P says something; None if none up to 10^9 does.
 
+    A window of n that ends before sqrt(2) times where it begins may be missed; no claim here speaks of one so short.
+
     Parameters
     ----------
     label : str
@@ -159,11 +161,12 @@ def required_n(label: str, setting: Setting, delta: float = 0.01) -> int | None:
     Raises
     ------
     ValueError
-        For a claim of another level, which needs a draw, an unknown one, or a delta out of range.
+        For a claim of another level, which needs a draw, an unknown one, what is no Setting, or a delta out of range.
 
     Source: A.2/total_prior; A.7/prior.
     """
     check_delta(delta)
+    Population(setting)  # which refuses what is no Setting
     claim = find_claim(label)
     if claim.level != "P":
         raise ValueError(f"label = {label!r} has level {claim.level}; allowed: claims of level P, which need no draw")
@@ -176,8 +179,9 @@ def required_n(label: str, setting: Setting, delta: float = 0.01) -> int | None:
     while not speaks(high):
         if high >= _LARGEST_N:
             return None
-        low, high = high, min(4 * high, _LARGEST_N)
-    while high - low > max(1, high // 1000):
+        # a claim may fall silent at twice the n from which it speaks: no step is as long as that
+        low, high = high, min(max(high + 1, math.isqrt(2 * high * high)), _LARGEST_N)
+    while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if speaks(middle) else (middle, high)
     return high
@@ -286,5 +290,6 @@ def explore(
         For a delta out of range, and for what `Setting` refuses.
     """
     check_delta(delta)
+    check_integer("d", d, 1, "an integer from 1")
     setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": 40 * d if n is None else n, **fields})
     return Exploration(setting, float(delta))

@@ -8,6 +8,7 @@ import math
 import sys
 from fractions import Fraction
 from numbers import Integral, Rational, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 __all__ = [
     "check_centre",
     "check_delta",
+    "check_file",
+    "check_flag",
     "check_integer",
     "check_noise",
     "check_real",
@@ -26,6 +29,7 @@ __all__ = [
 
 _LARGEST = 10**9
 _MOST_TRIALS = 10**6
+_LEAST_DELTA = 1e-300
 _LARGEST_DOUBLE = sys.float_info.max  # an integer beyond it is no double either
 
 
@@ -37,10 +41,22 @@ def check_integer(name: str, value: Any, least: int, allowed: str, most: float =
         raise ValueError(f"{name} = {value!r}; allowed: {allowed}{end}")
 
 
-def check_real(name: str, value: Any, least: float, allowed: str) -> None:
-    """Refuse, with a ValueError that names it, what is not a finite number from `least`."""
-    if not _is_number(value) or not max(least, -_LARGEST_DOUBLE) <= _plain(value) <= _LARGEST_DOUBLE:
+def check_real(name: str, value: Any, least: float, allowed: str, most: float = _LARGEST_DOUBLE) -> None:
+    """Refuse, with a ValueError that names it, what is not a finite number from `least` to `most`."""
+    if not _is_number(value) or not max(least, -_LARGEST_DOUBLE) <= _plain(value) <= most:
         raise ValueError(f"{name} = {value!r}; allowed: {allowed}")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse, with a ValueError that names it, what is neither true nor false."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} = {value!r}; allowed: True or False")
+
+
+def check_file(name: str, path: Path | None) -> None:
+    """Refuse, with a ValueError that names it, a path at which no file can be written; None is no path."""
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise ValueError(f"{name} = {str(path)!r}; allowed: a file, which need not exist, in a folder that exists")
 
 
 def check_centre(centre: Any) -> None:
@@ -54,9 +70,11 @@ def check_noise(label_noise: Any) -> None:
 
 
 def check_delta(delta: Any) -> None:
-    """Refuse, with a ValueError, what is not a failure probability."""
+    """Refuse, with a ValueError, what is not a failure probability, or one whose inverse is hardly a double."""
     if not _is_number(delta) or not 0 < delta < 1:
         raise ValueError(f"delta = {delta!r}; allowed: a number with 0 < delta < 1")
+    if delta < _LEAST_DELTA:
+        raise ValueError(f"delta = {delta!r}; allowed: at least {_LEAST_DELTA:g}")
 
 
 def check_trials(trials: Any, delta: Any) -> None:

@@ -1,4 +1,4 @@
-"""The population centre: the constant that predicts the labels best."""
+"""The population centre: the constant that predicts the labels best, and which losses have one."""
 
 import math
 from functools import lru_cache
@@ -14,7 +14,7 @@ from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.rounding import EPS
 
-__all__ = ["population_centre"]
+__all__ = ["has_minimum", "population_centre"]
 
 _FAR = 2.0**40
 
@@ -50,8 +50,8 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     line = linear_derivative(preprocessing)
     if line is not None and line[1]:
         return float(sympy.N(g.mean - sympy.Rational(line[0] / line[1]), 20))
-    # so far from all labels that l' has the signs of its limits
-    if not preprocessing.dl(-_FAR, 0.0) < 0 < preprocessing.dl(_FAR, 0.0):
+    below, above = _far_slopes(preprocessing)
+    if not below < 0 < above:
         raise ValueError(
             f"loss = {preprocessing.text!r} has no population centre, since its derivative does not take both signs; "
             "allowed: a loss that grows on both sides, or a number as centre"
@@ -71,3 +71,17 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     # where E l'(c, y) is known to `radius` only, more digits of its root would be noise
     radius = expected_hessian(f, preprocessing, start).radius
     return float(brentq(mean_T, low, high, xtol=max(radius / 2, 1e-13 * max(1.0, abs(start))), rtol=8 * EPS))
+
+
+def has_minimum(loss: Loss) -> bool:
+    """Whether a constant minimises the mean of `loss` over some labels: l' takes both signs, or is 0 on a half-line.
+
+    Only where l' is a polynomial is a 0 so far out known to be one: that of exp(u) is one of rounding.
+    """
+    below, above = _far_slopes(loss)
+    return below < 0 < above or (loss.pieces is not None and below <= 0 <= above)
+
+
+def _far_slopes(loss: Loss) -> tuple[float, float]:
+    """l' so far from all labels that it has the signs of its limits."""
+    return float(loss.dl(-_FAR, 0.0)), float(loss.dl(_FAR, 0.0))

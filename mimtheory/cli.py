@@ -223,17 +223,27 @@ def certify(
 
     Exit code 0: proved either way. 2: bad input. 3: undecided in the time.
     """
-    if out is not None and not out.parent.is_dir():
-        raise ValueError(
-            f"out = {str(out)!r}: there is no folder {str(out.parent)!r}; allowed: a file in one that exists"
-        )
+    from mimtheory.arguments import check_file
+
+    check_file("out", out)
     from mimtheory.hessian import certificate_of
 
     certificate = certificate_of(link, loss, centre, label_noise, time_limit=time_limit, digits=digits)
     print(certificate)
+    if digits is not None and certificate.C is not None:
+        print(f"C = {_shown(certificate.C, digits)}")
     if out is not None:
         certificate.write(out)
     return 3 if certificate.status == "undecided" else 0
+
+
+def _shown(C: tuple[tuple[str, ...], ...], digits: int) -> str:
+    """The entries of a certificate to so many decimal places, and at least eighteen, as a result prints them."""
+    from mimtheory.balls import ball_from_text, certified_text, precision
+
+    with precision(64 + 4 * digits):
+        rows = ("  ".join(certified_text(ball_from_text(entry), max(18, digits)) for entry in row) for row in C)
+        return f"[{'; '.join(rows)}]"
 
 
 @app.command()
@@ -245,6 +255,9 @@ def check(
 
     Exit code 0: confirmed. 1: rejected. 2: not a certificate. 3: not confirmed in the time.
     """
+    from mimtheory.arguments import check_time
+
+    check_time(time_limit)
     from mimtheory.certificate import check_certificate
 
     outcome = check_certificate(file, time_limit)
@@ -259,6 +272,7 @@ def frontier(
 ) -> None:
     """Print how tight every bound is: the largest measured/bound ratio that is known, and where."""
     from mimtheory import frontier as tightness
+    from mimtheory.arguments import check_file
     from mimtheory.terminal import print_frontier
 
     labels = list(lemmas or [])
@@ -266,8 +280,7 @@ def frontier(
         labels = [claim.label for claim in tightness.bounds(labels)]
         print_frontier([entry for label, entry in tightness.known().items() if label in labels])
         return
-    if not write.absolute().parent.is_dir():
-        raise ValueError(f"write = {str(write)!r}; allowed: a file in a folder that exists")
+    check_file("write", write)
     entries = tightness.measure(labels, lambda label: print(label, file=sys.stderr))
     tightness.write(entries, write)
     print_frontier(entries)
@@ -289,6 +302,9 @@ def bench(
     page: Annotated[Path | None, typer.Option(help="Write the table and the roofline to this Markdown page.")] = None,
 ) -> None:
     """Time the kernels against NumPy, torch (where installed) and what the machine allows."""
+    from mimtheory.arguments import check_file
+
+    check_file("page", page)
     from mimtheory.benchmark_page import markdown, write_page
     from mimtheory.benchmarking import benchmark
 

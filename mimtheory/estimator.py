@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimtheory.activations import Activation, activation
-from mimtheory.arguments import check_real
+from mimtheory.arguments import check_flag, check_integer, check_real
 from mimtheory.generalisation import Network
 from mimtheory.links import link
 from mimtheory.losses import Loss, loss
 from mimtheory.measuring import data_experiment
-from mimtheory.setting import Setting
+from mimtheory.setting import MOST_STEPS, Setting
 from mimtheory.stage_one import symmetric_start
 from mimtheory.stage_two import OuterProblem, choose_ridge, draw_biases, minimise
 
@@ -119,12 +119,13 @@ class MultiIndexRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             Naming the parameter, its value and what is allowed.
         """
         X, y = self._validated(X, y)
-        if not isinstance(self.n_components, int) or not 1 <= self.n_components <= X.shape[1]:
-            allowed = f"an integer from 1 to the {X.shape[1]} features"
-            raise ValueError(f"n_components = {self.n_components!r}; allowed: {allowed}")
+        check_integer("n_components", self.n_components, 1, "an integer from 1", X.shape[1])
+        check_flag("linear", self.linear)
+        if self.steps is not None:
+            check_integer("steps", self.steps, 1, "None or an integer from 1", MOST_STEPS)
         if self.beta2 is not None:
             check_real("beta2", self.beta2, 0.0, "None or a finite number >= 0")
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        rng = self._generator()
         mean, whiten = _whitening(X)
         white = (X - mean) @ whiten
         first, second = _halves(len(y), rng)
@@ -164,6 +165,13 @@ class MultiIndexRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         network = Network(self.weights_, self.outer_, self.biases_, 0.0, activation(self.activation))
         predicted: Floats = self.intercept_ + rows @ self.linear_ + self.scale_ * network(rows)
         return predicted
+
+    def _generator(self) -> np.random.Generator:
+        try:
+            return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        except ValueError:
+            allowed = "an integer from 0, a numpy.random.RandomState or None"
+            raise ValueError(f"random_state = {self.random_state!r}; allowed: {allowed}") from None
 
     def _validated(self, X: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)

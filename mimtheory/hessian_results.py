@@ -56,6 +56,8 @@ class ExpectedHessian:
         Link, loss, centre and label noise.
     enclosure : Enclosure or None
         The balls, where there are any.
+    asked : int or None
+        Decimal places that were asked for; balls are printed to eighteen, or to these if they are more.
     """
 
     C: Floats
@@ -67,6 +69,7 @@ class ExpectedHessian:
     problem: Problem
     enclosure: Enclosure | None = field(repr=False)
     _exact: Callable[[], Exact | None] = field(repr=False)
+    asked: int | None = None
 
     @cached_property
     def _forms(self) -> Exact | None:
@@ -192,7 +195,7 @@ class ExpectedHessian:
         return text.lstrip("-") if float(text) == 0 else text
 
     def _ball(self, ball: arb) -> str:
-        return certified_text(ball, 18)
+        return certified_text(ball, max(18, self.asked or 0))
 
 
 class ParametricHessian(ExpectedHessian):

@@ -62,7 +62,8 @@ class _Reader:
 
     def _error(self, part: "str | ast.AST", problem: str, allowed: str) -> ValueError:
         shown = part if isinstance(part, str) else (ast.get_source_segment(self.text, part) or "?")
-        return ValueError(f"link: {shown[:60]!r} {problem}; allowed: {allowed}")
+        stop = "" if problem.endswith("?") else ";"
+        return ValueError(f"link: {shown[:60]!r} {problem}{stop} allowed: {allowed}")
 
     def _value(self, node: ast.AST) -> Polynomial:
         match node:

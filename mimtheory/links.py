@@ -199,14 +199,22 @@ class Link:
         Parameters
         ----------
         sigma : float
-            Standard deviation, in units of y; of a float, the decimal that it is printed as.
+            Standard deviation, in units of y, at least 0; of a float, the decimal that it is printed as.
+
+        Returns
+        -------
+        Link
+            Of r = 6 one of seven variables, whose text `link` does not read.
 
         Raises
         ------
         ValueError
-            If sigma is no finite number.
+            If sigma is no finite number, or negative.
         """
-        noise = Polynomial.variable(self.r + 1, self.r) * Polynomial.constant(self.r + 1, _rational(sigma))
+        deviation = _rational(sigma, "sigma = ")
+        if deviation < 0:
+            raise ValueError(f"sigma = {sigma!r}; allowed: a finite number >= 0")
+        noise = Polynomial.variable(self.r + 1, self.r) * Polynomial.constant(self.r + 1, deviation)
         polynomial = self.polynomial.extended(self.r + 1) + noise
         return Link(text_of(polynomial), polynomial)
 
@@ -311,7 +319,8 @@ def link(source: Any) -> Link:
     if isinstance(source, str):
         text = ZOO.get(source.strip(), source.strip())
         if text.isidentifier() and not re.fullmatch(r"[xyz]\d*", text):
-            near = difflib.get_close_matches(text, ZOO, 1, 0.0)[0]
+            known = [*ZOO, *(f"z{k}" for k in range(1, MAX_R + 1))]
+            near = difflib.get_close_matches(text.lower(), known, 1, 0.0)[0]
             raise ValueError(
                 f"link = {text[:60]!r} is unknown; did you mean {near!r}? allowed: {', '.join(ZOO)}, or a polynomial "
                 f"in z1 ... z{MAX_R}"
@@ -336,15 +345,15 @@ def _checked(text: str, polynomial: Polynomial) -> Link:
 
 
 def _from_polynomial(polynomial: Polynomial) -> Link:
-    return _checked(text_of(polynomial), polynomial)
+    return _checked(text_of(polynomial) or "0", polynomial)
 
 
-def _rational(value: Any) -> Fraction:
+def _rational(value: Any, name: str = "") -> Fraction:
     try:
         text = str(value)
         # `Fraction("1e999999999")` would write that integer down
         return Fraction("out of range" if re.search(r"e[+-]?\d{4}", text.lower()) else text)
     except (ValueError, ZeroDivisionError):
         raise ValueError(
-            f"{value!r} is not rational; allowed: finite integers, fractions, decimals with exponents up to 999"
+            f"{name}{value!r} is not rational; allowed: finite integers, fractions, decimals with exponents up to 999"
         ) from None

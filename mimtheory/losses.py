@@ -227,10 +227,9 @@ def loss(name: "str | Loss", **parameter: "float | int | str | Fraction") -> Los
         For an unknown name (the closest valid one is named), a parameter outside its range, or a formula that is not
         convex.
     """
-    if isinstance(name, Loss):
-        return name
-    if hasattr(name, "free_symbols"):
-        return Loss.from_sympy(name)
+    if isinstance(name, Loss) or hasattr(name, "free_symbols"):
+        _refuse_keywords(str(name), parameter)
+        return name if isinstance(name, Loss) else Loss.from_sympy(name)
     if not isinstance(name, str):
         raise ValueError(f"loss = {name!r}: a text such as 'huber(1)' is needed, not {type(name).__name__}")
     return _named(name, parameter) if parameter else _written(name)
@@ -242,8 +241,14 @@ def _written(text: str) -> Loss:
     return _named(text, {})
 
 
+def _refuse_keywords(text: str, parameter: "dict[str, float | int | str | Fraction]") -> None:
+    for key, value in parameter.items():
+        raise ValueError(f"{key} = {value!r} beside loss = {text[:60]!r}; allowed: beside a name without its parameter")
+
+
 def _named(name: str, parameter: "dict[str, float | int | str | Fraction]") -> Loss:
     if re.search(r"\bu\b", name):
+        _refuse_keywords(name, parameter)
         return Loss.from_sympy(name)
     match = re.fullmatch(r"\s*([A-Za-z]\w*)\s*(?:\(\s*(?:(\w+)\s*=)?([^()=]*)\))?\s*", name)
     if match is None:
@@ -254,6 +259,7 @@ def _named(name: str, parameter: "dict[str, float | int | str | Fraction]") -> L
         raise ValueError(f"loss = {base!r} is unknown; did you mean {near[0]!r}? allowed: {', '.join(LOSS_NAMES)}")
     given = dict(parameter)
     if inside is not None and inside.strip():
+        _refuse_keywords(name, parameter)
         given[keyword or _PARAMETER.get(base, "parameter")] = inside.strip()
     return _build(base, _checked_parameter(base, given))
 

@@ -6,11 +6,14 @@ start: claims of levels I and D, and of these only those that do not need to kno
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackError
 
 from mimtheory.activations import Activation, activation
 from mimtheory.arguments import check_delta, check_integer, check_real
@@ -24,12 +27,13 @@ from mimtheory.operators import EmpiricalHessian, spectral_norm
 from mimtheory.registry import Claim
 from mimtheory.relations import Relation
 from mimtheory.sample import Sample, fitted_centre
-from mimtheory.setting import Setting, kept_share
+from mimtheory.setting import MOST_STEPS, Setting, kept_share
 from mimtheory.stage_one import Run
 
 __all__ = ["DataReport", "Row", "check_data", "data_experiment", "measure"]
 
 Floats = NDArray[np.float64]
+_LARGEST = 1e50  # as of the gradient: fourth moments of larger entries leave the range of doubles
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Row:
     ratio : float
         The largest measured/stated.
     reason : str
-        Why it was skipped.
+        Why it was skipped, or what the error was.
     """
 
     claim: str
@@ -79,7 +83,7 @@ def measure(label: str, setting: Setting, rng: int = 0, delta: float = 0.01) -> 
         raise ValueError(f"setting = {setting!r}; allowed: a Setting")
     claims = [find_claim(label)] if isinstance(label, str) and "/" in label else list(find_lemma(label).claims.values())
     e = Experiment(setting, rng)
-    return [_row(claim, claim.check(e, delta)) for claim in claims]
+    return [_checked_row(claim, partial(claim.check, e, delta)) for claim in claims]
 
 
 def _row(claim: Claim, relation: Relation) -> Row:
@@ -255,7 +259,9 @@ def check_data(
         r=r,
     )
     claims = [claim for lemma in REGISTRY for claim in lemma.claims.values() if not claim.probabilistic]
-    return DataReport(input_findings(e.sample.X), tuple(_checked_row(claim, e) for claim in claims))
+    return DataReport(
+        input_findings(e.sample.X), tuple(_checked_row(claim, partial(_compared, claim, e)) for claim in claims)
+    )
 
 
 def data_experiment(
@@ -298,21 +304,31 @@ def _activation(given: "str | Activation") -> Activation:
 
 
 def _checked(X: Floats, y: Floats, W: Floats) -> tuple[Floats, Floats, Floats]:
-    for name, array in (("X", X), ("y", y), ("W", W)):
-        # else NumPy drops what is imaginary, and reads what is masked
-        if np.iscomplexobj(array) or np.ma.is_masked(array):
-            what = "complex" if np.iscomplexobj(array) else "masked"
-            raise ValueError(f"{name} has {what} entries; allowed: real numbers, none of them masked")
-    X, y, W = (np.ascontiguousarray(array, dtype=np.float64) for array in (X, y, W))
-    if X.ndim != 2 or X.shape[0] < 1 or y.shape != X.shape[:1]:
-        raise ValueError(f"X has shape {X.shape}, y {y.shape}; allowed: (n, d) and (n,) with n at least 1")
+    X, y, W = (_doubles(name, array) for name, array in (("X", X), ("y", y), ("W", W)))
+    if X.ndim != 2 or not X.size or y.shape != X.shape[:1]:
+        raise ValueError(f"X has shape {X.shape}, y {y.shape}; allowed: (n, d) and (n,) with n and d at least 1")
     if W.ndim != 2 or W.shape[1] != X.shape[1] or W.shape[0] % 2 or not W.shape[0]:
         raise ValueError(f"W has shape {W.shape}; allowed: (m, {X.shape[1]}) with m even")
     for name, array in (("X", X), ("y", y), ("W", W)):
         if not np.isfinite(array).all():
             where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
             raise ValueError(f"{name}{list(where)} = {array[where]}; allowed: finite numbers")
+        if (size := float(np.abs(array).max())) > _LARGEST:
+            raise ValueError(f"{name} has an entry of size {size:g}; allowed: up to {_LARGEST:g}, in other units")
     return X, y, W
+
+
+def _doubles(name: str, array: Any) -> Floats:
+    try:
+        given = np.asanyarray(array)
+        # NumPy would drop what is imaginary, and read what is masked
+        bad = "complex" if np.iscomplexobj(given) else "masked" if np.ma.is_masked(given) else ""
+        doubles = np.empty(0) if bad else np.ascontiguousarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as problem:
+        raise ValueError(f"{name} is no array of numbers; allowed: rows of one length, of real numbers") from problem
+    if bad:
+        raise ValueError(f"{name} has {bad} entries; allowed: real numbers, none of them masked")
+    return doubles
 
 
 def _check_numbers(
@@ -325,7 +341,7 @@ def _check_numbers(
     r: int | None,
 ) -> None:
     check_real("a_scale", a_scale, 1e-100, "a finite number >= 1e-100")
-    check_integer("T1", T1, 1, "an integer from 1")
+    check_integer("T1", T1, 1, "an integer from 1", most=MOST_STEPS)
     if centre != "fitted":
         check_real("centre", centre, -math.inf, "a finite number or 'fitted'")
     if eta1 is not None:
@@ -336,9 +352,16 @@ def _check_numbers(
         check_integer("r", r, 1, "None or an integer from 1", most=d)
 
 
-def _checked_row(claim: Claim, e: Any) -> Row:
+def _checked_row(claim: Claim, check: Callable[[], Relation]) -> Row:
+    nothing = (math.nan, math.nan, math.nan)
     try:
-        relation = claim.compare(claim.measured(e), claim.stated(e))
+        with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of doubles is an error of its row
+            return _row(claim, check())
     except _Unknown as unknown:
-        return Row(claim.label, claim.level, "skipped", math.nan, math.nan, math.nan, str(unknown))
-    return _row(claim, relation)
+        return Row(claim.label, claim.level, "skipped", *nothing, str(unknown))
+    except (ArithmeticError, np.linalg.LinAlgError, ArpackError) as problem:
+        return Row(claim.label, claim.level, "error", *nothing, f"{type(problem).__name__}: {problem}")
+
+
+def _compared(claim: Claim, e: Any) -> Relation:
+    return claim.compare(claim.measured(e), claim.stated(e))

@@ -70,6 +70,8 @@ def load(module: str, taken: tuple[Lemma, ...]) -> tuple[Lemma, ...]:
     ValueError
         In one line, if it cannot be imported, defines no lemma, or defines one that is not fit.
     """
+    if not isinstance(module, str):
+        raise ValueError(f"module = {module!r}; allowed: the name of a module, not {type(module).__name__}")
     known = tuple(lemma for lemma, home in _HOMES.items() if home.module == module)
     if known:
         return known

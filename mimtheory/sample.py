@@ -1,5 +1,7 @@
 """A draw: X explicit, labels, T_i, and S_hat with its blocks along and across the hidden subspace."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,13 +90,39 @@ class Labels:
 
 
 def fitted_centre(loss: Loss, y: Floats) -> float:
-    """argmin_c of the mean of l(c, y_i): the root of its derivative, which does not decrease."""
+    """argmin_c of the mean of l(c, y_i): the root of its derivative, which does not decrease; ValueError for a loss
+    that no constant minimises."""
     from scipy.optimize import brentq  # takes longer to import than everything else here
 
+    def slope(c: float) -> float:
+        return float(loss.dl(c, y).mean())
+
     low, high = float(y.min()), float(y.max())
-    if low == high or not loss.dl(low, y).mean() < 0 < loss.dl(high, y).mean():
-        return low if low == high or loss.dl(low, y).mean() >= 0 else high
-    return float(brentq(lambda c: float(loss.dl(c, y).mean()), low, high, xtol=4 * EPS * (high - low)))
+    # at a kink the sign changes between the two neighbours of the end
+    if slope(low) >= 0 and slope(math.nextafter(low, -math.inf)) <= 0:
+        return low
+    if slope(high) <= 0 and slope(math.nextafter(high, math.inf)) >= 0:
+        return high
+    if not slope(low) < 0 < slope(high):
+        low, high = _widened(loss, slope, low, high)
+    return float(brentq(slope, low, high, xtol=4 * EPS * (high - low)))
+
+
+def _widened(loss: Loss, slope: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
+    """Ends between which the slope has a root, for a loss that is not smallest at the error 0."""
+    from mimtheory.centring import has_minimum  # takes longer to import than everything else here
+
+    if not has_minimum(loss):
+        raise ValueError(
+            f"loss = {loss.text!r} has no fitted centre, since its derivative does not take both signs; "
+            "allowed: a loss that grows on both sides, or a number as centre"
+        )
+    step = high - low or max(1.0, abs(low))
+    while slope(low) > 0:
+        low, high, step = low - step, low, 2 * step
+    while slope(high) < 0:
+        low, high, step = high, high + step, 2 * step
+    return low, high
 
 
 class Sample:
@@ -146,7 +174,9 @@ class Sample:
         gram = EmpiricalHessian(self.X, np.ones(self.X.shape[0]))
         norm = largest_eigenvalue(gram.for_ends)
         root = float(np.sqrt(norm.value))
-        return Rounded(root, (norm.error + gram.roundoff) / root)
+        error = norm.error + gram.roundoff
+        # |sqrt(x) - sqrt(y)| is at most |x - y|/sqrt(y), and at most sqrt(|x - y|), which stays finite at 0
+        return Rounded(root, error / root if root > 0 else math.sqrt(error))
 
     @property
     def R(self) -> float:

@@ -17,11 +17,12 @@ from mimtheory.links import Link, link
 from mimtheory.losses import Loss, loss
 from mimtheory.spectral_costs import DENSE_LIMIT, forming_is_cheaper
 
-__all__ = ["Setting", "check_fits", "kept_share", "memory_limit"]
+__all__ = ["MOST_STEPS", "Setting", "check_fits", "kept_share", "memory_limit"]
 
 Floats = NDArray[np.float64]
 _ACTIVATION = "1-cos"
-_MOST_STEPS = 100_000
+MOST_STEPS = 100_000
+_LARGEST_DECAY = 1e100
 _ROUNDED_TO_ZERO = 2**-52  # the quotient 1/eta1 and its product with eta1 are off by half of this each
 
 
@@ -88,10 +89,10 @@ class Setting:
         if self.m % 2:
             raise ValueError(f"m = {self.m}; allowed: an even integer, for the symmetric start")
         if self.T1 is not None:
-            check_integer("T1", self.T1, 1, "None or an integer from 1", _MOST_STEPS)
-        if self.centre not in ("population", "fitted"):
+            check_integer("T1", self.T1, 1, "None or an integer from 1", MOST_STEPS)
+        if not (isinstance(self.centre, str) and self.centre in ("population", "fitted")):
             check_real("centre", self.centre, -math.inf, "a finite number, 'population' or 'fitted'")
-            object.__setattr__(self, "centre", float(self.centre))
+            object.__setattr__(self, "centre", float(self.centre) + 0.0)
         check_noise(self.label_noise)
         for name, least, allowed in (("eta1", 5e-324, "> 0"), ("eta_last", 5e-324, "> 0"), ("beta1", 0.0, ">= 0")):
             if getattr(self, name) is not None:
@@ -99,15 +100,24 @@ class Setting:
         for name in ("eps0", "a_scale"):
             check_real(name, getattr(self, name), 1e-100, "a finite number >= 1e-100")
         self._make_plain()
-        if self.eta1 is not None and self.beta1 is not None and math.isinf(self.eta1 * self.beta1):
-            raise ValueError(f"eta1 = {self.eta1}, beta1 = {self.beta1}; allowed: a product below 1e308")
+        if self.beta1 is not None:
+            self._check_memory(self.beta1)
+
+    def _check_memory(self, beta1: float) -> None:
+        """Refuse what leaves no number for 1 - eta1 beta1; the step size that is not given is 1/(a_scale |S|_op)."""
+        if self.eta1 is None and beta1 / self.a_scale > _LARGEST_DECAY:
+            allowed = f"beta1/a_scale up to {_LARGEST_DECAY:g} where eta1 is not given"
+            raise ValueError(f"beta1 = {beta1}, a_scale = {self.a_scale}; allowed: {allowed}")
+        if self.eta1 is not None and math.isinf(self.eta1 * beta1):
+            raise ValueError(f"eta1 = {self.eta1}, beta1 = {beta1}; allowed: a product below 1e308")
 
     def _make_plain(self) -> None:
-        """Numbers of Python, so that equal settings have equal texts whatever they were given as."""
+        """Numbers of Python, so that equal settings have equal texts whatever they were given as; no zero has a
+        sign."""
         whole = ("d", "n", "m", "T1")
         for name in (*whole, "eps0", "a_scale", "label_noise", "eta1", "eta_last", "beta1"):
             if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, int(value) if name in whole else float(value))
+                object.__setattr__(self, name, int(value) if name in whole else float(value) + 0.0)
 
     def __repr__(self) -> str:
         return f"Setting({', '.join(f'{name}={value!r}' for name, value in self.told().items())})"
@@ -168,6 +178,8 @@ class Setting:
         ValueError
             For a field that is unknown or missing, or a value that is not allowed.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"values = {str(values)[:60]!r}; allowed: the fields of a setting by name")
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"field {unknown[0]!r} of a setting is unknown; allowed: {', '.join(sorted(known))}")
@@ -186,9 +198,13 @@ class Setting:
         Raises
         ------
         ValueError
-            As `from_dict`, and for what is not JSON.
+            As `from_dict`, and for what is not JSON of fields.
         """
-        return cls.from_dict(json.loads(text))
+        try:
+            values = json.loads(text)
+        except (ValueError, TypeError) as problem:
+            raise ValueError(f"text = {str(text)[:60]!r}; allowed: the JSON of a setting ({problem})") from problem
+        return cls.from_dict(values)
 
 
 def kept_share(eta: float, beta: float | None) -> float:

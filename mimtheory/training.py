@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.arguments import check_integer, check_real, generator_of
+from mimtheory.arguments import check_flag, check_integer, check_real, generator_of
 from mimtheory.experiment import Experiment
 from mimtheory.generalisation import Network, test_error
 from mimtheory.html_tables import html_table
@@ -107,8 +107,14 @@ class Trained:
         Parameters
         ----------
         left : float
-            How near: the share of the gap between a = 0 and the minimum that is still left, dimensionless.
+            How near: the share of the gap between a = 0 and the minimum that is still left, 0 to 1, dimensionless.
+
+        Raises
+        ------
+        ValueError
+            For another share.
         """
+        check_real("left", left, 0.0, "a number from 0 to 1", most=1.0)
         return None if self.path is None else steps_to_reach(self.path, self.least, left)
 
     def __repr__(self) -> str:
@@ -159,19 +165,21 @@ def train(
     Raises
     ------
     ValueError
-        Naming the argument, its value and what is allowed; for a loss with kinks and a descent.
+        Naming the argument, its value and what is allowed; for a loss with kinks and a descent; for a loss that no
+        constant minimises, without a ridge beta2 > 0; where stage one diverges.
 
     Source: docs/theory/stage_one.md, The step is H + Q; docs/theory/stage_two.md, B.1; docs/theory/stage_two.md, What
     is proved of Theorem 1, and what is measured.
     """
+    generator = generator_of(rng)
+    e = Experiment(setting, generator)  # which refuses what is no Setting
+    check_flag("split", split)
     _check(setting, solver, T2, beta2)
     seconds: dict[str, float] = {}
-    generator = generator_of(rng)
-    e = Experiment(setting, generator)
     with _timed("draw", seconds):
         _ = e.sample
     with _timed("stage one", seconds):
-        _ = e.trajectory
+        _run_stage_one(e)
     with _timed("stage two", seconds):
         outer = e.outer if split else Outer(e.run, generator, split=False)
         problem = outer.problem(beta2)
@@ -182,6 +190,18 @@ def train(
     steps = 0 if path is None else T2
     variance = float(setting.link.variance)
     return Trained(setting, e, network, problem, path, error, variance, cost_of(setting, steps), seconds)
+
+
+def _run_stage_one(e: Experiment) -> None:
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            _ = e.trajectory
+    except FloatingPointError as diverged:
+        s, p = e.setting, e.population
+        raise ValueError(
+            f"eta1 = {p.eta1:g}, beta1 = {s.beta1 if s.beta1 is None else f'{s.beta1:g}'}, T1 = {p.T1}: {diverged}; "
+            "allowed: smaller steps, or fewer of them"
+        ) from diverged
 
 
 def _descend(problem: OuterProblem, solver: str, T2: int) -> Path | None:
@@ -200,7 +220,20 @@ def _check(setting: Setting, solver: str, T2: int, beta2: float | None) -> None:
         raise ValueError(
             f"solver = {solver!r} needs a loss with Lipschitz derivative, not {setting.loss.text}; allowed: exact"
         )
+    if not beta2:
+        _check_minimised(setting)
     check_fits(setting, 8 * setting.n * (3 * setting.m + setting.link.r))
+
+
+def _check_minimised(setting: Setting) -> None:
+    """Without a ridge stage two has no minimiser where no constant has one, and a smaller ridge always seems better."""
+    from mimtheory.centring import has_minimum  # takes longer to import than everything else here
+
+    if not has_minimum(setting.loss):
+        raise ValueError(
+            f"loss = {setting.loss.text!r} has no minimum for stage two, since its derivative does not take both "
+            "signs; allowed: a loss that grows on both sides, or a ridge beta2 > 0"
+        )
 
 
 @contextmanager

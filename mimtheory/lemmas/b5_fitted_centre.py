@@ -20,14 +20,20 @@ __all__ = ["lemma"]
 lemma = Lemma("B.5", "A fitted centring constant", provenance="ours", needs=("assumption_loss_relaxed",))
 
 
-def _fitted(e: Experiment) -> float:
-    return fitted_centre(e.setting.loss, e.y)
+def _fitted(e: Experiment) -> float | None:
+    """The fitted constant; None where no constant minimises the loss."""
+    try:
+        return fitted_centre(e.setting.loss, e.y)
+    except ValueError:
+        return None
 
 
 def largest_change(e: Experiment) -> Rounded:
-    """max_i |l'(chat, y_i) - l'(c, y_i)|, c being that of the population."""
-    loss, c = e.setting.loss, e.population.centre
-    change = np.abs(loss.dl(_fitted(e), e.y) - loss.dl(c, e.y)).max()
+    """max_i |l'(chat, y_i) - l'(c, y_i)|, c being that of the population; empty where there is no chat."""
+    loss, c, fitted = e.setting.loss, e.population.centre, _fitted(e)
+    if fitted is None:
+        return Rounded(np.empty(0))
+    change = np.abs(loss.dl(fitted, e.y) - loss.dl(c, e.y)).max()
     return Rounded(change, 8 * EPS * float(np.abs(loss.dl(c, e.y)).max() + np.abs(e.y).max()))
 
 
@@ -44,18 +50,20 @@ def lipschitz_of_half(e: Experiment) -> Rounded:
 
 def _lipschitz(e: Experiment, factor: float) -> Rounded:
     c, fitted = e.population.centre, _fitted(e)
+    if fitted is None:
+        return Rounded(np.empty(0))
     return Rounded(factor * e.setting.loss.L2 * abs(fitted - c), 4 * EPS * (abs(c) + abs(fitted)))
 
 
 def pulls_up(e: Experiment) -> Rounded:
-    """The mean of max(l'(chat, y_i), 0); empty for a loss whose derivative jumps."""
+    """The mean of max(l'(chat, y_i), 0); empty for a loss whose derivative jumps or that no constant minimises."""
     return _pull(e, _fitted(e), 1)
 
 
-def _pull(e: Experiment, c: float, sign: int) -> Rounded:
+def _pull(e: Experiment, c: float | None, sign: int) -> Rounded:
     """The root is found to 4 ulps of the range of labels; then n summands of that size."""
     loss, y = e.setting.loss, e.y
-    if not np.isfinite(loss.L2):
+    if c is None or not np.isfinite(loss.L2):
         return Rounded(np.empty(0))
     slopes, width = loss.dl(c, y), float(np.ptp(y)) + abs(c)
     return Rounded(np.maximum(sign * slopes, 0).mean(), 16 * EPS * (loss.L2 * width + float(np.abs(slopes).mean())))

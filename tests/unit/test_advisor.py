@@ -60,8 +60,15 @@ def test_required_n_is_the_threshold_of_its_bound(label: str) -> None:
         return math.isfinite(float(np.min(stated)))
 
     assert speaks(n)
-    # found to one part in a thousand
-    assert n == 1 or not speaks(math.floor(n * 0.998) - 1)
+    assert n == 1 or not speaks(n - 1)
+
+
+def test_required_n_is_found_where_a_claim_speaks_of_a_window_of_n_only() -> None:
+    """Of N <= n <= 2N, N = 30 d E T^2/l(C)^2 with E T^2 = 1, wherever the powers of 4 lie."""
+    for d in (40, 60, 120, 240):
+        setting = Setting(link="h2", loss="l1", d=d, n=10, centre="population")
+        n, population = mimtheory.required_n("Corollary3.1/complexity", setting), Population(setting)
+        assert n == math.ceil(30 * d / population.gap**2)
 
 
 def test_required_n_refuses_a_claim_that_needs_a_draw_and_knows_when_no_n_serves() -> None:
@@ -69,6 +76,11 @@ def test_required_n_refuses_a_claim_that_needs_a_draw_and_knows_when_no_n_serves
     assert mimtheory.required_n("A.3/prior", setting) is None
     with pytest.raises(ValueError, match=r"label = 'A.3/weyl' has level"):
         mimtheory.required_n("A.3/weyl", setting)
+
+
+def test_what_is_no_setting_has_no_required_n() -> None:
+    with pytest.raises(ValueError, match="setting = 'h2'; allowed: a Setting, not str"):
+        mimtheory.required_n("A.7/prior", "h2")
 
 
 def test_the_window_is_computed_from_the_rates() -> None:
@@ -149,7 +161,14 @@ def test_an_exploration_has_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"), [({"delta": 2}, "delta = 2"), ({"d": 1}, "d = 1"), ({"nn": 3}, "nn"), ({"m": 3}, "m = 3")]
+    ("fields", "named"),
+    [
+        ({"delta": 2}, "delta = 2"),
+        ({"d": 1}, "d = 1"),
+        ({"nn": 3}, "nn"),
+        ({"m": 3}, "m = 3"),
+        ({"d": None}, "d = None"),
+    ],
 )
 def test_bad_input_is_named(fields: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):

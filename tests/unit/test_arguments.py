@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import sympy
 from mimtheory.arguments import (
     check_centre,
     check_delta,
+    check_file,
+    check_flag,
     check_integer,
     check_noise,
     check_real,
@@ -57,6 +60,19 @@ CHECKS: list[tuple[Callable[[Any], None], list[Any], list[Any], str]] = [
     (check_centre, [-1, 0.5], [-math.inf, math.nan, -(10**400), "middle"], "centre = {}; allowed: a finite number"),
     (check_noise, [0, 0.5], [-0.1, math.inf, "a"], "label_noise = {}; allowed: a finite number >= 0"),
     (check_delta, [0.5], [0, 1, math.nan, "0.1", True], "delta = {}; allowed: a number with 0 < delta < 1"),
+    (
+        lambda value: check_flag("split", value),
+        [True, np.False_],
+        [0, 1, "no", None],
+        "split = {}; allowed: True or False",
+    ),
+    (check_delta, [1e-300], [1e-320], "delta = {}; allowed: at least 1e-300"),
+    (
+        lambda value: check_real("left", value, 0.0, "a number from 0 to 1", most=1.0),
+        [0, 0.5, 1],
+        [-1, 2, math.nan, "x"],
+        "left = {}; allowed: a number from 0 to 1",
+    ),
     (check_time, [1, 0.5, math.inf], [0, -1, math.nan, True], "time_limit = {}; allowed: a positive number of seconds"),
 ]
 
@@ -68,6 +84,15 @@ def test_a_value_passes_or_is_named(check: Callable[[Any], None], good: list[Any
     for value in bad:
         with pytest.raises(ValueError, match=re.escape(says.format(repr(value))) + "$"):
             check(value)
+
+
+def test_a_file_can_be_written_where_its_folder_exists_and_it_is_none(tmp_path: Path) -> None:
+    for path in (None, tmp_path / "new.json", Path("new.json")):
+        check_file("out", path)
+    for path in (tmp_path, Path(), tmp_path / "no" / "new.json"):
+        says = f"out = {str(path)!r}; allowed: a file, which need not exist, in a folder that exists"
+        with pytest.raises(ValueError, match=re.escape(says) + "$"):
+            check_file("out", path)
 
 
 def test_integers_end_where_they_are_said_to_end() -> None:

@@ -55,7 +55,13 @@ BAD = [
     (("verify", "--profile", "fast"), ("profile", "quick")),
     (("verify", "--rng", "-1"), ("rng = -1",)),
     (("verify", "--d", "ten"), ("--d", "integer")),
-    (("certify", "h2", "--out", "/nowhere/x.json"), ("out = '/nowhere/x.json'", "'/nowhere'")),
+    (("certify", "h2", "--out", "/nowhere/x.json"), ("out = '/nowhere/x.json'", "in a folder that exists")),
+    (("certify", "h2", "--out", "."), ("out = '.'; allowed: a file",)),
+    (("frontier", "--write", "."), ("write = '.'; allowed: a file",)),
+    (("bench", "--page", "/nowhere/x.md"), ("page = '/nowhere/x.md'", "in a folder that exists")),
+    (("bench", "--page", "."), ("page = '.'; allowed: a file",)),
+    (("check", "no-such-file", "--time-limit", "nan"), ("time_limit = nan; allowed: a positive number",)),
+    (("check", "no-such-file", "--time-limit", "-1"), ("time_limit = -1.0",)),
     (("check", sys.executable), ("is not a certificate",)),
     (("explore", "h4h4"), ("did you mean 'h4+h4'",)),
     (
@@ -271,6 +277,14 @@ def test_certify_writes_what_check_confirms(tmp_path: Path) -> None:
     fields = json.loads((tmp_path / "cert.json").read_text())
     (tmp_path / "cert.json").write_text(json.dumps(fields | {"link": "h4(z1) - h4(z2)"}))
     assert mim("check", str(tmp_path / "cert.json")).returncode == 1
+
+
+def test_certify_prints_the_digits_that_are_asked_for() -> None:
+    shown = mim("certify", "h2", "--digits", "40").stdout.splitlines()[-1]
+    exact = repr(mimtheory.expected_hessian("h2", "huber(1)", digits=60))
+    assert shown.startswith("C = [-0.719")
+    assert shown[: len("C = [-0.") + 38] == exact[: len("C = [-0.") + 38]
+    assert "C = [" not in mim("certify", "h2").stdout
 
 
 def test_certify_says_degenerate_and_undecided() -> None:

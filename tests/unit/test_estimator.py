@@ -117,19 +117,35 @@ def test_the_slope_is_least_squares_shrunk_as_james_and_stein_do() -> None:
     ("parameters", "named"),
     [
         ({"m": 3}, "m = 3"),
-        ({"n_components": 13}, "n_components = 13; allowed: an integer from 1 to the 12 features"),
+        ({"n_components": 13}, "n_components = 13; allowed: an integer from 1 to 12"),
         ({"n_components": 0}, "n_components = 0"),
-        ({"steps": 0}, "T1 = 0"),
+        ({"n_components": True}, "n_components = True"),
+        ({"linear": "no"}, "linear = 'no'; allowed: True or False"),
+        ({"steps": 0}, "steps = 0; allowed: None or an integer from 1"),
+        (
+            {"random_state": np.random.default_rng(0)},
+            r"random_state = Generator\(.*; allowed: an integer from 0, a numpy",
+        ),
         ({"eps0": 0.0}, "eps0 = 0"),
         ({"beta2": -1.0}, "beta2 = -1"),
         ({"loss": "hubr(1)"}, "hubr"),
         ({"activation": "relu"}, "activation = 'relu'"),
+        ({"loss": "log(1 + exp(u))"}, "has no fitted centre"),
+        ({"loss": "u"}, "has no fitted centre"),
     ],
 )
 def test_bad_parameters_are_refused_by_name(parameters: dict[str, Any], named: str) -> None:
     X, y, _ = problem("h2")
     with pytest.raises(ValueError, match=named):
         MultiIndexRegressor(**parameters).fit(X[:100], y[:100])
+
+
+def test_numbers_of_numpy_are_parameters() -> None:
+    X, y, _ = problem("h2")
+    model = MultiIndexRegressor(np.int64(2), linear=np.bool_(False), steps=np.int8(2), random_state=0).fit(
+        X[:60], y[:60]
+    )
+    assert model.subspace_.shape == (2, D)
 
 
 def test_without_scikit_learn_one_line_names_the_extra() -> None:

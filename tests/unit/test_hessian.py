@@ -7,6 +7,7 @@ import pytest
 import sympy
 from scipy import integrate, stats
 
+from mimtheory import hessian
 from mimtheory.centring import population_centre
 from mimtheory.hessian import expected_hessian
 from mimtheory.links import link
@@ -192,6 +193,26 @@ def test_the_population_centre_is_a_root(name: str, noise: float) -> None:
     g = "h4+h4" if noise == 0 else "h4"
     below, above = (expected_hessian(g, name, c + step, noise).c0 for step in (-1e-8, 1e-8))
     assert below < 0 < above
+
+
+def test_label_noise_gives_balls_of_ten_places_unless_it_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    estimated = {s: expected_hessian("h2h2", "logcosh", 0.1, s, method="fast") for s in (0.5, 0.001)}
+    assert expected_hessian("h2h2", "logcosh", 0.1, 0.001).status == "estimated"
+    monkeypatch.setattr(hessian, "_fast", lambda *_: pytest.fail("the slow way was taken"))
+    noisy = expected_hessian("h2h2", "logcosh", 0.1, 0.5)
+    assert noisy.status == "certified"
+    assert noisy.radius < 1e-10
+    assert np.abs(noisy.C - estimated[0.5].C).max() <= noisy.radius + estimated[0.5].radius
+    assert expected_hessian("h4+h4", "huber(1)", 0, 0.5).radius < 1e-10
+
+
+def test_digits_that_are_asked_for_are_shown_and_the_fast_method_has_none() -> None:
+    asked = [expected_hessian("h2", "huber(1)", digits=digits) for digits in (None, 5, 30)]
+    shown = [len(repr(H).partition("±")[0].partition(".")[2]) for H in asked]
+    assert shown[0] == shown[1] < 20 < 28 <= shown[2]
+    for given in ({"digits": 5}, {"time_limit": 3.0}):
+        with pytest.raises(ValueError, match=r"method = 'fast' with (digits = 5|time_limit = 3.0); allowed: 'auto'"):
+            expected_hessian("h2", "huber(1)", method="fast", **given)
 
 
 def test_population_centres_that_are_known() -> None:

@@ -173,6 +173,22 @@ def test_what_is_no_rational_number_is_refused(number: Any) -> None:
             call(number)
 
 
+def test_noise_is_named_where_it_is_no_standard_deviation() -> None:
+    for sigma, says in ((-1, "sigma = -1; allowed: a finite number >= 0"), ("x", "sigma = 'x' is not rational")):
+        with pytest.raises(ValueError, match=says):
+            link("z1").with_noise(sigma)
+
+
+def test_capitals_do_not_hide_what_was_meant_and_a_difference_that_is_0_is_named() -> None:
+    for typed, meant in (("Z1", "z1"), ("H4", "h4"), ("Staircase2", "staircase2")):
+        with pytest.raises(ValueError, match=f"link = '{typed}' is unknown; did you mean '{meant}'[?] allowed: h2"):
+            link(typed)
+    with pytest.raises(ValueError, match=r"'z' is unknown; did you mean 'z.'[?] allowed: z1"):
+        link("z + z1")
+    with pytest.raises(ValueError, match="link = '0' is constant"):
+        link("h2") - link("h2")
+
+
 def test_equal_polynomials_are_equal_links_and_different_ones_are_not() -> None:
     assert link("h2(z1)*sqrt(2)") == link("z1**2 - 1")
     assert link("z1**2 - 1") != link("z1**2 + 1")

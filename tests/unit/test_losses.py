@@ -366,3 +366,10 @@ def test_a_text_is_read_once_and_one_that_is_wrong_every_time() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="did you mean 'huber'"):
             loss("hubert")
+
+
+@pytest.mark.parametrize("given", ["huber(1)", "huber(delta=1)", "u**2", loss("l1"), sympy.Symbol("u") ** 2], ids=str)
+def test_a_keyword_beside_what_says_all_is_refused(given: object) -> None:
+    for keyword in ({"delta": 2}, {"tau": 0.2}):
+        with pytest.raises(ValueError, match=r"(delta = 2|tau = 0.2) beside loss = .*; allowed: beside a name without"):
+            loss(given, **keyword)

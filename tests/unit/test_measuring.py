@@ -29,6 +29,12 @@ def mimtheory_claims(label: str) -> list[str]:
     return next(list(lemma.claims) for lemma in REGISTRY if lemma.label == label)
 
 
+@pytest.mark.parametrize("loss", ["log(1 + exp(u))", "u", "exp(u)"])
+def test_without_a_minimiser_there_is_nothing_to_say_of_a_fitted_centre(loss: str) -> None:
+    rows = mimtheory.measure("B.5", Setting(link="h2", loss=loss, d=5, n=40))
+    assert [row.outcome for row in rows] == ["skipped", "skipped"]
+
+
 @pytest.fixture(scope="module")
 def e() -> Experiment:
     return Experiment(SETTING, 5)
@@ -136,12 +142,48 @@ def test_each_departure_is_seen_by_its_own_finding() -> None:
     assert far(rng.standard_t(8, (2000, 10)) / np.sqrt(8 / 6)) >= {"X fourth moment of a Gaussian"}
 
 
+def test_a_run_that_diverges_is_an_error_of_its_rows_only() -> None:
+    setting = Setting(link="h2", loss="huber(1)", d=5, n=40, m=4, T1=4, eta1=1.0, beta1=1e200)
+    rows = {row.claim: row for row in mimtheory.measure("A.4", setting)}
+    assert rows["A.4/max_q"].outcome == "error"
+    assert rows["A.4/max_q"].reason.startswith("FloatingPointError: stage one diverges")
+    rng = np.random.default_rng(0)
+    X, start = rng.standard_normal((40, 5)), rng.standard_normal((4, 5)) / 100
+    report = mimtheory.check_data(X, X[:, 0] ** 2, start, eta1=1.0, beta1=1e200, T1=9)
+    outcomes = {row.claim: row.outcome for row in report.rows}
+    assert outcomes["A.4/max_q"] == "error"
+    assert outcomes["B.5/centred"] == "holds"
+
+
+def test_inputs_that_are_all_0_are_checked() -> None:
+    report = mimtheory.check_data(np.zeros((9, 3)), np.arange(9.0), np.ones((2, 3)))
+    outcomes = {row.claim: row.outcome for row in report.rows}
+    assert "violated" not in outcomes.values()
+    assert outcomes["B.5/centred"] == "holds"
+
+
+def test_inputs_that_are_shifted_or_scaled_are_as_uncorrelated_as_before() -> None:
+    X = np.random.default_rng(7).standard_normal((2000, 10))
+    plain = {finding.label: finding for finding in looks(X)}["X uncorrelated"]
+    for moved in (X + 3, 5 * X, X * np.arange(1, 11) - np.arange(10)):
+        found = {finding.label: finding for finding in looks(moved)}["X uncorrelated"]
+        assert found.status == "holds"
+        assert found.numbers["p"] == pytest.approx(plain.numbers["p"], rel=1e-9)
+    assert {f.label: f for f in looks(X * np.array([0, *[1] * 9]))}["X uncorrelated"].status == "holds"
+
+
 BAD = [
     ({"X": np.ones(3)}, r"X has shape \(3,\)"),
     ({"y": np.ones(4)}, r"y \(4,\); allowed"),
     ({"W": np.ones((3, 2))}, r"W has shape \(3, 2\)"),
     ({"W": np.ones((2, 3))}, r"W has shape \(2, 3\); allowed: \(m, 2\)"),
     ({"X": np.array([[1.0, np.nan]] * 5)}, r"X\[0, 1\] = nan"),
+    ({"X": np.ones((5, 0))}, r"X has shape \(5, 0\), .* n and d at least 1"),
+    ({"X": [[1.0, 2.0], [1.0]]}, "X is no array of numbers; allowed: rows of one length"),
+    ({"y": ["a"] * 5}, "y is no array of numbers"),
+    ({"X": np.full((5, 2), 1e200)}, r"X has an entry of size 1e\+200; allowed: up to 1e\+50"),
+    ({"y": np.full(5, -1e308)}, r"y has an entry of size 1e\+308"),
+    ({"T1": 10**9}, "T1 = 1000000000; allowed: an integer from 1 to 100000"),
     ({"loss": "hubr(1)"}, "hubr"),
     ({"activation": "relu"}, "relu"),
     ({"T1": 0}, "T1 = 0"),

@@ -230,3 +230,8 @@ def test_own_claims_see_the_draw_as_ours_do() -> None:
     (row,) = mimtheory.measure("T.1", setting)
     e = mimtheory.Experiment(setting, 0)
     assert (row.outcome, row.measured, row.stated) == ("holds", e.T.mean(), e.T.max())
+
+
+def test_what_is_no_name_of_a_module_is_refused() -> None:
+    with pytest.raises(ValueError, match="module = None; allowed: the name of a module, not NoneType"):
+        load_lemmas(None)

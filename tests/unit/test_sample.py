@@ -117,6 +117,19 @@ def test_the_fitted_centre_minimises_the_mean_loss(text: str) -> None:
     assert fitted_centre(loss(text), np.full(4, 2.5)) == 2.5
 
 
+@pytest.mark.parametrize("text", ["(u-3)**2/2", "exp(u) - u", "Max(u + 1, 0)", "Max(u, 0)", "Max(-u, 0)**2", "u**4"])
+def test_a_loss_that_is_smallest_elsewhere_than_at_0_has_its_centre_there(text: str) -> None:
+    for y in (np.random.default_rng(7).standard_normal(50) * 3, np.full(3, 2.5)):
+        slopes = [loss(text).dl(c, y).mean() for c in fitted_centre(loss(text), y) + np.array([-1e-9, 1e-9])]
+        assert slopes[0] <= 0 <= slopes[1]
+
+
+@pytest.mark.parametrize("text", ["log(1 + exp(u))", "u", "-u", "exp(u)"])
+def test_a_loss_that_no_constant_minimises_has_no_fitted_centre(text: str) -> None:
+    with pytest.raises(ValueError, match=r"loss = .* has no fitted centre, .*; allowed: a loss that grows on both"):
+        fitted_centre(loss(text), np.random.default_rng(7).standard_normal(50))
+
+
 def test_a_sample_with_a_fitted_centre_has_mean_zero_t() -> None:
     s = make(centre="fitted", label_noise=0.1)
     # Huber's derivative is Lipschitz with constant 1: the mean is off by at most the error of the root
@@ -150,6 +163,12 @@ def test_the_reach_bounds_every_carried_input_closely_and_exists_only_where_the_
     assert (s.reach <= expected * (1 + 1e-8)).all()
     monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
     assert make(d=20).reach is None
+
+
+def test_inputs_that_are_all_0_have_the_norm_0() -> None:
+    s = make()
+    s.X = np.zeros_like(s.X)
+    assert (float(s.s_X.value), s.s_X.error) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.4])

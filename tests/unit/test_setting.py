@@ -34,6 +34,8 @@ GOOD = {"link": "h2h2", "loss": "huber(1)", "d": 20, "n": 100}
         ({"a_scale": 0}, "a_scale = 0"),
         ({"centre": math.nan}, "centre = nan"),
         ({"centre": "mean"}, "centre = 'mean'; allowed: a finite number, 'population' or 'fitted'"),
+        ({"centre": np.array([1.0, 2.0])}, "centre = array([1., 2.]); allowed: a finite number"),
+        ({"beta1": 1e308}, "beta1 = 1e+308, a_scale = 1.0; allowed: beta1/a_scale up to 1e+100 where eta1 is not"),
         ({"label_noise": -1}, "label_noise = -1"),
         ({"loss": "hubert"}, "did you mean 'huber'"),
         ({"activation": "rely"}, "did you mean 'relu'"),
@@ -62,6 +64,18 @@ def test_unknown_and_missing_fields_are_named() -> None:
         Setting.from_dict(GOOD | {"D": 3})
     with pytest.raises(ValueError, match="'n' of a setting is missing"):
         Setting.from_dict({key: value for key, value in GOOD.items() if key != "n"})
+
+
+@pytest.mark.parametrize("text", ["3", "x", '["d"]', None])
+def test_what_is_no_json_of_a_setting_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"(text|values) = .*; allowed: the (JSON|fields) of a setting"):
+        Setting.from_json(text)
+
+
+def test_a_zero_has_no_sign_and_so_the_same_text() -> None:
+    plain, signed = (Setting(**GOOD, centre=zero, label_noise=zero, beta1=zero) for zero in (0.0, -0.0))
+    assert signed.to_json() == plain.to_json()
+    assert "-0.0" not in signed.to_json()
 
 
 def test_the_default_number_of_steps_grows_like_the_root_of_log_d() -> None:

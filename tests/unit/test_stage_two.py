@@ -178,11 +178,42 @@ def test_operations_are_counted_as_the_theory_counts_them() -> None:
         ({"solver": "newton"}, "solver = 'newton'; allowed: exact"),
         ({"T2": 0}, "T2 = 0"),
         ({"beta2": -1.0}, r"beta2 = -1.0"),
+        ({"split": "no"}, "split = 'no'; allowed: True or False"),
     ],
 )
 def test_bad_input_is_named(fields: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         train(BASE, 0, **fields)
+
+
+@pytest.mark.parametrize("name", ["log(1 + exp(u))", "exp(u)", "-u"])
+def test_a_loss_without_a_minimum_is_trained_with_a_given_ridge_only(name: str) -> None:
+    setting = Setting(link="h2", loss=name, d=5, n=60, m=4, T1=2, eta1=1.0)
+    for beta2 in (None, 0.0):
+        with pytest.raises(ValueError, match=r"loss = .* has no minimum for stage two, .*; allowed: a loss that grows"):
+            train(setting, beta2=beta2)
+    assert train(setting, beta2=1.0).problem.beta2 == 1.0
+
+
+def test_what_is_no_setting_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="setting = 'h2'; allowed: a Setting, not str"):
+        train("h2")
+
+
+def test_a_stage_one_that_diverges_is_refused_with_what_makes_it_diverge() -> None:
+    setting = dataclasses.replace(BASE, beta1=1e200, T1=4, eta1=2.0)
+    with pytest.raises(
+        ValueError, match=r"eta1 = 2, beta1 = 1e\+200, T1 = 4: stage one diverges: .*; allowed"
+    ) as refused:
+        train(setting, 0)
+    assert isinstance(refused.value.__cause__, FloatingPointError)
+
+
+def test_what_is_no_share_of_the_gap_is_refused_whatever_the_solver() -> None:
+    trained = train(dataclasses.replace(BASE, n=60, d=5), 0)
+    for left in (-1, 2, math.nan, "x"):
+        with pytest.raises(ValueError, match=r"left = .*; allowed: a number from 0 to 1"):
+            trained.T2_to_reach(left)
 
 
 def test_too_much_memory_is_refused_before_any_work() -> None:
