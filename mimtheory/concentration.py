@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "bernstein",
     "bernstein_second_moment",
     "beta_lower",
     "block_norm",
@@ -417,6 +418,32 @@ def hoeffding(width: float, n: int, delta: float) -> float:
     Source: docs/theory/concentration.md, hoeffding; Hoeffding (1963), Theorem 2.
     """
     return width * math.sqrt(math.log(1 / delta) / (2 * n))
+
+
+def bernstein(variance: float, largest: float, n: int, delta: float) -> float:
+    """One-sided deviation of a mean of n independent variables, exceeded with probability at most delta.
+
+    Parameters
+    ----------
+    variance : float
+        Of one of them, in units of T^2.
+    largest : float
+        Most that one lies above its expectation or below, in units of T.
+    n : int
+        Their number.
+    delta : float
+        Failure probability.
+
+    Returns
+    -------
+    float
+        In units of T.
+
+    Source: docs/theory/concentration.md, bernstein.
+    """
+    rate = math.log(1 / delta) / n
+    third = largest * rate / 3
+    return third + math.sqrt(third**2 + 2 * variance * rate)
 
 
 def chebyshev(variance: float, n: int, delta: float) -> float:

@@ -94,7 +94,10 @@ def _compute(todo: list[Task], rows: dict[Task, Row], store: Store, workers: int
 def _portrait(plan: Plan) -> "Portrait | None":
     from mimtheory.portrait import portrait  # imports SymPy, which a run that is refused does without
 
-    return portrait(plan.portrait, plan.rng) if plan.portrait else None
+    try:
+        return portrait(plan.portrait, plan.rng) if plan.portrait else None
+    except FloatingPointError:
+        return None  # of a run that diverges, which its rows say
 
 
 def _not_run(tasks: list[Task], rows: dict[Task, Row]) -> Iterable[str]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.concentration import (
+    bernstein,
     bernstein_second_moment,
     block_norm,
     chebyshev,
@@ -346,11 +347,14 @@ def _signal_block(population: Population, delta: float) -> float:
 
 @lemma.claim(
     "P",
-    r"|\bar T - c_0| \le \min\{(K_+ + K_-)\sqrt{\log(2/\delta)/(2n)},\ \sqrt{\mathrm{Var}\,T/(n\delta)}\}",
+    r"|\bar T - c_0| \le \min\Big\{(K_+ + K_-)\sqrt{\rho/2},\ "
+    r"\tfrac{b\rho}{3} + \sqrt{(\tfrac{b\rho}{3})^2 + 2\rho\,\mathrm{Var}\,T},\ "
+    r"\sqrt{\tfrac{\mathrm{Var}\,T}{n\delta}}\Big\},\quad "
+    r"\rho = \tfrac{\log(2/\delta)}{n},\ b = \max(K_+ - c_0, K_- + c_0)",
     measured=lambda e: abs(e.labels.T_mean - e.population.c0),
 )
 def mean(population: Population, delta: float) -> float:
-    """The mean of T at rate 1/sqrt(n): Hoeffding for bounded T, Chebyshev for any T."""
+    """The mean of T at rate 1/sqrt(n): Hoeffding or Bernstein for bounded T, Chebyshev for any T."""
     return _mean(population, share("A.2/mean", "mean", delta))
 
 
@@ -368,8 +372,13 @@ def mean_at_rate_n(population: Population, delta: float) -> float:
 
 
 def _mean(population: Population, delta: float) -> float:
-    width = population.K_plus + population.K_minus
-    return min(hoeffding(width, population.n, delta / 2), chebyshev(population.variance_T, population.n, delta))
+    n, above, below = population.n, population.K_plus, population.K_minus
+    farthest = max(above - population.c0, below + population.c0) + population.moments.radius
+    return min(
+        hoeffding(above + below, n, delta / 2),
+        bernstein(population.variance_T, farthest, n, delta / 2),
+        chebyshev(population.variance_T, n, delta),
+    )
 
 
 @lemma.claim(

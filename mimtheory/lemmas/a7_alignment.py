@@ -373,12 +373,12 @@ def _lost(given: Sample, label: str, delta: float) -> float:
 def prior(population: Population, delta: float) -> Floats:
     """The angle to the hidden subspace itself: A.3 for V_hat, A.2 for the rates, A.1 for Delta."""
     overlap = beta_lower(population.r, population.d, share("A.7/prior", "start", delta))
-    return _prior(population, delta, overlap, population.T)
+    return _prior(population, delta, overlap)
 
 
 @lemma.control(
     prior,
-    why="sixty steps more than were made; c0 far from 0 keeps the bulk large",
+    why="the whole start in V_hat: the quantile left out",
     link="h2h2",
     loss="huber(1)",
     centre=-1.0,
@@ -389,12 +389,11 @@ def prior(population: Population, delta: float) -> Floats:
     eps0=1e-06,
     trials=6,
 )
-def prior_of_sixty_steps_more(population: Population, delta: float) -> Floats:
-    overlap = beta_lower(population.r, population.d, share("A.7/prior", "start", delta))
-    return _prior(population, delta, overlap, population.T + 60)
+def prior_without_quantile(population: Population, delta: float) -> Floats:
+    return _prior(population, delta, 1.0)
 
 
-def _prior(population: Population, delta: float, overlap: float, steps: int) -> Floats:
+def _prior(population: Population, delta: float, overlap: float) -> Floats:
     if population.p == 0:
         return np.empty(0)
     part = share("A.7/prior", "S_hat", delta)
@@ -408,7 +407,7 @@ def _prior(population: Population, delta: float, overlap: float, steps: int) -> 
     if not float(bounds.Delta[-1]) < least < math.inf:
         return np.array([math.inf])
     lost = float(bounds.Delta[-1]) / least
-    ratio = (raised(rho_b / rho_r, steps) * math.sqrt((1 - overlap) / overlap) + lost) / (1 - lost)
+    ratio = (raised(rho_b / rho_r, population.T) * math.sqrt((1 - overlap) / overlap) + lost) / (1 - lost)
     angle = math.atan(ratio) + math.asin(turned)
     return np.array([angle if angle < math.pi / 2 else math.inf])
 

@@ -116,12 +116,20 @@ def test_a2_has_no_perp_block_where_every_direction_is_hidden() -> None:
         close(stated(e, "A.2/block_norms"), [signal])
 
 
+def prior_mean(e: Experiment, delta: float) -> float:
+    """A.2's mean without a draw, from the statement."""
+    p, n, loss = e.population, e.setting.n, e.setting.loss
+    rate = math.log(2 / delta) / n
+    third = max(loss.K_plus - p.c0, loss.K_minus + p.c0) * rate / 3
+    bernstein = third + math.sqrt(third**2 + 2 * p.variance_T * rate)
+    return min((loss.K_plus + loss.K_minus) * math.sqrt(rate / 2), bernstein, math.sqrt(p.variance_T / (n * delta)))
+
+
 def prior_noise(e: Experiment, delta: float) -> float:
     """A.2's total without a draw, from the statement."""
     p, n, d, r, K = e.population, e.setting.n, e.setting.d, 2, e.setting.loss.K
     signal = min(c.bernstein_second_moment(K, r, n, delta / 6), math.sqrt(p.V / (n * delta / 6)))
-    width = e.setting.loss.K_plus + e.setting.loss.K_minus
-    mean = min(width * math.sqrt(math.log(12 / delta) / (2 * n)), math.sqrt(p.variance_T / (n * delta / 6)))
+    mean = prior_mean(e, delta / 6)
     t, up, lo = t_of(delta / 24), {}, {}
     for name, sup, expected in (("+", p.K_plus, p.moments.mean_T_plus), ("-", p.K_minus, p.moments.mean_T_minus)):
         m = min(sup, expected + p.moments.radius + sup * math.sqrt(math.log(12 / delta) / (2 * n)))
@@ -139,8 +147,7 @@ def test_a2_without_a_draw(e: Experiment) -> None:
     p, n, K = e.population, e.setting.n, e.setting.loss.K
     signal = min(c.bernstein_second_moment(K, 2, n, DELTA), math.sqrt(p.V / (n * DELTA)))
     close(stated(e, "A.2/signal_block"), [signal])
-    hoeffding = 2 * K * math.sqrt(math.log(2 / DELTA) / (2 * n))
-    close(stated(e, "A.2/mean"), [min(hoeffding, math.sqrt(p.variance_T / (n * DELTA)))])
+    close(stated(e, "A.2/mean"), [prior_mean(e, DELTA)])
     close(stated(e, "A.2/total_prior"), [prior_noise(e, DELTA)])
     # Chebyshev is the smaller one where T is unbounded or delta n is large
     unbounded = Population(Setting(link="h2", loss="squared", d=12, n=400))

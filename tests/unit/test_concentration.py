@@ -207,6 +207,17 @@ def test_means_hoeffding_and_chebyshev(n: int) -> None:
     assert stats.binom.sf(math.floor(n * (0.5 + h)), n, 0.5) <= delta
 
 
+def test_bernstein_is_the_root_of_its_exponent_and_true_for_rare_events() -> None:
+    for variance, largest, n, delta in ((0.7, 2.0, 10, 0.05), (1e-4, 1.0, 1000, 1e-6), (0.0, 1.0, 50, 0.1)):
+        t = mpf(c.bernstein(variance, largest, n, delta))
+        exponent = n * t**2 / (2 * (mpf(variance) + mpf(largest) * t / 3))
+        assert exponent == pytest.approx(-math.log(delta), rel=1e-12)
+    # of a coin that falls on 1 once in a hundred throws, exactly
+    for n in (10, 100, 1000, 10_000):
+        t = c.bernstein(0.01 * 0.99, 0.99, n, 1e-3)
+        assert stats.binom.sf(math.ceil(n * (0.01 + t)) - 1, n, 0.01) <= 1e-3
+
+
 def test_bernstein_has_its_constants_and_is_true_for_signs() -> None:
     K, n, delta = 1.3, 500, 0.1
     for r in (1, 2, 4):
