@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from markdown_it import MarkdownIt
@@ -22,6 +23,7 @@ import mimtheory
 from docs import build, measured
 from mimtheory.cli import app
 from mimtheory.lemmas import REGISTRY
+from mimtheory.registry import Lemma
 from mimtheory.reporting.prose import typeset
 
 ROOT = Path(__file__).parents[2]
@@ -268,3 +270,15 @@ def test_commands_within_sentences_exist(page: Path) -> None:
             assert words[0] in ("--version", "--help") or words[0] in commands, line
             known = {option for p in getattr(commands.get(words[0]), "params", ()) for option in p.opts} | {"--help"}
             assert words[0].startswith("--") or {word for word in words[1:] if word.startswith("--")} <= known, line
+
+
+@pytest.mark.parametrize("lemma", REGISTRY, ids=lambda lemma: lemma.label)
+def test_a_lemma_says_of_its_bounds_what_the_quick_run_measured(lemma: Lemma) -> None:
+    said = lemma.doc.partition("at the median cell of the quick run: ")[2].partition("\n\n")[0].rstrip(".")
+    stored = json.loads(measured.STORED.read_text(encoding="utf-8"))["claims"]
+    found = {}
+    for claim in lemma.claims.values():
+        cells = [cell[2] for cell in stored.get(claim.label, [])]
+        if claim.level != "I" and cells:
+            found[claim.name] = f"{float(f'{1 / np.median(cells):.2g}'):g}"
+    assert dict(words.split() for words in said.split(", ")) == found
