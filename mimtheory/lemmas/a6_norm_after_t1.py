@@ -2,7 +2,7 @@
 
 Up to Delta it is the norm of H^T w^(0), w^(0) uniform on a sphere: at least the overlap of the start with the top
 eigenvector of H times h^T, and, while the bulk still carries the norm, much more. Its mean square over the sphere is
-eps0^2 tr(H^{2T})/d.
+eps0^2 tr(H^{2T})/d. Here T counts steps, and H^T is the T-th power.
 
 Tightness: the two-sided form is within 1 to 3 of the difference it bounds. The Chernoff form is within 1.1 to 1.5
 while the bulk carries the norm, and afterwards 5 to 50 (loose), where it answers for a start nearly orthogonal to the

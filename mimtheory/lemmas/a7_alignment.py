@@ -4,6 +4,10 @@ At the start only a share r/d of a neuron's square lies in V_hat. Every step mul
 elsewhere by at most rho_b, so that |P_perp w|/|P w| falls by rho_b/rho_r a step, and by no more than the lower bound
 allows: with n/d fixed T must grow like log d.
 
+Here T counts steps, and H^T is the T-th power. P_hat projects on V_hat, the span of the r eigenvectors of S_hat
+farthest from c0, and P_hat_perp on the rest; |eigenvalues of H| are rho_1 to rho_r in V_hat and at most rho_b
+elsewhere; Delta is that of A.1, and Delta_bar a bound on |Delta| for any start.
+
 Tightness: the deterministic forms are within 1 to 3 where Delta is small. The law of the start is exact, and its
 quantile loose by 75 at the median for delta = 0.01: most starts overlap far more than one in a hundred does. Of the
 Chernoff forms the one for too few steps is within 3 to 10, the late one within 10 to 50 (loose) for the same reason.
