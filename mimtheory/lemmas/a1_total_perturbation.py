@@ -4,9 +4,9 @@ Stage one is w^(t+1) = (H_t + Q_t) w^(t); without Q it is the power iteration pr
 one term a step, each carried on by the remaining H, and three bounds on it trade sharpness for what they ask to be
 known.
 
-Tightness: the form with |Q w| is within a factor 1 to 2; with |Q||w| 2 to 10, since w is seldom where Q is largest; the
-product form adds that |w| grows less than h (10 to 100 in high dimension, loose by more than 10). The recursion
-without a draw uses the worst sample at every step and is loose by 30 to 300.
+Tightness: w is seldom where Q is largest, |w| grows less than h, and without a draw every step is taken for that of the
+worst sample. Bound over measured, at the median cell of the quick run: sum_of_products 1.3, sum_of_norms 2, product
+2.6, recursion 25.
 
 Proofs: docs/theory/stage_one.md.
 """

@@ -3,9 +3,9 @@
 w^(t+1) = (H + Q) w^(t) exactly, with Q = -eta a (1/n) sum_i q_i x_i x_i^T and q_i = l'(c + f_i, y_i) s(u_i) - T_i,
 s(u) = sigma'(u)/u. Since s(0) = 1 and f = 0 at the start, q is small while the neurons are small.
 
-Tightness: the form with max |q| is 5 to 100 times too large (loose by more than 10), because few samples reach the
-maximum; the forms that bound q before the run add the worst sample and the worst step, 25 to 150 in all (loose). The
-form with the norm from l2 to l4 is 6 to 70, and the sharpest of these where n/d is above 10 and f stays 0.
+Tightness: few samples reach max |q|; the forms that bound q before the run add the worst sample and the worst step. The
+form with the norm from l2 to l4 is the sharpest of these where n/d is above 10 and f stays 0. Bound over measured, at
+the median cell of the quick run: max_q 7.8, given_labels 270, prior 67, two_to_four 42.
 
 Proofs: docs/theory/stage_one.md.
 """

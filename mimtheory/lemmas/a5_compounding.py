@@ -4,8 +4,9 @@ Deterministically, sum |Q^(s)| <= theta h gives |w^(T)| <= e^theta h^T eps0. Wit
 for even activations while f = 0), and the recursion omega_{t+1} = (h + c omega_t) omega_t stays below h^T eps0/(1 -
 rho) if eps0 <= rho h/(c sum_{s<T} h^s), rho < 1. The condition on eps0 is sufficient, not sharp.
 
-Tightness: for the scalar recursion the closed form is within a few per cent. Real trajectories lie far below it (by 10
-to 100, loose): their norm is not on the top eigenvector, and few samples reach the bound on q.
+Tightness: for the scalar recursion the closed form is nearly reached. Real trajectories lie far below it: their norm is
+not on the top eigenvector, and few samples reach the bound on q. Bound over measured, at the median cell of the quick
+run: compounding 2.5, scalar_recursion 1, step_size 26, even_step_size 25.
 
 Proofs: docs/theory/stage_one.md.
 """

@@ -4,8 +4,8 @@ Stage two is convex in a and Ls-smooth with Ls = L2 |Phi|_op^2/n + beta2. From a
 is after T2 steps within |a*|^2/(2 eta2 T2) of its value at any a*; with ridge it also falls by 1 - eta2 beta2 a step.
 Neither form names the input dimension: T2 for a given accuracy is a matter of m and the features alone.
 
-Tightness: both forms answer for the worst direction of Phi^T Phi; real objectives put little weight there, and the
-bounds are loose by more than 10 after the first steps.
+Tightness: both forms answer for the worst direction of Phi^T Phi, where real objectives put little weight. Bound over
+measured, at the median cell of the quick run: rate 9.5, linear_rate 1.1.
 
 Proofs: docs/theory/stage_two.md.
 """

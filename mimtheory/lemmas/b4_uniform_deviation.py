@@ -3,8 +3,9 @@
 For |a| <= A2, |phi(x)| <= B and |l'| <= K the excess loss l(c + f, y) - l(c, y) has its expectation within
 K A2 B (2 + sqrt(2 log(1/delta)))/sqrt(n) of its mean, given W and b. Neither d nor the degree of g enters.
 
-Tightness: the worst weights cannot be found, it is measured at those that a climb from 0 finds; and the bound takes
-every feature for as large as it can be.
+Tightness: the bound holds for the worst weights at once and is measured at trained ones, clipped to A2, where even the
+rate 1/n would pass; a control looks where the deviation is large. Bound over measured, at the median cell of the quick
+run: uniform 1400.
 
 Proofs: docs/theory/stage_two.md.
 """
@@ -41,10 +42,16 @@ _DEVIATIONS = 5.0  # of the mean over fresh points: passed with probability 3e-7
 
 
 def deviation(e: Experiment) -> Rounded:
-    """Expectation less mean over D2 of the excess loss, at weights with |a| <= A2 where it is large.
+    """Expectation less mean over D2 of the excess loss at the trained weights, clipped to |a| <= A2.
 
     The expectation is a mean over fresh points of the projected law; its error is five standard deviations.
     """
+    a = e.outer.minimiser
+    return _deviation(e, a * min(1.0, A2 / float(np.linalg.norm(a))))
+
+
+def deviation_where_large(e: Experiment) -> Rounded:
+    """The same at weights with |a| <= A2 where it is large; its error is too, so that the claim has the others."""
     return _deviation(e, _climbed(e.outer))
 
 
@@ -137,6 +144,7 @@ def uniform_at_any_size(population: Population, delta: float) -> float:
 @lemma.control(
     uniform,
     why="1/n for 1/sqrt(n)",
+    measured=deviation_where_large,
     link="z1*z2",
     loss="l1",
     d=20,
