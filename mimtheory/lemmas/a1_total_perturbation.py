@@ -5,8 +5,8 @@ one term a step, each carried on by the remaining H, and three bounds on it trad
 known.
 
 Tightness: w is seldom where Q is largest, |w| grows less than h, and without a draw every step is taken for that of the
-worst sample. Bound over measured, at the median cell of the quick run: sum_of_products 1.3, sum_of_norms 2, product
-2.6, recursion 25.
+worst sample. Bound over measured, at the median cell of the quick run: `sum_of_products` 1.3, `sum_of_norms` 2,
+`product` 2.6, `recursion` 25.
 
 Proofs: docs/theory/stage_one.md.
 """

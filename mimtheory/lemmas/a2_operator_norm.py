@@ -8,8 +8,9 @@ there is neither a perp nor a cross block.
 Tightness: where T is bounded the perp, cross and edge bounds come near what is measured. At level P the signal block
 pays for being free of the draw by a net over directions and Bernstein's moments, or by Chebyshev's 1/sqrt(delta), which
 is what any T with moments costs; the mean may be small by chance. At level P every bound needs a bounded T, but for the
-Chebyshev forms of the signal block and the mean. Bound over measured, at the median cell of the quick run: block_norms
-1.2, perp_block 2.3, perp_edge 1.6, perp 1.6, cross_block 1.5, total 2, signal_block 5.2, mean 5, total_prior 3.
+Chebyshev forms of the signal block and the mean. Bound over measured, at the median cell of the quick run:
+`block_norms` 1.2, `perp_block` 2.3, `perp_edge` 1.6, `perp` 1.6, `cross_block` 1.5, `total` 2, `signal_block` 5.2,
+`mean` 5, `total_prior` 3.
 
 Proofs: docs/theory/a2_operator_norm.md.
 """

@@ -6,7 +6,7 @@ V_hat of the r eigenvalues farthest from c0 turns away from U by an angle that D
 Tightness: Weyl's bound is reached at the edges of the bulk. Of the angle's forms the cross form is the sharpest,
 because the noise of the others is that of the bulk, while only the cross block turns V_hat. The form without a draw
 inherits A.2's signal block and mean, and needs n/d of several hundred before it says anything. Bound over measured, at
-the median cell of the quick run: weyl 1, davis_kahan 2.4, half_angle 1.8, cross_form 1.3, prior 8.6.
+the median cell of the quick run: `weyl` 1, `davis_kahan` 2.4, `half_angle` 1.8, `cross_form` 1.3, `prior` 8.6.
 
 Proofs: docs/theory/stage_one.md.
 """

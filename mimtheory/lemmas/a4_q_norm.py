@@ -5,7 +5,7 @@ s(u) = sigma'(u)/u. Since s(0) = 1 and f = 0 at the start, q is small while the 
 
 Tightness: few samples reach max |q|; the forms that bound q before the run add the worst sample and the worst step. The
 form with the norm from l2 to l4 is the sharpest of these where n/d is above 10 and f stays 0. Bound over measured, at
-the median cell of the quick run: max_q 7.8, given_labels 270, prior 67, two_to_four 42.
+the median cell of the quick run: `max_q` 7.8, `given_labels` 270, `prior` 67, `two_to_four` 42.
 
 Proofs: docs/theory/stage_one.md.
 """

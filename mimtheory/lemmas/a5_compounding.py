@@ -6,7 +6,7 @@ rho) if eps0 <= rho h/(c sum_{s<T} h^s), rho < 1. The condition on eps0 is suffi
 
 Tightness: for the scalar recursion the closed form is nearly reached. Real trajectories lie far below it: their norm is
 not on the top eigenvector, and few samples reach the bound on q. Bound over measured, at the median cell of the quick
-run: compounding 2.5, scalar_recursion 1, step_size 26, even_step_size 25.
+run: `compounding` 2.5, `scalar_recursion` 1, `step_size` 26, `even_step_size` 25.
 
 Proofs: docs/theory/stage_one.md.
 """

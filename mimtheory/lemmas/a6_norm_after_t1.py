@@ -8,7 +8,7 @@ Tightness: the two-sided form is nearly reached. The Chernoff form answers for a
 once the signal carries the norm. The forms without a draw say something only where A.2's total is below the gap and
 |Delta| is below the delta-quantile of the overlap, of order delta/sqrt(d) for k = 1; most starts overlap far more than
 one in 1/delta does, and |S_hat - S| is taken from every eigenvalue. Bound over measured, at the median cell of the
-quick run: two_sided 1, chernoff 18, prior 87, prior_of_all 110.
+quick run: `two_sided` 1, `chernoff` 18, `prior` 87, `prior_of_all` 110.
 
 Proofs: docs/theory/stage_one.md.
 """

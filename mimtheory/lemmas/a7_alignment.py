@@ -11,8 +11,8 @@ elsewhere; Delta is that of A.1, and Delta_bar a bound on |Delta| for any start.
 Tightness: the deterministic forms are near what is measured where Delta is small. The law of the start is exact, but
 most starts overlap far more than one in a hundred does, for which the quantile, the late form and the form without a
 draw answer. That form bounds every bulk eigenvalue by A.2's total; it speaks from n/d of some hundreds to some
-thousands on, the more the smaller d is. Bound over measured, at the median cell of the quick run: upper 1, lower 2.8,
-initial_overlap 57, late 40, too_early 4.7, prior 48.
+thousands on, the more the smaller d is. Bound over measured, at the median cell of the quick run: `upper` 1, `lower`
+2.8, `initial_overlap` 57, `late` 40, `too_early` 4.7, `prior` 48.
 
 Proofs: docs/theory/stage_one.md.
 """

@@ -6,7 +6,7 @@ Together with A.7 this leaves a window [T_min, T_max] of steps. Symbols as there
 
 Tightness: the deterministic forms are nearly reached. The bound for spherical starts takes the neurons' norms and the
 matrix for their worst at once, and says nothing for small m'. Bound over measured, at the median cell of the quick run:
-upper 1.2, lower 1.3, start 19.
+`upper` 1.2, `lower` 1.3, `start` 19.
 
 Proofs: docs/theory/stage_one.md.
 """

@@ -5,7 +5,7 @@ is after T2 steps within |a*|^2/(2 eta2 T2) of its value at any a*; with ridge i
 Neither form names the input dimension: T2 for a given accuracy is a matter of m and the features alone.
 
 Tightness: both forms answer for the worst direction of Phi^T Phi, where real objectives put little weight. Bound over
-measured, at the median cell of the quick run: rate 9.5, linear_rate 1.1.
+measured, at the median cell of the quick run: `rate` 9.5, `linear_rate` 1.1.
 
 Proofs: docs/theory/stage_two.md.
 """

@@ -5,7 +5,7 @@ the squares have tails of twice the degree of g, so that a normal interval cover
 with E (f - g)^4 <= (|f|_4 + |g|_4)^4 is true at any N. The dimension d enters neither.
 
 Tightness: Chebyshev's bound answers for tails far heavier than these. Bound over measured, at the median cell of the
-quick run: interval 41.
+quick run: `interval` 41.
 
 Proofs: docs/theory/stage_two.md.
 """

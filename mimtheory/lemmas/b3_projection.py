@@ -4,7 +4,7 @@
 more. The same holds with means over any points in place of the expectation.
 
 Tightness: measured for weights of one sign; trained weights have both signs and cancel, which the bound does not see.
-Bound over measured, at the median cell of the quick run: projection 3.7, projection_on_sample 3.7.
+Bound over measured, at the median cell of the quick run: `projection` 3.7, `projection_on_sample` 3.7.
 
 Proofs: docs/theory/stage_two.md.
 """

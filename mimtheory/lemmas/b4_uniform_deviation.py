@@ -5,7 +5,7 @@ K A2 B (2 + sqrt(2 log(1/delta)))/sqrt(n) of its mean, given W and b. Neither d 
 
 Tightness: the bound holds for the worst weights at once and is measured at trained ones, clipped to A2, where even the
 rate 1/n would pass; a control looks where the deviation is large. Bound over measured, at the median cell of the quick
-run: uniform 1400.
+run: `uniform` 1400.
 
 Proofs: docs/theory/stage_two.md.
 """

@@ -4,7 +4,7 @@ l' is Lipschitz, so T_chat and T_c differ by at most L2 |chat - c| at every labe
 |X|_op^2/n. And for a loss with continuous derivative the fitted constant makes the mean of the T_i vanish exactly.
 
 Tightness: reached at every label where l is quadratic between the two constants. Bound over measured, at the median
-cell of the quick run: lipschitz 1.
+cell of the quick run: `lipschitz` 1.
 
 Proofs: docs/theory/stage_two.md.
 """

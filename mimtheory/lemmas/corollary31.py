@@ -5,7 +5,7 @@ samples a stage, N = 30 d E T^2/min l_k(C)^2, the network of Theorem 1 learns wi
 multiplications, kappa = 60 (E T^2/min l_k(C)^2) (6 m (T1 + 2) + 2 m^2), which does not depend on d but through T1.
 
 Tightness: the error is that of Theorem 1, and the larger part of the two. Bound over measured, at the median cell of
-the quick run: complexity 4.9.
+the quick run: `complexity` 4.9.
 
 Proofs: docs/theory/stage_two.md.
 """

@@ -275,7 +275,7 @@ def test_commands_within_sentences_exist(page: Path) -> None:
 @pytest.mark.parametrize("lemma", REGISTRY, ids=lambda lemma: lemma.label)
 def test_a_lemma_says_of_its_bounds_what_the_quick_run_measured(lemma: Lemma) -> None:
     paragraph = " ".join(lemma.doc.partition("Tightness: ")[2].partition("\n\n")[0].split())
-    said = paragraph.partition("at the median cell of the quick run: ")[2].rstrip(".")
+    said = paragraph.partition("at the median cell of the quick run: ")[2].rstrip(".").replace("`", "")
     stored = json.loads(measured.STORED.read_text(encoding="utf-8"))["claims"]
     found = {}
     for claim in lemma.claims.values():
