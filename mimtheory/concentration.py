@@ -443,7 +443,7 @@ def bernstein(variance: float, largest: float, n: int, delta: float) -> float:
     """
     rate = math.log(1 / delta) / n
     third = largest * rate / 3
-    return third + math.sqrt(third**2 + 2 * variance * rate)
+    return third + math.hypot(third, math.sqrt(2 * variance * rate))
 
 
 def chebyshev(variance: float, n: int, delta: float) -> float:

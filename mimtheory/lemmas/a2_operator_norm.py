@@ -347,9 +347,9 @@ def _signal_block(population: Population, delta: float) -> float:
 
 @lemma.claim(
     "P",
-    r"|\bar T - c_0| \le \min\Big\{(K_+ + K_-)\sqrt{\rho/2},\ "
+    r"|\bar T - c_0| \le \min\{(K_+ + K_-)\sqrt{\rho/2},\ "
     r"\tfrac{b\rho}{3} + \sqrt{(\tfrac{b\rho}{3})^2 + 2\rho\,\mathrm{Var}\,T},\ "
-    r"\sqrt{\tfrac{\mathrm{Var}\,T}{n\delta}}\Big\},\quad "
+    r"\sqrt{\tfrac{\mathrm{Var}\,T}{n\delta}}\},\quad "
     r"\rho = \tfrac{\log(2/\delta)}{n},\ b = \max(K_+ - c_0, K_- + c_0)",
     measured=lambda e: abs(e.labels.T_mean - e.population.c0),
 )
