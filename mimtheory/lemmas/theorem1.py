@@ -7,8 +7,8 @@ most 1 and end in unit norm, m at least 32 r neurons, an activation that is no p
 4, the test error is at most half of Var g. What grows with d, n and T1 is measured by `python -m verification theorem1`
 and `steps`.
 
-Tightness: at the smallest n that it allows; more samples lower the error further, and the constant 30 is not the least
-possible. Bound over measured, at the median cell of the quick run: `learns` 4.9.
+Tightness: measured near the smallest n that it allows; more samples lower the error further, and the constant 30 is not
+the least possible. Bound over measured, at the median cell of the quick run: `learns` 4.9.
 
 Proofs: docs/theory/stage_two.md says what is proved and what is measured.
 """
