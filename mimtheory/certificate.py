@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import flint
 
+from mimtheory.arguments import check_time
 from mimtheory.balls import ball_from_text, ball_to_text, certified_text, precision
 from mimtheory.certificate_fields import fault_in
 from mimtheory.closed_forms import closed_form
@@ -312,10 +313,11 @@ def check_certificate(path: str | Path, time_limit: float = 60.0) -> Check:
     Raises
     ------
     ValueError
-        If the file cannot be read, or has other fields than a certificate.
+        If the file cannot be read or has other fields than a certificate, or the time limit is no positive number.
 
     Source: docs/theory/certified.md, What a check establishes.
     """
+    check_time(time_limit)
     fields = _loaded(path)
     digest = fields.pop("digest")
     if digest != _digest(fields):

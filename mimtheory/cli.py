@@ -255,9 +255,6 @@ def check(
 
     Exit code 0: confirmed. 1: rejected. 2: not a certificate. 3: not confirmed in the time.
     """
-    from mimtheory.arguments import check_time
-
-    check_time(time_limit)
     from mimtheory.certificate import check_certificate
 
     outcome = check_certificate(file, time_limit)
