@@ -392,6 +392,6 @@ def test_the_rank_does_not_depend_on_the_scale_of_the_loss(delta: str, tmp_path:
 
 
 @pytest.mark.parametrize("time_limit", [0, -1.0, float("nan"), "x", True])
-def test_a_time_limit_that_is_none_is_refused_before_the_file_is_read(time_limit: object) -> None:
-    with pytest.raises(ValueError, match="time_limit = .*; allowed: a positive number of seconds"):
-        check_certificate("no-such-file", time_limit)  # type: ignore[arg-type]  # what a caller may give
+def test_a_time_limit_that_is_none_is_refused_before_the_file_is_read(time_limit: Any) -> None:
+    with pytest.raises(ValueError, match=r"time_limit = .*; allowed: a positive number"):
+        check_certificate("no-such-file", time_limit)
