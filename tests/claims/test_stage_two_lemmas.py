@@ -183,7 +183,7 @@ def test_theorem1_and_its_corollary() -> None:
         {"eta1": 1.5 / math.sqrt(2), "beta1": math.sqrt(2) / 1.5},
         {"eta_last": 1.0},
         {"eps0": 1.5},
-        {"link": "h2(z1) + h5(z1)/9"},
+        {"link": "h2(z1) + h5(z1)/20"},
     ],
     ids=[
         *("too few samples", "too few steps", "too few neurons", "C = 0", "polynomial", "too many steps"),

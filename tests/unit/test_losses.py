@@ -126,6 +126,10 @@ def test_the_value_of_pseudo_huber_is_that_of_its_formula_where_squares_overflow
     assert float(loss("pseudo_huber", delta=delta).value(u, 0.0)) == pytest.approx(exact, rel=8 * 2**-53, abs=1e-307)
 
 
+def test_the_value_of_pseudo_huber_is_a_line_where_its_argument_overflows() -> None:
+    assert float(loss("pseudo_huber", delta=1e-99).value(-1e250, 0.0)) == pytest.approx(1e151, rel=8 * 2**-53)
+
+
 def test_the_ends_of_the_range_of_delta_belong_to_it() -> None:
     assert loss("huber(1e100)").K == 1e100
     assert loss("huber(1e-100)").K == 1e-100
