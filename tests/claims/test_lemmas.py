@@ -148,6 +148,8 @@ def test_a2_without_a_draw(e: Experiment) -> None:
     signal = min(c.bernstein_second_moment(K, 2, n, DELTA), math.sqrt(p.V / (n * DELTA)))
     close(stated(e, "A.2/signal_block"), [signal])
     close(stated(e, "A.2/mean"), [prior_mean(e, DELTA)])
+    signs = Population(Setting(link="z1**3", loss="l1", d=12, n=400))  # whose variance is the largest: Hoeffding
+    assert find_claim("A.2/mean").stated(signs, DELTA) == pytest.approx(math.sqrt(2 * math.log(2 / DELTA) / 400))
     close(stated(e, "A.2/total_prior"), [prior_noise(e, DELTA)])
     # Chebyshev is the smaller one where T is unbounded or delta n is large
     unbounded = Population(Setting(link="h2", loss="squared", d=12, n=400))
