@@ -18,7 +18,7 @@ __all__ = ["kind_of", "one_pass", "real_array", "samples_of"]
 Floats = NDArray[Any]
 Kind = type[np.floating[Any]]
 
-_SINGLE = np.dtype(np.float32)
+_SINGLE = np.dtype(np.float32).char
 _NO_VECTOR, _NO_PEAKS, _NO_KEY = np.zeros(0), np.zeros((0, 2, 0)), (np.uint64(0), np.uint64(0))
 
 
@@ -31,7 +31,8 @@ def real_array(name: str, values: Any) -> Floats:
         For complex numbers and for masked ones, naming the argument.
     """
     array = np.asarray(values)
-    if array.dtype.kind == "c" or np.ma.is_masked(values):
+    masked = isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values)
+    if array.dtype.kind == "c" or masked:
         what = "complex" if array.dtype.kind == "c" else "masked"
         raise ValueError(f"{name} has {what} entries; allowed: real numbers, none of them masked")
     return array
@@ -50,7 +51,7 @@ def kind_of(X: Floats | Gaussians, *arrays: Floats) -> Kind:
 
 
 def _is_single(array: Floats | Gaussians) -> bool:
-    return array.dtype.newbyteorder("=") == _SINGLE
+    return array.dtype.char == _SINGLE
 
 
 def one_pass(
