@@ -57,10 +57,10 @@ def _member(value: object, name: str) -> str:
     return f"<div><dt><code>{escape(name + _signature(member))}</code></dt><dd>{typeset(doc)}</dd></div>"
 
 
-def _signature(value: object) -> str:
+def _signature(value: Any) -> str:
     """The arguments as one types them: types without their modules, nothing private."""
     try:
-        full = inspect.signature(value)  # type: ignore[arg-type]
+        full = inspect.signature(value)
     except (TypeError, ValueError):
         return ""
     arguments = [x for x in full.parameters.values() if x.name != "self" and not x.name.startswith("_")]

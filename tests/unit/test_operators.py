@@ -139,7 +139,7 @@ def test_a_hard_edge_does_not_stop_lanczos() -> None:
     assert top.products < 300
     values, vectors = outer_eigenpairs(S, 2)
     assert np.abs(values - exact[[0, 1, -2, -1]]).max() <= S.roundoff
-    assert np.abs(vectors.T @ vectors - np.eye(4)).max() < 1e-12
+    assert np.abs(vectors.T @ vectors - np.eye(4)).max() <= 8 * 600 * 2**-53  # of a backward stable eigensolver
 
 
 def test_operators_that_are_zero_or_no_number_or_small_have_ends_too() -> None:
@@ -152,4 +152,4 @@ def test_operators_that_are_zero_or_no_number_or_small_have_ends_too() -> None:
     assert np.isnan(extreme_eigenvalues(unknown).value).all()
     assert np.isnan(outer_eigenpairs(unknown, 2)[0]).all()
     single = EmpiricalHessian(X[:, :1], np.ones(3))
-    assert extreme_eigenvalues(single).value == pytest.approx([(X[:, 0] ** 2).mean()] * 2, rel=1e-14)
+    assert extreme_eigenvalues(single).value == pytest.approx([(X[:, 0] ** 2).mean()] * 2, rel=16 * 2**-53)
