@@ -42,6 +42,8 @@ ACTIVATION_NAMES = tuple(FUNCTIONS)
 _SERIES_UP_TO = 0.2
 _SERIES_BITS = 1000
 _LEAST_RADIUS = 1e-15
+_REACH_PARTS = 16
+_REACH_ROUNDINGS = 100 * 2.0**-53
 
 
 @dataclass(frozen=True)
@@ -292,7 +294,7 @@ def _from_text(text: str) -> Activation:
     reason = _outside(broken, middle.start == 0, middle.expression, M3)
     series = () if reason else _series_of(middle.expression.diff())
     ends = [float(abs(end)) for end in (middle.start, middle.stop) if end is not None]
-    near = _agreement(functions[1], series, min(_SERIES_UP_TO, *ends, _SERIES_UP_TO))
+    near = _reach_of(series, middle.expression.diff(), min(_SERIES_UP_TO, *ends, _SERIES_UP_TO))
     return Activation(
         text=text,
         code=-1,
@@ -324,20 +326,6 @@ def _at_0(expression: "sympy.Expr") -> float:
     return float(value) if value.is_finite else math.nan
 
 
-def _agreement(d1: Function, series: tuple[float, ...], near: float) -> float:
-    """Up to which |u| the series may stand for s(u) - 1: halved until it agrees with the quotient to its rounding,
-    which also keeps within the radius of convergence; 0 without a series."""
-    if not series:
-        return 0.0
-    while near > _LEAST_RADIUS:
-        u = np.array([-near, near])
-        quotient = d1(u) / u - 1
-        if (np.abs(np.polynomial.polynomial.polyval(u, series) - quotient) <= 1e-13 * (1 + np.abs(quotient))).all():
-            return near
-        near /= 2
-    return near
-
-
 def _outside(broken: tuple[int, Fraction] | None, kink: bool, formula: "sympy.Expr", M3: float) -> str | None:
     """Why assumption_activation fails for the formula around 0; decided exactly."""
     import sympy
@@ -362,9 +350,32 @@ def _outside(broken: tuple[int, Fraction] | None, kink: bool, formula: "sympy.Ex
 
 def _series_of(derivative: "sympy.Expr") -> tuple[float, ...]:
     """Coefficients of sigma'(u)/u - 1 up to order 20; none where they are not known."""
-    from mimtheory.ball_functions import maclaurin
+    from mimtheory.ball_functions import taylor
     from mimtheory.balls import double_of, precision
 
     with precision(_SERIES_BITS):
-        known = [double_of(ball) for ball in maclaurin(derivative, SERIES_ORDER + 1)[2:]]
+        known = [double_of(ball) for ball in taylor(derivative, SERIES_ORDER + 1)[2:]]
     return (0.0, *(value for value, _ in known)) if all(math.isfinite(radius) for _, radius in known) else ()
+
+
+def _reach_of(series: tuple[float, ...], derivative: "sympy.Expr", near: float) -> float:
+    """Up to which |u| the series may stand for s(u) - 1: halved until Lagrange's remainder, in balls over parts of the
+    interval, is no more than a hundred roundings of the largest term; 0 without a series.
+
+    Nothing is held against the quotient, which may have lost what the series keeps: that of
+    1000 (log(1 + e^u) - u/2) - 249 u^2/2 has.
+    """
+    from mimtheory.ball_functions import taylor
+    from mimtheory.balls import bounds, precision, widened
+
+    order = SERIES_ORDER + 2
+    with precision(_SERIES_BITS):
+        while series and near > _LEAST_RADIUS:
+            width = near / _REACH_PARTS
+            points = (widened((2 * k + 1) * width - near, width) for k in range(_REACH_PARTS))
+            size = max(abs(end) for point in points for end in bounds(taylor(derivative, order, point)[order]))
+            terms = (abs(c) * near**k for k, c in enumerate(series))
+            if size * near ** (order - 1) <= _REACH_ROUNDINGS * max(terms):
+                return near
+            near /= 2
+    return near if series else 0.0

@@ -12,7 +12,7 @@ import flint
 import sympy
 from flint import arb
 
-__all__ = ["FUNCTIONS", "U", "compiled", "factored", "maclaurin", "tidied"]
+__all__ = ["FUNCTIONS", "U", "compiled", "factored", "taylor", "tidied"]
 
 U = sympy.Symbol("u", real=True)
 _MOST_POWER = 40
@@ -49,11 +49,14 @@ _OF_SERIES: dict[Any, Callable[[Any], Any]] = {
 }
 
 
-def maclaurin(expression: sympy.Expr, order: int) -> list[arb]:
-    """Coefficients of u^0 .. u^order about 0, at the working precision; not finite where it is not analytic there."""
+def taylor(expression: sympy.Expr, order: int, about: arb | int = 0) -> list[arb]:
+    """Coefficients of u^0 .. u^order about a point, or balls that hold them for every point of a ball.
+
+    At the working precision; not finite where it is not analytic there.
+    """
     before, flint.ctx.cap = flint.ctx.cap, order + 1
     try:
-        series = compiled(expression, _OF_SERIES)(flint.arb_series([0, 1]))
+        series = compiled(expression, _OF_SERIES)(flint.arb_series([about, 1]))
     except (ValueError, ZeroDivisionError):  # a quotient by a series that begins with 0
         return [arb(0, math.inf)] * (order + 1)
     finally:

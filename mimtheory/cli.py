@@ -1,10 +1,12 @@
 """The command line.
 
-Bad input is one line on stderr and exit code 2. Only light modules are imported here; a command imports what it needs,
+Bad input is one line on stderr and exit code 2; a defect of our own is a traceback and exit code 70, never the 1 of a
+refuted claim. Only light modules are imported here; a command imports what it needs,
 so that help is immediate.
 """
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_SOFTWARE = 70  # as in sysexits.h
+
 reports = typer.Typer(no_args_is_help=True, help="Look at reports of earlier runs.")
 app.add_typer(reports, name="report")
 
@@ -34,7 +38,7 @@ def main() -> None:
 
 
 def guarded(application: typer.Typer) -> None:
-    """Run a command line and exit: one line and exit code 2 for bad input, never a traceback."""
+    """Run a command line and exit: one line and exit code 2 for bad input, a traceback only for what nobody foresaw."""
     try:
         code = application(prog_name=application.info.name or None, standalone_mode=False)
     except ValueError as problem:
@@ -42,7 +46,8 @@ def guarded(application: typer.Typer) -> None:
     except Exception as problem:
         # the parser's own errors know their message and exit code
         if not hasattr(problem, "format_message"):
-            raise
+            traceback.print_exc()
+            sys.exit(_SOFTWARE)
         if type(problem).__name__ == "NoArgsIsHelpError":
             print(problem.format_message())  # the help, line by line
             sys.exit(2)

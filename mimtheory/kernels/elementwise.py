@@ -3,12 +3,11 @@
 The blocks are counted here and not in compiled code, which would have to be compiled with the activations once more.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimtheory.activations import Activation
+from mimtheory.kernels.leaves import real_array
 from mimtheory.kernels.pointwise import activate, defects
 
 __all__ = ["activated", "network_outputs", "s_minus_1"]
@@ -20,7 +19,7 @@ _BLOCK = 16384  # numbers at a time: they stay in the second cache, and a call c
 
 def s_minus_1(activation: Activation, u: ArrayLike) -> Floats:
     """`activation.s_minus_1(u)` by compiled code, where the activation is one of the zoo that has it."""
-    u = np.ascontiguousarray(u, dtype=np.float64)
+    u = np.asarray(real_array("u", u), dtype=np.float64, order="C")
     if activation.code < 0 or activation.reason is not None:
         return activation.s_minus_1(u)
     out, series = np.empty(u.size), np.array(activation._series)
@@ -35,7 +34,7 @@ def s_minus_1(activation: Activation, u: ArrayLike) -> Floats:
 
 def activated(activation: Activation, u: ArrayLike) -> Floats:
     """`activation.sigma(u)` by compiled code, where the activation is one of the zoo."""
-    u = np.ascontiguousarray(u, dtype=np.float64)
+    u = np.asarray(real_array("u", u), dtype=np.float64, order="C")
     if activation.code < 0:
         return activation.sigma(u)
     out = np.empty(u.size)
@@ -60,10 +59,10 @@ def network_outputs(activation: Activation, products: Floats, a: Floats, b: Floa
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, or an array is complex or masked.
     """
-    arrays: list[Any] = [np.ascontiguousarray(v, dtype=np.float64) for v in (products, a, b)]
-    products, a, b = arrays
+    named = (("products", products), ("a", a), ("b", b))
+    products, a, b = (np.asarray(real_array(name, v), dtype=np.float64, order="C") for name, v in named)
     if products.ndim != 2 or (a.shape, b.shape) != (products.shape[1:], products.shape[1:]):
         raise ValueError(
             f"shapes products {products.shape}, a {a.shape}, b {b.shape} do not fit; allowed: (n, m), (m,)"

@@ -20,6 +20,7 @@ import pytest
 import mimtheory
 from mimtheory.advisor import EPSILON0, summary_of_assumption
 from mimtheory.assumptions import ASSUMPTIONS
+from mimtheory.cli import main
 from mimtheory.lemmas import REGISTRY, find_lemma
 from mimtheory.plan import read_plan
 
@@ -331,6 +332,18 @@ def test_frontier_prints_every_bound_and_where() -> None:
         for claim in lemma.claims.values():
             assert (claim.label in printed) == (claim.kind != "equals"), claim.label
     assert "90% of 40 draws" in printed
+
+
+def test_a_defect_is_no_refuted_claim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("mimtheory.diagnosis.diagnose", broken)
+    monkeypatch.setattr("sys.argv", ["mimtheory", "doctor"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 70
+    assert capsys.readouterr().err.endswith("ZeroDivisionError: a defect\n")
 
 
 @pytest.mark.parametrize("words", [(), ("report",)])

@@ -63,6 +63,27 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         network_outputs(activation("1-cos"), np.ones((2, 3)), np.ones(2), np.ones(3))
 
 
+@pytest.mark.parametrize("wrong", [np.array([0.5j]), np.ma.array([0.5], mask=[True])])
+@pytest.mark.parametrize("text", ["1-cos", "u**2/2 - u**4/24"])
+def test_what_numpy_would_drop_is_refused_by_name(text: str, wrong: np.ndarray) -> None:
+    sigma, one = activation(text), np.ones(1)
+    for function in (s_minus_1, activated):
+        with pytest.raises(ValueError, match=r"^u has (complex|masked) entries; allowed: real numbers"):
+            function(sigma, wrong)
+    for name in ("products", "a", "b"):
+        given = {"products": np.ones((1, 1)), "a": one, "b": one}
+        given[name] = wrong.reshape(given[name].shape)
+        with pytest.raises(ValueError, match=rf"^{name} has (complex|masked) entries"):
+            network_outputs(sigma, **given)
+
+
+def test_a_number_gives_a_number_and_a_list_an_array() -> None:
+    sigma = activation("1-cos")
+    for function, other in ((s_minus_1, sigma.s_minus_1), (activated, sigma.sigma)):
+        assert function(sigma, 0.5).shape == ()
+        assert function(sigma, [[0.5, 1]]) == pytest.approx(other([[0.5, 1]]), rel=16 * EPS, abs=0)
+
+
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_activated_is_the_activation(name: str) -> None:
     """sigma is within 8 units, relative to itself or to u where it cancels; any layout, no input changed."""
