@@ -12,22 +12,31 @@ from numpy.typing import NDArray
 
 from mimtheory import links, losses
 from mimtheory.arguments import check_centre, check_noise, exactly
+from mimtheory.balls import double_of
+from mimtheory.fourth_moments import norm_fourth
 from mimtheory.gaussian_integrals import gaussian_averages
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.polynomials import Polynomial, surd_to_float
 from mimtheory.rounding import EPS
+from mimtheory.smooth_derivatives import smooth_derivative, smooth_parts
+from mimtheory.smooth_integrals import smooth_integrals
+from mimtheory.weighted_moments import weights_of
 
 __all__ = [
     "Moments",
     "gaussian_moments",
     "linear_derivative",
+    "noise_smooths",
     "noisy",
     "symmetric",
 ]
 
 Floats = NDArray[np.float64]
+_SMOOTHED_RADIUS = 1e-10  # in units of the largest T or T^2, or of one
+_LEAST_NOISE = 0.005  # of the deviation of g
+_MOST_VALUES = 30_000_000  # a few seconds
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,8 @@ class Moments:
         E[T z z^T], in units of T.
     radius : float
         Bound on the absolute error of every number above, in units of T for means of T and of T^2 for those of T^2;
-        how it is estimated is said at `gaussian_integrals.Averages`.
+        proven where label noise smooths a bounded T of pieces of lines and r <= 2, else estimated as is said at
+        `gaussian_integrals.Averages`.
     """
 
     mean_T: float
@@ -75,8 +85,10 @@ def gaussian_moments(link: Link | str, loss: Loss | str, centre: float = 0.0, la
     """
     check_centre(centre)
     g, f, preprocessing = links.link(link), noisy(link, label_noise), losses.loss(loss)
-    averages = gaussian_averages(LineIntegrals(f, preprocessing, float(centre), moments=True), g.r)
-    values, errors = averages.values, averages.errors
+    smooth = _smoothed(g, preprocessing, exactly(centre), exactly(label_noise))
+    if smooth is None:
+        averages = gaussian_averages(LineIntegrals(f, preprocessing, float(centre), moments=True), g.r)
+    values, errors = (averages.values, averages.errors) if smooth is None else smooth
     line = linear_derivative(preprocessing)
     if line is not None:
         values[2:] = _moments_of_line(g, line, exactly(centre), exactly(label_noise))
@@ -90,6 +102,33 @@ def gaussian_moments(link: Link | str, loss: Loss | str, centre: float = 0.0, la
         mean_Tzz=symmetric(values[4:], g.r),
         radius=float(max(errors.max(), errors[:2].sum())),
     )
+
+
+def noise_smooths(link: Link, noise: Fraction) -> bool:
+    """Whether label noise makes E[T | z] so smooth that Gauss-Legendre products are faster than lines cut at kinks."""
+    # their boxes grow smaller with the noise, and too many in three variables
+    return link.r <= 2 and float(noise) >= _LEAST_NOISE * math.sqrt(float(link.variance))
+
+
+def _smoothed(g: Link, loss: Loss, centre: Fraction, noise: Fraction) -> tuple[Floats, Floats] | None:
+    """Values and proven errors of the moments where label noise makes them smooth; None elsewhere."""
+    T, parts = smooth_derivative(loss, noise), smooth_parts(loss, noise)
+    if T is None or parts is None or not noise_smooths(g, noise):
+        return None
+    u, one = Polynomial.constant(g.r, centre) - g.polynomial, (0,) * g.r
+    second, fourth = weights_of(g.r, g.r)[1 + g.r :], norm_fourth(g.r, g.r).terms
+    found = []
+    for F, weights in ((parts[0], [one]), (T, [one, *second]), (parts[1], [one, *fourth])):
+        target = _SMOOTHED_RADIUS * max(F.K, 1.0)
+        weighted = smooth_integrals(u, F, g.r, target, most=_MOST_VALUES, weights=weights)
+        if not weighted.radius <= target:
+            return None
+        found.append(np.array([double_of(ball) for ball in weighted.balls]))
+    (plus,), (mean, *seconds), (square, *fourths) = found
+    counts = np.array([int(surd[1]) for surd in fourth.values()])
+    # E max(-T, 0) is E max(T, 0) - E T, the error of which is that of both
+    rows = np.array([plus, [plus[0] - mean[0], plus[1] + mean[1]], square, counts @ np.array(fourths), *seconds])
+    return rows[:, 0], rows[:, 1] + 4 * EPS * np.abs(rows[:, 0])
 
 
 def linear_derivative(loss: Loss) -> tuple[Fraction, Fraction] | None:

@@ -5,7 +5,6 @@ otherwise, or enclosed in proven balls on demand. Every result carries a radius,
 supports, and can be asked for a certificate.
 """
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +22,7 @@ from mimtheory.certificate import Certificate, certify
 from mimtheory.closed_forms import ClosedForm, closed_form
 from mimtheory.enclosures import Enclosure, Problem, closed_enclosure, enclose, exact_enclosure
 from mimtheory.gaussian_integrals import gaussian_averages
-from mimtheory.gaussian_moments import Moments, gaussian_moments, noisy, symmetric
+from mimtheory.gaussian_moments import Moments, gaussian_moments, noise_smooths, noisy, symmetric
 from mimtheory.hessian_results import TIME_LIMIT, Exact, ExpectedHessian, ParametricHessian
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
@@ -46,7 +45,6 @@ Method = Literal["auto", "exact", "certified", "fast"]
 _MOST_DIGITS = 10_000
 _CERTIFIED_DIGITS = 3  # where none are asked for
 _SMOOTHED_RADIUS = 5e-11
-_LEAST_NOISE = 0.005  # of the deviation of g; the boxes of products grow smaller with the noise
 
 
 def expected_hessian(
@@ -248,9 +246,7 @@ def _smoothed(problem: Problem) -> ExpectedHessian | None:
     """Balls where label noise makes E[T | z] smooth, which a hundredth of the time of `_fast` suffices for; None
     elsewhere. No deadline, so that the result does not depend on what else the machine does."""
     smooth = (smooth_derivative(problem.loss, noise) for noise in (problem.noise, Fraction(0)))
-    if not problem.noise or problem.link.r > 2 or not any(smooth):
-        return None
-    if float(problem.noise) < _LEAST_NOISE * math.sqrt(float(problem.link.variance)):
+    if not problem.noise or not any(smooth) or not noise_smooths(problem.link, problem.noise):
         return None
     found = enclose(problem, _SMOOTHED_RADIUS)
     if found is None or not found.radius <= _SMOOTHED_RADIUS:

@@ -77,6 +77,20 @@ class PiecewiseLine:
             found.append((k, self.constants[j + 1] - self.constants[j] + bend * k, bend))
         return tuple(found)
 
+    def positive_part(self) -> "PiecewiseLine":
+        """max(T, 0) of a T that does not decrease: with one kink more where it passes 0 on a slope."""
+        kinks, pieces = list[Fraction](), list[tuple[Fraction, Fraction]]()
+        for j, (a, b) in enumerate(zip(self.constants, self.slopes, strict=True)):
+            # the first and the last piece are constant
+            left, right = (a + b * self.kinks[k] if b else a for k in (j - 1, j))
+            if left < 0 < right:
+                kinks.append(-a / b)
+                pieces.append((Fraction(0), Fraction(0)))
+            pieces.append((a, b) if right > 0 else (Fraction(0), Fraction(0)))
+            kinks += self.kinks[j : j + 1]
+        constants, slopes = zip(*pieces, strict=True)
+        return PiecewiseLine(tuple(kinks), constants, slopes, self.distance)
+
 
 def piecewise_line(loss: Loss) -> PiecewiseLine | None:
     """l' itself where it is bounded and piecewise linear, else None."""

@@ -1,11 +1,11 @@
 """Bounded smooth T of the error u: values in doubles with a proven error, and bounds off the real line.
 
 logcosh (T = tanh u), pseudo_huber (T = u/sqrt(1 + u^2/delta^2)), and a piecewise line convolved with Gaussian label
-noise, T_s(u) = E T(u + s xi). Proofs: docs/theory/certified.md.
+noise, T_s(u) = E T(u + s xi), with its positive part and its square. Proofs: docs/theory/certified.md.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -19,7 +19,7 @@ from mimtheory.losses import Loss
 from mimtheory.piecewise_lines import PiecewiseLine, piecewise_line
 from mimtheory.rounding import UNIT, gamma_above
 
-__all__ = ["SmoothDerivative", "smooth_derivative", "squared"]
+__all__ = ["SmoothDerivative", "smooth_derivative", "smooth_parts", "squared"]
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +27,9 @@ _BITS = 160
 _STEPS = 8  # Taylor polynomials per unit of the scale
 _DEGREE = 13
 _MOST_ROWS = 20_000
+
+# kink, and by how much a function, its slope and its curvature change there
+_Change = tuple[Fraction, Fraction, Fraction, Fraction]
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def smooth_derivative(loss: Loss, noise: Fraction) -> SmoothDerivative | None:
     """T of this loss with label noise of this standard deviation; None where it is not smooth or not known."""
     if noise:
         line = piecewise_line(loss)
-        return None if line is None else _convolved(line, noise)
+        return None if line is None or _too_long(line, noise) else _convolved_line(line, noise)
     if loss.name == "logcosh":
         table = _Table(_tanh_series, -20, 20, Fraction(1), (-1.0, 1.0))
         # |tanh| < 1.558 on the circle of radius 1; beyond 20 it differs from 1 by less than 2 e^-40
@@ -73,6 +76,15 @@ def smooth_derivative(loss: Loss, noise: Fraction) -> SmoothDerivative | None:
             lambda re, im: np.where(re * re - im * im >= -0.4999 * delta * delta, delta * (1 + 2 * UNIT), np.inf),
         )
     return None
+
+
+@lru_cache(maxsize=64)
+def smooth_parts(loss: Loss, noise: Fraction) -> tuple[SmoothDerivative, SmoothDerivative] | None:
+    """E max(T, 0) and E T^2 at u + s xi, as functions of u; None where `smooth_derivative` does not know T_s."""
+    line = piecewise_line(loss)
+    if line is None or not noise or _too_long(line, noise):
+        return None
+    return _convolved_line(line.positive_part(), noise), _convolved_square(line, noise)
 
 
 def squared(T: SmoothDerivative) -> SmoothDerivative:
@@ -143,40 +155,71 @@ def _tanh_series(v: flint.arb, degree: int) -> list[flint.arb]:
     return c
 
 
-def _convolved(line: PiecewiseLine, noise: Fraction) -> SmoothDerivative | None:
-    """T_s(u) = first value + sum_k jump Phi((u - k)/s) + bend s G((u - k)/s), G' = Phi, over the kinks k."""
-    reach = math.ceil(max(map(abs, line.kinks)) / noise) + 10
-    if reach * _STEPS > _MOST_ROWS // 2:
-        return None
-    limits = (float(line.constants[0]), float(line.constants[-1]))
+def _reach(kinks: Sequence[Fraction], noise: Fraction) -> int:
+    """Up to which multiple of the noise a table goes; beyond it is constant."""
+    return math.ceil(max(map(abs, kinks)) / noise) + 10
+
+
+def _too_long(line: PiecewiseLine, noise: Fraction) -> bool:
+    return _reach(line.kinks, noise) * _STEPS > _MOST_ROWS // 2
+
+
+def _convolved_line(line: PiecewiseLine, noise: Fraction) -> SmoothDerivative:
+    changes = [(*change, Fraction(0)) for change in line.jumps()]
+    steepest = math.inf if any(jump for _, jump, *_ in changes) else max(map(float, line.slopes))
+    ends = line.constants[0], line.constants[-1]
+    return _convolved(ends, changes, ends[1] - ends[0], steepest, noise)
+
+
+def _convolved_square(line: PiecewiseLine, noise: Fraction) -> SmoothDerivative:
+    """Of T^2, which falls to 0 and rises again, for T does not decrease."""
+    changes = []
+    for j, kink in enumerate(line.kinks):
+        (a, b), (c, e) = ((line.constants[i] + line.slopes[i] * kink, line.slopes[i]) for i in (j, j + 1))
+        changes.append((kink, c * c - a * a, 2 * (c * e - a * b), 2 * (e * e - b * b)))
+    ends = line.constants[0] ** 2, line.constants[-1] ** 2
+    return _convolved(ends, changes, sum(ends, Fraction(0)), math.inf, noise)
+
+
+def _convolved(
+    ends: tuple[Fraction, Fraction], changes: Sequence[_Change], variation: Fraction, steepest: float, noise: Fraction
+) -> SmoothDerivative:
+    """F_s(u) = E F(u + s xi) of a piecewise quadratic F that is largest in size at one of its ends.
+
+    F is its first value plus, over the kinks k, jump 1(u > k) + bend (u - k)_+ + curve (u - k)_+^2/2; these become
+    Phi, s G and s^2 H of (u - k)/s, with H' = G, G' = Phi. Its variation is at most the one given.
+    """
+    kinks = [change[0] for change in changes]
+    limits = float(ends[0]), float(ends[1])
     K = max(map(abs, limits)) * (1 + 2 * UNIT)
-    rise = (limits[1] - limits[0]) * (1 + 2 * UNIT)
-    steepest = max((abs(float(x)) for x in line.slopes), default=0.0)
-    jumps = any(jump for _, jump, _ in line.jumps())
-    # T_s' = E T'(u + s xi) is at most the largest slope, and T_s' <= rise phi(0)/s with phi(0) < 0.4
-    slope = rise * 0.4 / float(noise) if jumps else min(steepest, rise * 0.4 / float(noise))
+    # F_s' = E F'(u + s xi) is at most the largest slope, and F_s' <= variation phi(0)/s with phi(0) < 0.4
+    slope = min(steepest, float(variation) * 0.4 / float(noise))
 
     def series(v: flint.arb, degree: int) -> list[flint.arb]:
-        total = [ball_of(line.constants[0])] + [flint.arb(0)] * degree
-        for kink, jump, bend in line.jumps():
+        total = [ball_of(ends[0])] + [flint.arb(0)] * degree
+        for kink, jump, bend, curve in changes:
             x = v - ball_of(kink / noise)
             density = normal_density(x)
             whole = (1 + (x / flint.arb(2).sqrt()).erf()) / 2
             step = [whole, *_density_series(x, density, degree)]  # n! times the coefficients of Phi
             ramp = [x * whole + density, *step[:degree]]
+            bow = [((x * x + 1) * whole + x * density) / 2, *ramp[:degree]]
+            sizes = ball_of(jump), ball_of(bend * noise), ball_of(curve * noise**2)
             for n in range(degree + 1):
-                total[n] += (ball_of(jump) * step[n] + ball_of(bend * noise) * ramp[n]) / math.factorial(n)
+                parts = zip(sizes, (step[n], ramp[n], bow[n]), strict=True)
+                total[n] += sum((size * part for size, part in parts), flint.arb(0)) / math.factorial(n)
         return total
 
+    reach = _reach(kinks, noise)
     table = _Table(series, -reach, reach, noise, limits)
-    # |T_s| <= K e^(1/2) on circles of radius s; beyond the table the noise would have to exceed 9.9 s
+    # |F_s| <= K e^(1/2) on circles of radius s; beyond the table the noise would have to exceed 9.9 s
     error = table.error(1.6488 * K) + 2 * K * 1e-22
 
-    farthest = float(max(map(abs, line.kinks)))
+    farthest = float(max(map(abs, kinks)))
 
     def beyond(re: Floats, im: Floats) -> Floats:
         v = im / float(noise) * (1 + 4 * UNIT)
-        # K e^(v^2/2), rounded up in steps; where |Re u| exceeds all kinks by |Im u|, T_s is within 2K of its limit
+        # K e^(v^2/2), rounded up in steps; where |Re u| exceeds all kinks by |Im u|, F_s is within 2K of its limit
         saturated = re * (1 - 4 * UNIT) - farthest * (1 + 4 * UNIT) >= im
         return np.select([v <= 1, saturated, v <= 2, v <= 3], [1.6488 * K, 3 * K, 7.3891 * K, 90.02 * K], np.inf)
 

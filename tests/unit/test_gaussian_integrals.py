@@ -174,6 +174,33 @@ def test_label_noise_of_one_variable_is_a_double_integral() -> None:
     assert m.radius < 1e-9
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "centre", "noise"),
+    [
+        ("h4", "huber(1)", 0.1, 0.3),
+        ("h3(z1) + h2(z1)/2", "quantile(0.3)", -0.25, 0.02),
+        ("h2h2", "huber(1/2)", 0.25, 0.5),
+        ("z1**2 + z1*z2/3", "l1", 0.0, 1.0),
+    ],
+)
+def test_moments_smoothed_by_noise_are_those_with_the_noise_as_a_variable(
+    text: str, name: str, centre: float, noise: float
+) -> None:
+    m, g = gaussian_moments(text, name, centre, noise), link(text)
+    other = gaussian_averages(LineIntegrals(noisy(text, noise), loss(name), centre, moments=True), g.r)
+    numbers = [m.mean_T_plus, m.mean_T_minus, m.mean_T2, m.T2_z4, *m.mean_Tzz[np.triu_indices(g.r)]]
+    assert m.radius < 3e-10
+    assert (np.abs(np.array(numbers) - other.values) <= m.radius + other.errors).all()
+    assert m.mean_T == m.mean_T_plus - m.mean_T_minus
+
+
+@pytest.mark.parametrize(("text", "name", "noise"), [("h4", "huber(1)", 0.004), ("h4", "logcosh", 0.3)])
+def test_moments_that_noise_does_not_smooth_take_the_noise_as_a_variable(text: str, name: str, noise: float) -> None:
+    m = gaussian_moments(text, name, 0.1, noise)
+    other = gaussian_averages(LineIntegrals(noisy(text, noise), loss(name), 0.1, moments=True), 1)
+    assert (m.mean_T_plus, m.mean_T_minus, m.mean_T2) == tuple(other.values[:3])
+
+
 def test_moments_of_the_squared_loss_are_those_of_a_polynomial() -> None:
     # T = c - z1 z2 - s xi: E T^2 = c^2 + 1 + s^2, E[T^2 |z|^4] = (c^2 + s^2) 8 + E[z1^2 z2^2 (z1^2 + z2^2)^2]
     # and the last is 2*15*1 (z1^6 z2^2) + 2*3*3 (z1^4 z2^4) = 48

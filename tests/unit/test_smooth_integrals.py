@@ -1,5 +1,7 @@
+import itertools
 import math
 import time
+from collections.abc import Callable
 from fractions import Fraction
 
 import flint
@@ -13,10 +15,10 @@ from mimtheory.box_integrals import box_integrals
 from mimtheory.gaussian_integrals import gaussian_averages
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import link
-from mimtheory.losses import loss
+from mimtheory.losses import Loss, loss
 from mimtheory.piecewise_lines import interpolant, piecewise_line
 from mimtheory.polynomials import Polynomial
-from mimtheory.smooth_derivatives import SmoothDerivative, smooth_derivative
+from mimtheory.smooth_derivatives import SmoothDerivative, smooth_derivative, smooth_parts
 from mimtheory.smooth_integrals import smooth_integrals
 
 KINDS = [
@@ -71,6 +73,45 @@ def test_noise_is_a_convolution() -> None:
         cuts = [(-1 - u) / 0.3, (1 - u) / 0.3]
         exact = integrate.quad(lambda x, u=u: np.clip(u + 0.3 * x, -1, 1) * stats.norm.pdf(x), -9, 9, points=cuts)[0]
         assert T.values(np.array([u]))[0] == pytest.approx(exact, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", ["huber(1)", "l1", "quantile(0.3)", "huber(1/3)"])
+@pytest.mark.parametrize("noise", [Fraction(3, 10), Fraction(2)])
+def test_parts_are_convolutions_within_their_error(name: str, noise: Fraction) -> None:
+    preprocessing, parts = loss(name), smooth_parts(loss(name), noise)
+    assert parts is not None
+    cuts = [float(kink) for kink in preprocessing.kinks] + [0.0]
+
+    def average(power: Callable[[mpmath.mpf], mpmath.mpf], u: float) -> mpmath.mpf:
+        s = mpmath.mpf(noise.numerator) / noise.denominator
+        ends = sorted({-12.0, 12.0, *(float((cut - u) / s) for cut in cuts if abs(cut - u) < 12 * s)})
+        total = mpmath.mpf(0)
+        for low, high in itertools.pairwise(ends):
+            # within a piece T is a line; the rule of 30 digits is exact to far below 1e-15
+            total += mpmath.quad(lambda x: power(_line_at(preprocessing, u + s * x)) * mpmath.npdf(x), [low, high])
+        return total
+
+    with mpmath.workdps(30):
+        for u in (-3.1, -1.0, -0.2, 0.0, 0.4, 1.3, 5.0):
+            for part, power in zip(parts, (lambda t: max(t, mpmath.mpf(0)), lambda t: t * t), strict=True):
+                off = abs(average(power, u) - mpmath.mpf(float(part.values(np.array([u]))[0])))
+                assert off <= part.error < 1e-12, (u, off)
+    for part in parts:
+        values = part.values(np.linspace(-6, 6, 4001))
+        assert np.abs(values).max() <= part.K
+        assert np.abs(np.diff(values)).max() <= part.slope * 0.003 * (1 + 1e-9) + 1e-12
+
+
+def _line_at(preprocessing: Loss, u: mpmath.mpf) -> mpmath.mpf:
+    ends = ((p, p.upper) for p in preprocessing.pieces or ())
+    piece = next(p for p, end in ends if end is None or u < mpmath.mpf(end.numerator) / end.denominator)
+    return sum(mpmath.mpf(c.numerator) / c.denominator * u**k for k, c in enumerate(piece.coefficients))
+
+
+def test_the_parts_of_what_is_not_smooth_are_none() -> None:
+    assert smooth_parts(loss("huber(1)"), Fraction(0)) is None
+    assert smooth_parts(loss("logcosh"), Fraction(1, 2)) is None
+    assert smooth_parts(loss("huber(1)"), Fraction(1, 10**6)) is None
 
 
 @pytest.mark.parametrize(("name", "noise"), KINDS)
