@@ -23,6 +23,7 @@ FLOORS = [
         ),
         "suprema",
         *("formula_pieces", "formula_constants", "losses", "activation_zoo", "activations"),
+        *("concentration.vectors", "concentration.chi_squared", "concentration.means", "concentration.matrices"),
         *("concentration", "delta_budget", "environment"),
     ],
     [
