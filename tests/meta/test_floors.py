@@ -86,10 +86,10 @@ FLOORS = [
     ],
     [
         *("operators", "sample", "stage_one", "linearised"),
-        *("generalisation", "stage_two", "normal_equations", "experiment", "training"),
+        *("generalisation", "stage_two", "normal_equations", "experiment", "neuron_parts", "training"),
     ],
     [
-        *("lemmas.a2_operator_norm", "lemmas.a3_spectral_separation", "lemmas.a4_q_norm"),
+        *("lemmas.a2_prior", "lemmas.a2_operator_norm", "lemmas.a3_spectral_separation", "lemmas.a4_q_norm"),
         *("lemmas.a1_total_perturbation", "lemmas.a5_compounding", "lemmas.a6_norm_after_t1"),
         *("lemmas.a7_alignment", "lemmas.a8_coverage"),
         *("lemmas.b1_outer_descent", "lemmas.b2_test_error", "lemmas.b3_projection"),
