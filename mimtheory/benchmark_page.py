@@ -86,7 +86,6 @@ _ENGINES = {
 def _draw(result: Benchmark, path: Path) -> None:
     """Arithmetic a second against arithmetic for each byte; gradients are filled, Hessian-power updates are not."""
     import matplotlib
-    import numpy as np
     from matplotlib.figure import Figure
 
     from mimtheory.reporting.drawing import log_ticks
@@ -100,31 +99,34 @@ def _draw(result: Benchmark, path: Path) -> None:
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         ax = figure.subplots()
-        intensity = np.geomspace(0.3, 60, 200)
-        ax.loglog(
-            intensity, np.minimum(result.work, intensity * result.bandwidth) / 1e9, color="#1b1d21", linewidth=1.4
-        )
-        for case, filled in (("gradient", True), ("hessian power", False)):
-            for engine, (name, colour, marker) in _ENGINES.items():
-                some = [t for t in result.timings if (t.case, t.engine) == (case, engine)]
-                x, y = [t.operations / t.bytes for t in some], [t.operations / t.median / 1e9 for t in some]
-                face, shown = (colour, "gradient") if filled else ("white", "Hessian power")
-                if some:
-                    ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=6, label=f"{name}, {shown}")
-        note: Any = {"textcoords": "offset points", "ha": "right"}
-        ridge = result.work / result.bandwidth
-        ax.annotate(
-            f"arithmetic at best: {result.work / 1e9:.3g} GFLOP/s", (60, result.work / 1e9), xytext=(0, 4), **note
-        )
-        ax.annotate(
-            f"memory at best:\n{result.bandwidth / 1e9:.3g} GB/s",
-            (0.6 * ridge, 0.6e-9 * result.work),
-            xytext=(-8, 0),
-            **note,
-        )
+        _draw_roof(ax, result)
+        _draw_timings(ax, result)
         ax.set_xlabel("operations for each byte of X")
         ax.set_ylabel("GFLOP/s")
         ax.legend(frameon=False, loc="lower right")
         for axis in ("x", "y"):
             log_ticks(ax, axis, "#dfe1e4")
         figure.savefig(path, metadata={"Date": None})
+
+
+def _draw_roof(ax: Any, result: Benchmark) -> None:
+    """What arithmetic and memory allow at best."""
+    import numpy as np
+
+    work, bandwidth = result.work / 1e9, result.bandwidth / 1e9
+    intensity = np.geomspace(0.3, 60, 200)
+    ax.loglog(intensity, np.minimum(work, intensity * bandwidth), color="#1b1d21", linewidth=1.4)
+    note: Any = {"textcoords": "offset points", "ha": "right"}
+    ax.annotate(f"arithmetic at best: {work:.3g} GFLOP/s", (60, work), xytext=(0, 4), **note)
+    at_memory = 0.6 * work / bandwidth, 0.6 * work
+    ax.annotate(f"memory at best:\n{bandwidth:.3g} GB/s", at_memory, xytext=(-8, 0), **note)
+
+
+def _draw_timings(ax: Any, result: Benchmark) -> None:
+    for case, filled in (("gradient", True), ("hessian power", False)):
+        for engine, (name, colour, marker) in _ENGINES.items():
+            some = [t for t in result.timings if (t.case, t.engine) == (case, engine)]
+            x, y = [t.operations / t.bytes for t in some], [t.operations / t.median / 1e9 for t in some]
+            face, shown = (colour, "gradient") if filled else ("white", "Hessian power")
+            if some:
+                ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=6, label=f"{name}, {shown}")

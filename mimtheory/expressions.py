@@ -2,6 +2,7 @@
 
 import ast
 import math
+import operator
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ _LENGTH, _NODES, _EXPONENT, _BITS = 500, 200, 20, 4096
 _PLAIN = ("sin", "cos", "tan", "exp", "log", "sqrt", "sinh", "cosh", "tanh", "atan", "asinh", "erf", "Abs", "sign")
 _FUNCTIONS = (*_PLAIN, "Max", "Min", "Piecewise")
 _RELATIONS = {ast.Lt: "StrictLessThan", ast.LtE: "LessThan", ast.Gt: "StrictGreaterThan", ast.GtE: "GreaterThan"}
+_ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
 def read_expression(text: str, variable: str) -> "sympy.Expr":
@@ -97,13 +99,11 @@ def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":
             if power is None:
                 raise refuse()
             return power
-        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() as operation, right=right):
+        case ast.BinOp(left=left, op=operation, right=right) if type(operation) in _ARITHMETIC:
             a, b = _read(left, text, variable), _read(right, text, variable)
-            if isinstance(operation, ast.Div):
-                if b == 0:
-                    raise refuse()
-                return a / b
-            return a * b if isinstance(operation, ast.Mult) else a + b if isinstance(operation, ast.Add) else a - b
+            if isinstance(operation, ast.Div) and b == 0:
+                raise refuse()
+            return _ARITHMETIC[type(operation)](a, b)
         case ast.Call(func=ast.Name(id="Piecewise"), args=branches, keywords=[]) if branches:
             return sympy.Piecewise(*(_read_branch(branch, text, variable, refuse) for branch in branches))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:

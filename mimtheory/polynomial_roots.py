@@ -96,14 +96,32 @@ def _roots(p: Floats, doubt: Floats | None) -> tuple[Complexes, Floats | None]:
         return np.zeros((len(p), 0), dtype=np.complex128), np.zeros((len(p), 0))
     turns, cosines, sines = _turns(degree)
     chosen = np.argmax(np.abs(p @ turns[:, -1].T), axis=1)
-    q = np.einsum("nij,nj->ni", turns[chosen], p)
-    companion = np.zeros((len(p), degree, degree))
+    c, s = cosines[chosen][:, None], sines[chosen][:, None]
+    y, leading = _on_sphere(np.einsum("nij,nj->ni", turns[chosen], p))
+    x = _on_line(y, c, s)
+    factor, inverse = _settle(p, doubt, x, leading, c, s)
+    if doubt is None:
+        return x, None
+    certain = np.abs(leading) - (doubt * np.abs(turns[chosen, -1])).sum(axis=1, keepdims=True)
+    known = certain > 0
+    radii = _enclose(p, doubt, x, np.where(known, certain, 1.0), factor, inverse, c, s)
+    return x, np.where(known, radii, np.inf)
+
+
+def _on_sphere(q: Floats) -> tuple[Complexes, Floats]:
+    """Roots of polynomials on the turned sphere, from their companion matrices, and their leading coefficients."""
+    degree = q.shape[1] - 1
+    companion = np.zeros((len(q), degree, degree))
     companion[:, 1:, :-1] = np.eye(degree - 1)
     leading = np.where(q[:, -1:] == 0, 1, q[:, -1:])
     companion[:, :, -1] = -q[:, :-1] / leading
-    y = np.linalg.eigvals(companion).astype(np.complex128)
-    c, s = cosines[chosen][:, None], sines[chosen][:, None]
-    x = _on_line(y, c, s)
+    return np.linalg.eigvals(companion).astype(np.complex128), leading
+
+
+def _settle(
+    p: Floats, doubt: Floats | None, x: Complexes, leading: Floats, c: Floats, s: Floats
+) -> tuple[Complexes, Floats]:
+    """Steps of Weierstrass for all x, in place, until none is worth another; `_corrections` where radii are wanted."""
     factor, inverse = _corrections(x, c, s)
     rows = _improve(p, doubt, x, factor / leading, inverse, np.abs(c + s * x))
     for _ in range(_STEPS):
@@ -114,12 +132,15 @@ def _roots(p: Floats, doubt: Floats | None) -> tuple[Complexes, Floats | None]:
         doubts = None if doubt is None else doubt[rows]
         open_ = _improve(p[rows], doubts, part, factor[rows] / leading[rows], inverse[rows], sphere)
         x[rows], rows = part, rows[open_]
-    if doubt is None:
-        return x, None
-    factor[rows], inverse[rows] = _corrections(x[rows], c[rows], s[rows])
-    certain = np.abs(leading) - (doubt * np.abs(turns[chosen, -1])).sum(axis=1, keepdims=True)
-    known = certain > 0
-    certain = np.where(known, certain, 1.0)
+    if doubt is not None:
+        factor[rows], inverse[rows] = _corrections(x[rows], c[rows], s[rows])
+    return factor, inverse
+
+
+def _enclose(
+    p: Floats, doubt: Floats, x: Complexes, certain: Floats, factor: Complexes, inverse: Floats, c: Floats, s: Floats
+) -> Floats:
+    """Radii of discs around x, whose members are moved apart, in place, where that makes the discs of a row smaller."""
     # the last steps were below a millionth of the gaps, and changed products of up to some thousand gaps by less
     radii = 1.01 * _radii(p, doubt, x, factor / certain, inverse, np.abs(c + s * x), s)
     for apart in _WIDER:
@@ -133,7 +154,7 @@ def _roots(p: Floats, doubt: Floats | None) -> tuple[Complexes, Floats | None]:
         found = _radii(p[rows], doubt[rows], tried, factors / certain[rows], near, np.abs(c_ + s_ * tried), s_)
         better = _largest(tried, found) < _largest(x[rows], radii[rows])
         x[rows[better]], radii[rows[better]] = tried[better], found[better]
-    return x, np.where(known, radii, np.inf)
+    return radii
 
 
 def _improve(

@@ -18,7 +18,7 @@ from flint import arb, arb_mat
 
 from mimtheory.balls import bounds, midpoint_and_radius, precision
 
-__all__ = ["SpectrumBounds", "counted_inertia", "spectrum_bounds"]
+__all__ = ["SpectrumBounds", "counted_inertia", "proved_signs", "spectrum_bounds"]
 
 _BITS = 256
 _LARGEST = sys.float_info.max
@@ -147,6 +147,13 @@ def counted_inertia(C: arb_mat, least: float, most: float) -> tuple[int, int] | 
         outside = Fraction(most) - moved
         beyond = _above(middle, outside) + _above(_negated(middle), outside)
     return (positive, negative) if positive + negative == r and beyond == 0 else None
+
+
+def proved_signs(C: arb_mat, counted: bool) -> tuple[int, int] | None:
+    """The inertia of every matrix in the balls, where it is proved; by counting alone if that is asked for, as of exact
+    matrices, whose small eigenvalues may be those of no double."""
+    inertia = spectrum_bounds(C).inertia
+    return counted_inertia(C, 0.0, math.inf) if inertia is None and counted else inertia
 
 
 def _above(M: list[list[Fraction]], point: Fraction) -> int:

@@ -21,20 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimtheory.concentration import (
-    bernstein,
-    bernstein_second_moment,
     block_norm,
-    chebyshev,
     chevet_excess,
-    chi_squared_upper,
     edge_upper,
     gaussian_product_norm,
     gaussian_t,
     gordon_deficit,
-    hoeffding,
 )
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
+from mimtheory.lemmas.a2_prior import deviation_prior, mean_prior, signal_prior
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
 from mimtheory.relations import EPS, Rounded, equals
@@ -313,7 +309,7 @@ def _total(given: Labels, perp_ends: Floats, delta_cross: float) -> float:
     return block_norm(float(signal), cross, max(float(high) + shift, float(low) - shift, 0.0))
 
 
-# Without a draw
+# Without a draw, by the bounds of a2_prior
 
 
 @lemma.claim(
@@ -324,7 +320,7 @@ def _total(given: Labels, perp_ends: Floats, delta_cross: float) -> float:
 )
 def signal_block(population: Population, delta: float) -> float:
     """The r x r signal block at rate 1/sqrt(n): Bernstein over a net for bounded T, Chebyshev for any T."""
-    return _signal_block(population, share("A.2/signal_block", "signal", delta))
+    return signal_prior(population, share("A.2/signal_block", "signal", delta))
 
 
 @lemma.control(
@@ -337,12 +333,7 @@ def signal_block(population: Population, delta: float) -> float:
     trials=12,
 )
 def signal_block_at_rate_n(population: Population, delta: float) -> float:
-    return _signal_block(population, share("A.2/signal_block", "signal", delta)) / math.sqrt(population.n)
-
-
-def _signal_block(population: Population, delta: float) -> float:
-    bernstein = bernstein_second_moment(population.K, population.r, population.n, delta)
-    return min(bernstein, chebyshev(population.V, population.n, delta))
+    return signal_prior(population, share("A.2/signal_block", "signal", delta)) / math.sqrt(population.n)
 
 
 @lemma.claim(
@@ -355,7 +346,7 @@ def _signal_block(population: Population, delta: float) -> float:
 )
 def mean(population: Population, delta: float) -> float:
     """The mean of T at rate 1/sqrt(n): Hoeffding or Bernstein for bounded T, Chebyshev for any T."""
-    return _mean(population, share("A.2/mean", "mean", delta))
+    return mean_prior(population, share("A.2/mean", "mean", delta))
 
 
 @lemma.control(
@@ -368,17 +359,7 @@ def mean(population: Population, delta: float) -> float:
     trials=20,
 )
 def mean_at_rate_n(population: Population, delta: float) -> float:
-    return _mean(population, share("A.2/mean", "mean", delta)) / math.sqrt(population.n)
-
-
-def _mean(population: Population, delta: float) -> float:
-    n, above, below = population.n, population.K_plus, population.K_minus
-    farthest = max(above - population.c0, below + population.c0) + population.moments.radius
-    return min(
-        hoeffding(above + below, n, delta / 2),
-        bernstein(population.variance_T, farthest, n, delta / 2),
-        chebyshev(population.variance_T, n, delta),
-    )
+    return mean_prior(population, share("A.2/mean", "mean", delta)) / math.sqrt(population.n)
 
 
 @lemma.claim(
@@ -389,7 +370,7 @@ def _mean(population: Population, delta: float) -> float:
 )
 def total_prior(population: Population, delta: float) -> float:
     """The whole deviation without a draw: what d, n and the loss alone promise."""
-    return _total_prior(population, delta, population.p)
+    return deviation_prior(population, delta, population.p)
 
 
 @lemma.control(
@@ -402,46 +383,10 @@ def total_prior(population: Population, delta: float) -> float:
     trials=8,
 )
 def total_prior_without_dimension(population: Population, delta: float) -> float:
-    return _total_prior(population, delta, 0)
+    return deviation_prior(population, delta, 0)
 
 
 def noise_prior(population: Population, delta: float) -> float:
     """The bound of `total_prior` on |S_hat - S|, in units of T, raised by the error of C and c0, for the lemmas that
     build on it."""
-    return _total_prior(population, delta, population.p) + population.matrix_radius
-
-
-def _total_prior(population: Population, delta: float, p: int) -> float:
-    part = {
-        event: share("A.2/total_prior", event, delta)
-        for event in ("signal", "mean", "m_+", "m_-", "perp", "cross", "B_op", "B_F")
-    }
-    signal = _signal_block(population, part["signal"])
-    if population.p == 0:
-        return signal
-    if not math.isfinite(population.K):
-        return math.inf
-    perp_width = _perp_prior(population, part, p)
-    cross = _cross_prior(population, part, p)
-    return block_norm(signal, cross, perp_width + _mean(population, part["mean"]))
-
-
-def _perp_prior(population: Population, part: dict[str, float], p: int) -> float:
-    """Both ends of the perp block; up and lo increase with the mean and the supremum of T_+ and T_-."""
-    n, moments, t = population.n, population.moments, gaussian_t(part["perp"] / 4)
-    up, lo = {}, {}
-    for name, top, expected in (
-        ("+", population.K_plus, moments.mean_T_plus),
-        ("-", population.K_minus, moments.mean_T_minus),
-    ):
-        average = min(top, max(0.0, expected) + moments.radius + hoeffding(top, n, part[f"m_{name}"]))
-        up[name] = chevet_excess(average, top, p, n, t)
-        lo[name] = gordon_deficit(average, top, p, n, t)
-    return max(up["+"] + lo["-"], lo["+"] + up["-"])
-
-
-def _cross_prior(population: Population, part: dict[str, float], p: int) -> float:
-    n, r, K = population.n, population.r, population.K
-    op = K * (math.sqrt(n) + math.sqrt(r) + gaussian_t(part["B_op"]))
-    fro = K * math.sqrt(chi_squared_upper(n * r, math.log(1 / part["B_F"])))
-    return gaussian_product_norm(fro, op, p, gaussian_t(part["cross"])) / n
+    return deviation_prior(population, delta, population.p) + population.matrix_radius

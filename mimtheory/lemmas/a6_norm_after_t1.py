@@ -24,12 +24,13 @@ from mimtheory.experiment import Experiment
 from mimtheory.growth import DataBounds, envelope, raised
 from mimtheory.lemmas.a2_operator_norm import noise_prior
 from mimtheory.lemmas.a4_q_norm import data_prior
+from mimtheory.neuron_parts import eigenvalues_of_H
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
 from mimtheory.relations import Rounded, at_least, equals, gamma
 from mimtheory.sample import Sample
 
-__all__ = ["crossing", "data_given", "eigenvalues_of_H", "lemma"]
+__all__ = ["crossing", "data_given", "lemma"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -126,13 +127,6 @@ def _power_error(e: Experiment) -> float:
     product = gamma(p.d + 10) * (abs(p.gamma1) + p.step * float(np.linalg.norm(A)))
     each = (product + p.step * e.S_hat.solver_roundoff) / _size(e)
     return math.expm1(2 * p.T * each) + gamma(40 * p.d + 60)
-
-
-def eigenvalues_of_H(sample: Sample, sign: int) -> Floats:
-    """Eigenvalues of gamma I - eta a S_hat for a of this sign, (d,), signal first; both ends only where not formed."""
-    population, split = sample.population, sample.split
-    step = sign * population.step
-    return population.gamma1 - step * np.concatenate((split.signal, split.bulk))
 
 
 def crossing(sample: Sample, sign: int = 1, most: int = 1000) -> int | None:

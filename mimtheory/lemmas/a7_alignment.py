@@ -29,16 +29,16 @@ from mimtheory.growth import envelope, raised
 from mimtheory.lemmas.a2_operator_norm import noise_prior
 from mimtheory.lemmas.a3_spectral_separation import sin_theta_prior
 from mimtheory.lemmas.a4_q_norm import data_prior
-from mimtheory.lemmas.a6_norm_after_t1 import data_given, eigenvalues_of_H
+from mimtheory.lemmas.a6_norm_after_t1 import data_given
+from mimtheory.neuron_parts import block_error, carried_across, eigenvalues_of_H, parts, rates, resolved
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
 from mimtheory.relations import EPS, Rounded, at_least
 from mimtheory.sample import Sample
 
-__all__ = ["block_error", "lemma", "rates"]
+__all__ = ["lemma"]
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 lemma = Lemma(
     "A.7",
@@ -58,13 +58,13 @@ def ratios(e: Experiment) -> Rounded:
     """|P_hat_perp w_j^(T)|/|P_hat w_j^(T)| of the neurons with a > 0 that have a part in V_hat beyond rounding."""
     if e.population.p == 0:
         return Rounded(np.empty(0))
-    inside, outside = (part[_resolved(e)] for part in _parts(e, e.run.final.value))
+    inside, outside = (part[resolved(e)] for part in parts(e, e.run.final.value))
     return Rounded(outside / inside, _ratio_errors(e, inside, outside / inside))
 
 
 def first_ratio(e: Experiment) -> Rounded:
     """That of one neuron, so that trials are independent."""
-    if e.population.p == 0 or not _resolved(e)[0]:
+    if e.population.p == 0 or not resolved(e)[0]:
         return Rounded(np.empty(0))
     found = ratios(e)
     return Rounded(found.value[:1], found.errors[:1])
@@ -83,36 +83,8 @@ def first_angle(e: Experiment) -> Rounded:
 
 def first_overlap(e: Experiment) -> Rounded:
     """|P_hat w_1^(0)|^2/eps0^2."""
-    inside, _ = _parts(e, e.run.start[:1])
+    inside, _ = parts(e, e.run.start[:1])
     return Rounded(inside[0] ** 2 / e.setting.eps0**2, 20 * e.population.d * EPS)
-
-
-def _parts(e: Experiment, W: Floats) -> tuple[Floats, Floats]:
-    """(|P_hat w|, |P_hat_perp w|) for the rows with a > 0 (all rows of a part of W)."""
-    V = e.sample.split.V_hat
-    W = W[: e.setting.m // 2]
-    coordinates = W @ V
-    return np.linalg.norm(coordinates, axis=1), np.linalg.norm(W - coordinates @ V.T, axis=1)
-
-
-def _resolved(e: Experiment) -> Bools:
-    """Which neurons with a > 0 have a part in V_hat that is more than rounding."""
-    inside, _ = _parts(e, e.run.final.value)
-    resolved: Bools = inside > 1e4 * block_error(e)
-    return resolved
-
-
-def block_error(e: Experiment) -> float:
-    """Rounding of w^(T) and of its parts in and across V_hat.
-
-    The computed V_hat is invariant for a matrix within the solver's roundoff E of S_hat: using it for S_hat itself
-    changes H^T w^(0) by at most T eta |a| |E| h^{T-1} eps0.
-    """
-    T, eps0, step = e.population.T, e.setting.eps0, e.population.step
-    h = float(np.abs(eigenvalues_of_H(e.sample, 1)).max())
-    backward = T * step * e.S_hat.solver_roundoff * raised(h, max(T - 1, 0)) * eps0
-    size = float(np.linalg.norm(e.run.final.value, axis=1).max())
-    return e.run.final_Delta.error + 2 * backward + 4 * e.population.d * EPS * size
 
 
 def _ratio_errors(e: Experiment, below: Floats, ratio: Floats) -> Floats:
@@ -156,11 +128,11 @@ def upper_with_largest_rate(e: Experiment) -> Rounded:
 def _upper(e: Experiment, rho: float) -> Rounded:
     if e.population.p == 0:
         return Rounded(np.empty(0))
-    keep = _resolved(e)
-    inside, _ = _parts(e, e.run.start)
-    Delta_in, Delta_out = _parts(e, e.run.final_Delta.value)
+    keep = resolved(e)
+    inside, _ = parts(e, e.run.start)
+    Delta_in, Delta_out = parts(e, e.run.final_Delta.value)
     grown = (raised(rho, e.population.T) * inside - Delta_in)[keep]
-    carried = (_carried(e) + Delta_out)[keep]
+    carried = (carried_across(e, e.population.T) + Delta_out)[keep]
     grown = np.where(grown > 1e4 * block_error(e), grown, np.nan)
     value = carried / grown
     return Rounded(np.nan_to_num(value, nan=np.inf), np.nan_to_num(_ratio_errors(e, grown, value)))
@@ -199,30 +171,13 @@ def _lower(e: Experiment, bulk_steps: int) -> Rounded:
     if e.population.p == 0:
         return Rounded(np.empty(0))
     rho_1, _, _ = rates(e.sample, 1)
-    keep = _resolved(e)
-    inside, outside = (part[keep] for part in _parts(e, e.run.start))
+    keep = resolved(e)
+    inside, outside = (part[keep] for part in parts(e, e.run.start))
     Delta = np.linalg.norm(e.run.final_Delta.value[: keep.size], axis=1)[keep]
-    kept = (_carried(e, 1)[keep] / outside) ** bulk_steps * outside - Delta
+    kept = (carried_across(e, 1)[keep] / outside) ** bulk_steps * outside - Delta
     grown = raised(rho_1, e.population.T) * inside + Delta
     bound = kept / grown
     return Rounded(np.where(kept > 0, bound, -np.inf), _ratio_errors(e, grown, np.abs(bound)))
-
-
-def _carried(e: Experiment, steps: int | None = None) -> Floats:
-    """|H^t P_hat_perp w_j^(0)| of the neurons with a > 0, by products with S_hat; t = T if not given."""
-    V, half = e.sample.split.V_hat, e.setting.m // 2
-    W = e.run.start[:half]
-    W = W - (W @ V) @ V.T
-    step, gamma = e.population.step, e.population.gamma1
-    for _ in range(e.population.T if steps is None else steps):
-        W = gamma * W - step * np.asarray(e.S_hat @ W.T).T
-    return np.linalg.norm(W, axis=1)
-
-
-def rates(sample: Sample, sign: int) -> tuple[float, float, float]:
-    """(rho_1, rho_r, rho_b): largest and smallest |eigenvalue| of H on V_hat, largest on the rest (0 where d = r)."""
-    sizes, r = np.abs(eigenvalues_of_H(sample, sign)), sample.population.r
-    return float(sizes[:r].max()), float(sizes[:r].min()), float(sizes[r:].max(initial=0.0))
 
 
 # Given D1, over the start

@@ -20,7 +20,7 @@ from mimtheory.concentration import spherical_condition
 from mimtheory.delta_budget import share
 from mimtheory.experiment import Experiment
 from mimtheory.growth import raised
-from mimtheory.lemmas.a7_alignment import block_error, rates
+from mimtheory.neuron_parts import block_error, rates
 from mimtheory.population import Population
 from mimtheory.registry import Lemma
 from mimtheory.relations import EPS, Rounded, at_least

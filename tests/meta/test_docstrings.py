@@ -30,12 +30,11 @@ EVALUATES = (
     *("links.Link.mean", "links.Link.second_moment", "links.Link.mean_hessian", "links.Link.information_exponent"),
     *("population.Population.S_norm", "population.Population.V", "population.Population.gap", "rounding.gamma"),
     *("advisor.required_n", "training.train", "operators.EmpiricalHessian", "operators.extreme_eigenvalues"),
-    *("operators.perp_restriction", "certificate.check_certificate", "centring.population_centre"),
+    *("operators.perp_restriction", "certificate.checking.check_certificate", "centring.population_centre"),
 )
 # Calls what refuses bad input, with values that were checked when the object was made or that it makes itself.
 CHECKED_BEFORE = {
     "losses.Loss.odd": "the formula was read when the loss was made",
-    "certificate.Certificate.to_json": "the balls were read when the certificate was made",
     "estimator.MultiIndexRegressor.predict": "the activation was read by fit",
     "frontier.measure": "it searches claims of level D only",
 }

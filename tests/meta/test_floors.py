@@ -23,6 +23,7 @@ FLOORS = [
         ),
         "suprema",
         *("formula_pieces", "formula_constants", "losses", "activation_zoo", "activations"),
+        *("concentration.vectors", "concentration.chi_squared", "concentration.means", "concentration.matrices"),
         *("concentration", "delta_budget", "environment"),
     ],
     [
@@ -68,8 +69,8 @@ FLOORS = [
         "symmetries",
         "enclosures",
         "rank_bounds",
-        "certificate_fields",
-        "certificate",
+        *("certificate.fields", "certificate.degeneracy", "certificate.record"),
+        *("certificate.making", "certificate.checking", "certificate"),
         "parametric_hessian",
         "hessian_results",
         "hessian",
@@ -85,10 +86,10 @@ FLOORS = [
     ],
     [
         *("operators", "sample", "stage_one", "linearised"),
-        *("generalisation", "stage_two", "normal_equations", "experiment", "training"),
+        *("generalisation", "stage_two", "normal_equations", "experiment", "neuron_parts", "training"),
     ],
     [
-        *("lemmas.a2_operator_norm", "lemmas.a3_spectral_separation", "lemmas.a4_q_norm"),
+        *("lemmas.a2_prior", "lemmas.a2_operator_norm", "lemmas.a3_spectral_separation", "lemmas.a4_q_norm"),
         *("lemmas.a1_total_perturbation", "lemmas.a5_compounding", "lemmas.a6_norm_after_t1"),
         *("lemmas.a7_alignment", "lemmas.a8_coverage"),
         *("lemmas.b1_outer_descent", "lemmas.b2_test_error", "lemmas.b3_projection"),

@@ -32,7 +32,7 @@ def test_the_page_lists_exactly_these_mutants_and_no_survivor() -> None:
 
 
 def test_a_harmless_change_survives() -> None:
-    harmless = Mutant("concentration.py", "import math\n", "import math  # a comment\n", MUTANTS[0].killer)
+    harmless = Mutant("concentration/matrices.py", "import math\n", "import math  # a comment\n", MUTANTS[0].killer)
     assert survivors((harmless,), workers=1) == [harmless]
 
 
@@ -76,11 +76,11 @@ def test_what_is_not_tried_keeps_what_the_page_says(monkeypatch: pytest.MonkeyPa
 
 
 def test_progress_says_how_many_are_left() -> None:
-    harmless = Mutant("concentration.py", "import math\n", "import math  # a comment\n", MUTANTS[1].killer)
+    harmless = Mutant("concentration/matrices.py", "import math\n", "import math  # a comment\n", MUTANTS[1].killer)
     lines: list[str] = []
     survivors((harmless,), 1, lines.append)
     assert lines[0] == "first, without a mutant, the tests that must pass: 1"
-    assert lines[1].startswith("1/1  about 0.0 min left  SURVIVES  concentration.py: import math")
+    assert lines[1].startswith("1/1  about 0.0 min left  SURVIVES  concentration/matrices.py: import math")
 
 
 @pytest.mark.long

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import mimtheory
-from mimtheory import certificate
 from mimtheory.balls import ball_from_text, ball_to_text
-from mimtheory.certificate import Check, _clash, _digest, _matrix, certify, check_certificate
+from mimtheory.certificate import Check, certify, check_certificate, checking, making
+from mimtheory.certificate.checking import _clash
+from mimtheory.certificate.record import balls_of, digest_of
 from mimtheory.enclosures import Enclosure, Problem, enclose
 from mimtheory.links import link
 from mimtheory.losses import loss
@@ -102,7 +103,7 @@ def test_a_ball_that_was_moved_is_rejected_at_five_variables(tmp_path: Path) -> 
     moved = ball_to_text(ball_from_text(made.C[0][0]) + 0.02)
     rows = tuple(tuple(moved if i == j else x for j, x in enumerate(row)) for i, row in enumerate(made.C))
     forged = replace(made, C=rows)
-    bounds = spectrum_bounds(_matrix(rows))
+    bounds = spectrum_bounds(balls_of(rows))
     replace(forged, lambda_min_abs_lower=bounds.least, lambda_max_abs_upper=bounds.most).write(tmp_path / "forged.json")
     assert check_certificate(tmp_path / "forged.json").status == "rejected"
 
@@ -112,7 +113,7 @@ def edited(path: Path, change: dict[str, Any], renewed: bool) -> Path:
     fields.update(change)
     if renewed:  # a forger who knows how the digest is made
         digest = fields.pop("digest")
-        fields["digest"] = _digest(fields)
+        fields["digest"] = digest_of(fields)
         assert fields["digest"] != digest
     path.with_name("edited.json").write_text(json.dumps(fields))
     return path.with_name("edited.json")
@@ -249,7 +250,7 @@ def test_the_second_route_counts_the_rank_of_an_exact_matrix_again(
 ) -> None:
     other = exact_moments_by_monomials(link("z1*z2"), loss("squared"), ZERO, ZERO)
     certify(problem("h4+h4", "squared")).write(tmp_path / "cert.json")
-    monkeypatch.setattr(certificate, "exact_moments_by_monomials", lambda *_: other)
+    monkeypatch.setattr(checking, "exact_moments_by_monomials", lambda *_: other)
     assert check_certificate(tmp_path / "cert.json") == Check("rejected", "the exact rank is 2")
 
 
@@ -324,11 +325,11 @@ def test_a_proof_that_ends_soon_after_the_limit_is_kept_and_nothing_is_begun_aft
 
         return stub
 
-    monkeypatch.setattr(certificate, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(making, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
     for seconds, found, status in ((1.5, exact, "proved"), (2.5, exact, "undecided"), (1.5, coarse, "undecided")):
         now[0] = 0.0
         calls.clear()
-        monkeypatch.setattr(certificate, "enclose", slow(seconds, found))
+        monkeypatch.setattr(making, "enclose", slow(seconds, found))
         made = certify(problem("h4+h4", "huber(1)"), time_limit=1.0)
         assert (made.status, len(calls)) == (status, 1)
 

@@ -42,7 +42,7 @@ def test_a_claim_asks_for_every_event_of_its_budget(label: str, monkeypatch: pyt
             asked.add(event)
         return share(of, event, delta)
 
-    for name in (module.__name__, *(f"mimtheory.lemmas.{n}" for n in ("a2_operator_norm", "a4_q_norm"))):
+    for name in (module.__name__, *(f"mimtheory.lemmas.{n}" for n in ("a2_operator_norm", "a2_prior", "a4_q_norm"))):
         monkeypatch.setattr(f"{name}.share", recording, raising=False)
     e = Experiment(Setting(link="z1*z2", loss="l1", d=10, n=20000, m=64, eps0=1e-4), 0)
     claim.check(e, 0.01)
