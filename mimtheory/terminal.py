@@ -13,7 +13,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from mimtheory.advisor import summary_of_assumption, window
 from mimtheory.lemmas import every_lemma
 from mimtheory.plan import Plan
 from mimtheory.population import Population
@@ -110,6 +109,8 @@ def _print_statement(claim: Claim) -> None:
 
 def print_assumption(label: str) -> None:
     """What an assumption asks for, and how to check it."""
+    from mimtheory.advisor import summary_of_assumption
+
     console, summary = _console(), summary_of_assumption(label)
     console.print(Text(label, style="bold"), Text("assumption, labelled so in arXiv 2511.15120", style="dim"))
     console.print(Text(f"  {summary}"))
@@ -118,6 +119,8 @@ def print_assumption(label: str) -> None:
 
 def print_exploration(found: "Exploration") -> None:
     """Expansion, expected Hessian, findings, bounds without a draw, and the window of steps."""
+    from mimtheory.advisor import window
+
     console, s, H = _console(), found.setting, found.hessian
     console.print(f"g = {s.link}, loss {s.loss.text}, d = {s.d}, n = {s.n}", style="bold", markup=False)
     coefficients = ", ".join(f"{alpha}: {value}" for alpha, value in s.link.hermite_coefficients.items())

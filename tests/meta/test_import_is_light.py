@@ -33,6 +33,11 @@ def test_a_loss_needs_neither_numba_nor_sympy() -> None:
     assert not {"numba", "sympy"} & modules_after("import mimtheory; mimtheory.loss('huber(1)')")
 
 
+def test_what_the_commands_print_needs_no_sympy() -> None:
+    """`list` and `explain` took twice as long with it."""
+    assert "sympy" not in modules_after("import mimtheory.terminal")
+
+
 def test_importing_costs_less_than_a_fifth_of_a_second() -> None:
     assert best_of(5, "-c", "import mimtheory") - best_of(5, "-c", "pass") < 0.2
 
