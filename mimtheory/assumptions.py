@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ASSUMPTIONS", "Finding", "check", "fails"]
 
+_ROUNDED = 1e-9  # of sqrt(E T^2): E T at a centre that is a root but for rounding, whatever the units of T are
 _SECONDS = 2.0  # for a certificate of the rank of C, once for each problem in a process
 
 # how the constants of a loss or an activation are known, as a finding says it
@@ -97,9 +98,11 @@ def ell(population: Population) -> Finding:
     """c0 = E T = 0, as centring achieves."""
     c0, radius = population.c0, population.radius
     numbers = {"c0": c0, "radius": radius}
-    if abs(c0) <= radius or (isinstance(population.setting.centre, str) and abs(c0) <= 1e-9 + radius):
+    centred = isinstance(population.setting.centre, str)
+    if abs(c0) <= radius or (centred and abs(c0) <= radius + _ROUNDED * math.sqrt(population.moments.mean_T2)):
         return Finding("assumption_ell", "holds", "E T = 0 up to the error of the expectation.", numbers)
-    reason = f"E T = {c0:.4g}: the bulk sits there and may outgrow the signal; centre='population' removes it."
+    advice = "" if centred else "; centre='population' removes it"
+    reason = f"E T = {c0:.4g}: the bulk sits there and may outgrow the signal{advice}."
     return Finding("assumption_ell", "fails", reason, numbers)
 
 

@@ -1,6 +1,5 @@
 """The population centre: the constant that predicts the labels best, and which losses have one."""
 
-import math
 from functools import lru_cache
 
 import sympy
@@ -8,7 +7,7 @@ import sympy
 from mimtheory import links, losses
 from mimtheory.gaussian_integrals import gaussian_mean
 from mimtheory.gaussian_moments import linear_derivative, noisy
-from mimtheory.hessian import exact_hessian, expected_hessian, problem_of
+from mimtheory.hessian import exact_hessian, problem_of
 from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
 from mimtheory.losses import Loss
@@ -17,6 +16,7 @@ from mimtheory.rounding import EPS
 __all__ = ["has_minimum", "population_centre"]
 
 _FAR = 2.0**40
+_ROUNDINGS = 8  # relative to c and to the deviation of y, so that the centre has no unit of its own
 
 
 def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0.0) -> float:
@@ -32,8 +32,8 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     Returns
     -------
     float
-        In units of y; exact up to rounding where l' is a line, else E l'(c, y) vanishes up to the radius of
-        `expected_hessian`.
+        In units of y; exact up to rounding where l' is a line, else within eight roundings, relative to its size and
+        to the deviation of y, of a constant at which E l'(c, y) vanishes up to the radius of `expected_hessian`.
 
     Raises
     ------
@@ -62,15 +62,13 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
         found = exact_hessian(problem_of(f, preprocessing, c, 0.0), None)
         return gaussian_mean(LineIntegrals(f, preprocessing, c, moments=False)) if found is None else found.c0
 
-    start, step = float(sympy.N(f.mean, 20)), math.sqrt(float(sympy.N(f.variance, 20)))
-    low = high = start
+    start, deviation = float(sympy.N(f.mean, 20)), float(sympy.N(sympy.sqrt(f.variance), 20))
+    low, high, step = start, start, deviation
     while mean_T(low) > 0:  # E l'(c, y) increases with c and has opposite signs at the two infinities
         low, high, step = low - step, low, 2 * step
     while mean_T(high) < 0:
         low, high, step = high, high + step, 2 * step
-    # where E l'(c, y) is known to `radius` only, more digits of its root would be noise
-    radius = expected_hessian(f, preprocessing, start).radius
-    return float(brentq(mean_T, low, high, xtol=max(radius / 2, 1e-13 * max(1.0, abs(start))), rtol=8 * EPS))
+    return float(brentq(mean_T, low, high, xtol=_ROUNDINGS * EPS * deviation, rtol=_ROUNDINGS * EPS))
 
 
 def has_minimum(loss: Loss) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mimtheory.own_lemmas import home_of
-from mimtheory.plan import Plan, PlanRow, control_design
+from mimtheory.plan import Plan, PlanRow, control_design, in_pool
 from mimtheory.registry import Claim, Control, Lemma
 from mimtheory.relations import Outcome
 from mimtheory.tasks import Row, Task, command_of, lemmas_of
@@ -52,12 +52,14 @@ def _judge_lemma(lemma: Lemma, plan: Plan, rows: dict[Task, Row], alpha: float) 
 def _judge_claim(
     claim: Claim, planned: list[PlanRow], rng: int, done: list[tuple[Task, Row]], alpha: float
 ) -> ClaimVerdict:
-    tallies, cells = [], []
+    standing, tallies, cells = _standing(claim, planned), [], []
     for number, row in enumerate(planned):
         mine = [r for t, r in done if t.kind == "trial" and (t.setting, t.delta) == (row.setting, row.delta)]
         results = [r["results"][claim.name] for r in sorted(mine, key=lambda r: r["index"])][: row.trials]
-        tallies.append(_tally(results, row.delta))
-        cells.append(_cell(claim, number, row, rng, results, tallies[-1], alpha))
+        tally = _tally(results, row.delta, pooled=standing.get(number, False))
+        cells.append(_cell(claim, number, row, rng, results, tally, alpha))
+        if number in standing:
+            tallies.append(tally)
     controls = tuple(_judge_control(claim, control, done, alpha) for control in claim.controls)
     searched = [r["results"][claim.name] for t, r in done if t.kind == "search" and t.names == (claim.name,)]
     status = claim_status(tallies, claim.level, alpha, bool(controls) and all(c.refuted for c in controls))
@@ -65,9 +67,10 @@ def _judge_claim(
         status = "refuted"
     elif any(result.get("faulty") for result in searched):
         status = "error"
-    failures, tested, spoken = (sum(getattr(t, name) for t in tallies) for name in ("failures", "tested", "spoken"))
-    ratios = [ratio for tally in tallies for _, ratio in tally.compared]
-    delta = max(row.delta for row in planned) if claim.probabilistic else None
+    pool = [tally for tally in tallies if tally.pooled]
+    failures, tested, spoken = (sum(getattr(t, name) for t in pool) for name in ("failures", "tested", "spoken"))
+    ratios = [ratio for cell in cells for ratio in cell.ratios]
+    delta = max(tally.delta for tally in pool) if claim.probabilistic else None
     return ClaimVerdict(
         label=claim.label,
         level=claim.level,
@@ -90,9 +93,20 @@ def _judge_claim(
     )
 
 
-def _tally(results: list[Row], delta: float) -> Tally:
+def _standing(claim: Claim, planned: list[PlanRow]) -> dict[int, bool]:
+    """Rows for which the claim as a whole answers, and whether the pooled test counts their draws.
+
+    Those that expect to be refuted say where it is false, which their own tests show; what all rows expect is said of
+    the whole.
+    """
+    stand = [k for k, row in enumerate(planned) if row.expect.get(claim.name) != "refuted"] or [*range(len(planned))]
+    cells = [(planned[k].setting, planned[k].trials, planned[k].delta) for k in stand]
+    return dict(zip(stand, in_pool(cells), strict=True))
+
+
+def _tally(results: list[Row], delta: float, pooled: bool = True) -> Tally:
     outcomes: tuple[Outcome, ...] = tuple(result["outcome"] for result in results)
-    return Tally(outcomes, tuple(float(result["ratio"]) for result in results), delta)
+    return Tally(outcomes, tuple(float(result["ratio"]) for result in results), delta, pooled)
 
 
 def _cell(

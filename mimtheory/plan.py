@@ -25,6 +25,7 @@ __all__ = [
     "control_design",
     "designed_cells",
     "designed_rows",
+    "in_pool",
     "read_plan",
     "read_rows",
 ]
@@ -75,7 +76,15 @@ class PlanRow:
 @dataclass(frozen=True)
 class Plan:
     """Rows, the seed, how many examples a search for counterexamples of levels I and D may try, and the setting whose
-    stage one the report draws."""
+    stage one the report draws.
+
+    Rows of the same lemma, setting and delta have the same draws: they are one row, of the most trials.
+
+    Raises
+    ------
+    ValueError
+        For a seed that is none, and for rows that are one but expect different statuses.
+    """
 
     profile: str
     rows: tuple[PlanRow, ...]
@@ -85,6 +94,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_integer("rng", self.rng, 0, "an integer from 0", math.inf)
+        object.__setattr__(self, "rows", _merged(self.rows))
 
     def with_lemmas(self, labels: Sequence[str]) -> "Plan":
         """These rows, and those of the lemmas among `labels` that have none here: lemmas from outside."""
@@ -105,6 +115,36 @@ class Plan:
         }
         rows = tuple(replace(row, **given) for row in self.rows)
         return replace(self, rows=rows, rng=rng, examples=self.examples if examples is None else examples)
+
+
+def _merged(rows: Sequence[PlanRow]) -> tuple[PlanRow, ...]:
+    kept: dict[tuple[str, Setting, float], PlanRow] = {}
+    for row in rows:
+        key = row.lemma, row.setting, row.delta
+        first = kept.setdefault(key, row)
+        if dict(first.expect) != dict(row.expect):
+            raise ValueError(
+                f"rows of {row.lemma} repeat {row.setting} at delta = {row.delta} and expect {dict(first.expect)} and "
+                f"{dict(row.expect)}; allowed: one expectation"
+            )
+        if row.trials > first.trials:
+            kept[key] = row
+    return tuple(kept.values())
+
+
+def in_pool(cells: Sequence[tuple[Setting, int, float]]) -> list[bool]:
+    """Which of the cells, each a setting, its trials and delta, the pooled test of a claim counts.
+
+    Cells of one setting look at the same draws, for a seed does not know of delta, and so are not independent. The
+    pool takes each draw once: in the setting's cell of the most trials, of these the one of the largest delta, which
+    no outcome decides. Its trials are then independent and fail with probability at most the largest delta among
+    these cells, so that the binomial dominates. The other cells have tests of their own, which with their share of the
+    false-alarm rate need no independence.
+    """
+    chosen: dict[Setting, tuple[int, float]] = {}
+    for setting, trials, delta in cells:
+        chosen[setting] = max((trials, delta), chosen.get(setting, (0, 0.0)))
+    return [(trials, delta) == chosen[setting] for setting, trials, delta in cells]
 
 
 def read_plan(profile: str) -> Plan:
@@ -175,7 +215,8 @@ def _product(entry: Mapping[str, Any], other: Sequence[str]) -> list[Setting]:
     axes = {
         key: value if isinstance(value, list | tuple) else [value] for key, value in entry.items() if key not in other
     }
-    return [Setting.from_dict(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
+    settings = (Setting.from_dict(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values()))
+    return list(dict.fromkeys(settings))  # the same draws would count as more of them
 
 
 @contextmanager

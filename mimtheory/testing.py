@@ -13,7 +13,7 @@ For example, in a file of tests::
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +27,7 @@ except ModuleNotFoundError as missing:
 from mimtheory.arguments import check_trials
 from mimtheory.experiment import Experiment
 from mimtheory.lemmas import every_lemma, find_claim, find_lemma
-from mimtheory.plan import DELTA, TRIALS, control_design, designed_cells
+from mimtheory.plan import DELTA, TRIALS, control_design, designed_cells, in_pool
 from mimtheory.registry import Claim, Control, Lemma, Level
 from mimtheory.search import Found, search
 from mimtheory.setting import Setting
@@ -114,7 +114,7 @@ def assert_holds(
     ----------
     claim : Claim or str
     settings : Setting or sequence of Setting
-        Those of the lemma's designs if not given.
+        Those of the lemma's designs if not given. One that is given twice has the same draws and counts once.
     trials : int
         Draws a setting; `--mim-trials` comes first.
     delta : float
@@ -133,7 +133,10 @@ def assert_holds(
     """
     claim = find_claim(claim) if isinstance(claim, str) else claim
     cells = _cells(claim, settings, pytest_plugin.asked_trials() or trials, delta)
-    tallies = [(setting, _check(claim, setting, count, rate, rng)) for setting, count, rate in cells]
+    tallies = [
+        (setting, replace(_check(claim, setting, count, rate, rng), pooled=pooled))
+        for (setting, count, rate), pooled in zip(cells, in_pool(cells), strict=True)
+    ]
     survivors = tuple(c.name for c in claim.controls if not _refuted(claim, c, rng)) if controls else ()
     seen = not controls or (bool(claim.controls) and not survivors)
     observed = _observed(claim, tallies, survivors, seen)
@@ -156,9 +159,11 @@ def _cells(
         if not all(isinstance(setting, Setting) for setting in given):
             raise ValueError(f"settings = {str(settings)[:60]!r}; allowed: a Setting or several of them")
         cells = [(setting, TRIALS if trials is None else trials, delta) for setting in given]
-    for _, count, rate in cells:
+    most: dict[tuple[Setting, float], int] = {}
+    for setting, count, rate in cells:
         check_trials(count, rate)
-    return cells
+        most[setting, rate] = max(count, most.get((setting, rate), 0))
+    return [(setting, count, rate) for (setting, rate), count in most.items()]
 
 
 def _check(
@@ -185,8 +190,8 @@ def _observed(claim: Claim, cells: list[tuple[Setting, Tally]], survivors: tuple
         claim=claim.label,
         level=claim.level,
         status=claim_status(tallies, claim.level, FALSE_ALARM, seen),
-        trials=sum(tally.tested for tally in tallies),
-        failures=sum(tally.failures for tally in tallies),
+        trials=sum(tally.tested for tally in tallies if tally.pooled),
+        failures=sum(tally.failures for tally in tallies if tally.pooled),
         ratio_worst=max(ratios, default=math.nan),
         ratio_median=float(np.median(ratios)) if ratios else math.nan,
         survivors=survivors,

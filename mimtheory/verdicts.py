@@ -80,11 +80,15 @@ def advice(status: Status, level: Level) -> str:
 
 @dataclass(frozen=True)
 class Tally:
-    """What the trials of one claim in one cell showed; ratios are measured/stated, one a trial."""
+    """What the trials of one claim in one cell showed; ratios are measured/stated, one a trial.
+
+    `pooled`: whether the pooled test counts these draws, and not the same draws in another cell (`plan.in_pool`).
+    """
 
     outcomes: tuple[Outcome, ...]
     ratios: tuple[float, ...]
     delta: float
+    pooled: bool = True
 
     @property
     def compared(self) -> list[tuple[int, float]]:
@@ -179,6 +183,13 @@ class ClaimVerdict:
     cells: tuple[CellVerdict, ...]
     controls: tuple[ControlVerdict, ...]
 
+    @property
+    def badly_refuted(self) -> bool:
+        """Whether it is refuted on a row that does not expect it, or as a whole while no row does."""
+        unexpected = [cell for cell in self.cells if cell.expected != "refuted"]
+        whole = self.status == "refuted" and len(unexpected) == len(self.cells)
+        return whole or any(cell.status == "refuted" for cell in unexpected)
+
 
 @dataclass(frozen=True)
 class LemmaVerdict:
@@ -217,20 +228,16 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: every row as expected and every control refuted. 1: a claim is refuted that no row expects to be.
-        3: anything else (undecided, a surviving control, an unexpected status, rows not run)."""
+        """0: every row as expected and every control refuted. 1: a claim is refuted that no row expects to be, or on a
+        row that does not expect it. 3: anything else (undecided, a surviving control, an unexpected status, rows not
+        run)."""
         claims = self.claims
-        cells = [cell for claim in claims for cell in claim.cells]
-        if any(c.status == "refuted" for c in claims) or any(
-            cell.status == "refuted" and cell.expected != "refuted" for cell in cells
-        ):
+        if any(claim.badly_refuted for claim in claims):
             return 1
-        green = all(cell.as_expected for cell in cells) and not self.not_run
+        green = all(cell.as_expected for claim in claims for cell in claim.cells) and not self.not_run
         controls = all(control.refuted for claim in claims for control in claim.controls)
-        expected = all(
-            c.status == "holds" or (c.status in ("vacuous", "skipped") and all(x.as_expected for x in c.cells))
-            for c in claims
-        )
+        # where every row is as expected, a pool may say what its rows say
+        expected = all(claim.status in ("holds", "vacuous", "skipped", "refuted") for claim in claims)
         return 0 if green and controls and expected else 3
 
     def to_json(self) -> str:
@@ -299,13 +306,18 @@ def cell_status(tally: Tally, level: Level, alpha: float) -> Status:
 
 
 def claim_status(tallies: Sequence[Tally], level: Level, alpha: float, controls_refuted: bool) -> Status:
-    """Status of a claim pooled over its cells; a surviving control or a design without power is undecided."""
+    """Status of a claim pooled over its cells; a surviving control or a design without power is undecided.
+
+    Each draw is counted once, in the cells that are `pooled`. One violation of a claim of level I or D refutes in any.
+    """
     counts = sum((tally.counts for tally in tallies), Counter[Outcome]())
-    tested, failures = sum(tally.tested for tally in tallies), counts["violated"]
-    delta = max((tally.delta for tally in tallies), default=0.0)
+    pool = [tally for tally in tallies if tally.pooled]
+    tested, spoken = sum(tally.tested for tally in pool), sum(tally.spoken for tally in pool)
+    failures = sum(tally.failures for tally in (pool if level in ("G", "P") else tallies))
+    delta = max((tally.delta for tally in pool), default=0.0)
     if counts["error"]:
         return "error"
-    if _refutes(failures, sum(tally.spoken for tally in tallies), level, delta, alpha):
+    if _refutes(failures, spoken, level, delta, alpha):
         return "refuted"
     if tested == 0:
         for status in ("undecided", "vacuous"):

@@ -71,7 +71,7 @@ def plan_of(
     from mimtheory.plan import DELTA, EXAMPLES, TRIALS, Plan, PlanRow, read_plan
 
     brought = load_module(module)
-    named = [find_lemma(label).label for label in lemmas]
+    named = list(dict.fromkeys(find_lemma(label).label for label in lemmas))
     if not given:
         plan = read_plan(profile or "quick").with_lemmas(named or brought).restricted(named)
         return plan.with_overrides(trials=trials, delta=delta, examples=examples, rng=rng)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mimtheory import certificate
+from mimtheory import population as population_module
 from mimtheory.activations import activation
 from mimtheory.assumptions import ASSUMPTIONS, check, fails
 from mimtheory.certificate import Certificate
@@ -46,6 +47,8 @@ def population(**fields: object) -> Population:
         ("assumption_ell", {"link": "h2h2"}, "fails", "centre='population'"),
         ("assumption_ell", {"link": "h2h2", "centre": "population"}, "holds", "E T = 0"),
         ("assumption_ell", {"loss": "squared"}, "holds", "E T = 0"),
+        ("assumption_ell", {"link": "1e-6*h4(z1)", "loss": "l1", "centre": "population"}, "holds", "E T = 0"),
+        ("assumption_ell", {"link": "h4", "loss": "huber(1e-12)", "centre": "population"}, "holds", "E T = 0"),
         ("assumption_cov", {}, "holds", "rank 2, certified: |l_k| >= 0.32"),
         ("assumption_cov", {"loss": "squared"}, "fails", "information exponent is 4"),
         ("assumption_cov", {"link": "z1**3", "loss": "l1"}, "fails", "odd"),
@@ -130,3 +133,10 @@ def test_the_growth_of_a_loss_is_named_by_what_is_known_of_it(text: str, says: s
     found = check("assumption_loss_relaxed", population(loss=text, link="z1", eta1=1.0))
     assert says in found.reason
     assert found.status == ("undecided" if says == "not known" else "holds")
+
+
+def test_a_wrong_centre_is_seen_in_any_unit_of_t(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(population_module, "_centre", lambda *_: 0.5)
+    found = check("assumption_ell", population(link="h4", loss="huber(1e-12)", centre="population"))
+    assert found.status == "fails"
+    assert "centre=" not in found.reason  # which is what was asked for

@@ -142,6 +142,14 @@ def test_a_link_of_ones_own_is_verified(small: tuple[Path, subprocess.CompletedP
     assert {"report.html", "report.json", "rows.sqlite"} <= {path.name for path in folder.iterdir()}
 
 
+def test_a_lemma_that_is_named_twice_is_named_once(tmp_path: Path) -> None:
+    words = ("--d", "20", "--n", "500", "--trials", "3", "--examples", "2", "--json", "--out", str(tmp_path))
+    once, twice = mim("verify", "A.2", *words), mim("verify", "A.2", "a.2", *words)
+    assert (once.returncode, twice.returncode) == (3, 3)
+    claims = [json.loads(run.stdout)["lemmas"][0]["claims"] for run in (once, twice)]
+    assert claims[0] == claims[1]
+
+
 def test_rows_and_export_give_every_stored_trial(small: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = small
     table = list(csv.DictReader(io.StringIO(fresh("export", str(folder), "--csv").stdout)))

@@ -16,7 +16,8 @@ from mimtheory.harness import run
 from mimtheory.lemmas import find_lemma
 from mimtheory.links import link
 from mimtheory.losses import loss
-from mimtheory.plan import Plan, PlanRow, control_design, read_plan
+from mimtheory.plan import Plan, PlanRow, control_design, in_pool, read_plan
+from mimtheory.registry import Claim
 from mimtheory.setting import Setting
 from mimtheory.store import Store, rows
 from mimtheory.tasks import Task, check_memory, predicted_total, seed_of, tasks_of
@@ -166,6 +167,66 @@ def test_a_false_claim_is_refuted_and_named_with_the_command(finished: Path, tmp
     verdict = next(c for c in report.claims if c.label == "A.2/cross_block")
     assert (verdict.status, report.exit_code) == ("refuted", 1)
     assert "--rng 0" in verdict.cells[0].command
+
+
+def prior_that_is_false_at(d: int) -> Claim:
+    """A.2/total_prior with the bound 0 at this d."""
+    claim = find_lemma("A.2").claims["total_prior"]
+    return replace(claim, stated=lambda p, delta: 0.0 if p.setting.d == d else claim.stated(p, delta))
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "expecting", "status", "code"),
+    [
+        ((12,), (12,), "refuted", 0),
+        ((12,), (), "refuted", 1),
+        ((12, 13), (12,), "holds", 0),  # the claim answers for the rows that do not expect to be refuted
+        ((12, 13), (13,), "refuted", 1),
+        ((13,), (13,), "holds", 3),
+    ],
+)
+def test_a_refuted_row_is_bad_only_where_it_is_not_expected(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    dimensions: tuple[int, ...],
+    expecting: tuple[int, ...],
+    status: str,
+    code: int,
+) -> None:
+    monkeypatch.setitem(find_lemma("A.2").claims, "total_prior", prior_that_is_false_at(12))
+    rows = tuple(
+        PlanRow("A.2", replace(SMALL, d=d), 20, 0.01, {"total_prior": "refuted"} if d in expecting else {})
+        for d in dimensions
+    )
+    report = run(Plan("test", rows, examples=5), Store(tmp_path), command="test")
+    verdict = next(c for c in report.claims if c.label == "A.2/total_prior")
+    assert (verdict.status, report.exit_code) == (status, code)
+    assert [cell.status for cell in verdict.cells] == ["refuted" if d == 12 else "holds" for d in dimensions]
+
+
+def test_a_repeated_row_is_one_row_of_the_most_trials() -> None:
+    rows = [PlanRow("A.2", SMALL, trials, delta) for trials, delta in ((3, 0.01), (5, 0.01), (4, 0.02))]
+    spelled = replace(rows[0], setting=replace(SMALL, link=link("He2(z1)/sqrt(2)")))
+    merged = Plan("test", (*rows, spelled)).rows
+    assert [(row.trials, row.delta) for row in merged] == [(5, 0.01), (4, 0.02)]
+    with pytest.raises(ValueError, match="allowed: one expectation"):
+        Plan("test", (rows[0], replace(rows[0], expect={"total": "vacuous"})))
+
+
+def test_the_same_draws_at_two_failure_probabilities_count_once(tmp_path: Path) -> None:
+    # 3 failures of 3 have probability 1e-6 at delta = 0.01 and 8e-6 at 0.02, more than the share of one test, so that
+    # three draws cannot refute, however often they are counted; 6 failures of 6 have 6e-11 at most
+    rows = tuple(PlanRow("A.2", SMALL, 3, delta) for delta in (0.01, 0.02))
+    report = run(Plan("test", rows, examples=5), Store(tmp_path), command="test")
+    verdict = next(c for c in report.claims if c.label == "A.2/perp_block")
+    assert (verdict.status, verdict.trials, verdict.delta) == ("undecided", 3, 0.02)
+    assert report.exit_code == 3
+
+
+def test_the_pool_takes_the_cell_of_the_most_trials_of_each_setting() -> None:
+    wide = replace(SMALL, d=13)
+    cells = [(SMALL, 3, 0.1), (SMALL, 20, 0.01), (wide, 5, 0.01), (wide, 5, 0.1)]
+    assert in_pool(cells) == [False, True, False, True]
 
 
 def test_few_trials_cannot_refute_and_say_so(tmp_path: Path) -> None:

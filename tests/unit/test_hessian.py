@@ -215,7 +215,34 @@ def test_digits_that_are_asked_for_are_shown_and_the_fast_method_has_none() -> N
             expected_hessian("h2", "huber(1)", method="fast", **given)
 
 
+@pytest.mark.parametrize("scale", ["1e-90", "1e-13", "1e-6", "1e12"])
+@pytest.mark.parametrize(
+    ("text", "loss"),
+    [
+        ("h4(z1)", "l1"),
+        ("He2(z1) + z1**3", "quantile(0.3)"),
+        ("z1**2/2 + z2**2/2 + z1*z2**2", "l1"),
+        ("h4(z1)", "huber({}*3/4)"),
+    ],
+)
+def test_the_population_centre_scales_with_the_labels(text: str, loss: str, scale: str) -> None:
+    s, at = float(scale), loss.replace("{}*3/4", "0.75")
+    width = loss.replace("{}*3/4", repr(0.75 * s))
+    one, scaled = population_centre(text, at), population_centre(f"{scale}*({text})", width)
+    # each is within eight roundings of |c| and of the deviation of y, at most 4, of a root; about it E T, of radius at
+    # most 1e-12 (r = 2), has a slope of at least 0.1
+    radius = expected_hessian(text, at, one).radius
+    assert radius < 1e-12
+    assert abs(scaled / s - one) <= 2 * (8 * 2**-52 * (4 + abs(one)) + radius / 0.1)
+    found = expected_hessian(f"{scale}*({text})", width, scaled)
+    unit = s if width != at else 1.0  # of T
+    # the slope is at most 10 at these roots, in units of T over the scale of y
+    assert abs(found.c0) <= found.radius + 10 * unit * 8 * 2**-52 * (4 + abs(one))
+
+
 def test_population_centres_that_are_known() -> None:
+    # the square of this deviation is no double
+    assert population_centre("1e-200*z1**2", "l1") == pytest.approx(1e-200 * stats.chi2(1).median(), rel=1e-12)
     assert population_centre("z1**2 + z2/3 + 5", "squared") == 6.0
     # the tau-quantile of z1^2, a chi-squared variable: E l' = (1 - tau) P(y < c) - tau P(y > c) = 0
     assert population_centre("z1**2", "quantile(0.3)") == pytest.approx(stats.chi2(1).ppf(0.3), abs=1e-12)

@@ -116,6 +116,32 @@ def test_a_bound_that_says_nothing_does_not_hold() -> None:
         assert_holds("A.2/total_prior", Setting(link="h2", loss="squared", d=12, n=300), trials=2, controls=False)
 
 
+def test_a_setting_that_is_given_twice_counts_once() -> None:
+    # two failures of two have probability 1e-4, which does not refute at 1e-6; four of four have 1e-8
+    with pytest.raises(AssertionError, match=r"is undecided.*\n0 of 2 draws"):
+        assert_holds("A.2/perp_block", [SMALL, replace(SMALL)], trials=2, controls=False)
+
+
+def test_designs_with_equal_settings_or_other_deltas_count_each_draw_once() -> None:
+    lemma = Lemma("T.6", "Squares")
+
+    @lemma.claim("P", "T^2 \\ge 0", measured=lambda e: e.T**2, compare=at_least)
+    def square(p: object, delta: float) -> float:
+        """Squares are not negative."""
+        return 0.0
+
+    @lemma.control(square, why="a square above 10", link=["h2", "h2(z1)"], loss="huber(1)", d=3, n=20, trials=2)
+    def square_above_ten(p: object, delta: float) -> float:
+        return 10.0
+
+    lemma.design(link=["h2", "h2(z1)"], loss="huber(1)", d=3, n=20, trials=6)
+    lemma.design(link="h2", loss="huber(1)", d=3, n=20, trials=4, delta=0.02)
+    assert assert_holds(square, controls=False).trials == 6
+    # two draws whose violations have p-value 1e-4 are no four draws, whose violations have 1e-8
+    with pytest.raises(AssertionError, match="square_above_ten survived"):
+        assert_holds(square)
+
+
 def test_a_lemma_that_is_not_registered_is_checked_on_its_designs() -> None:
     lemma = Lemma("T.5", "Squares")
 

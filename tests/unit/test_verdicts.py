@@ -118,6 +118,18 @@ def test_cells_with_a_larger_delta_decide_the_pooled_test() -> None:
     assert claim_status(mixed, "G", ALPHA, True) != "refuted"
 
 
+def test_a_draw_that_is_counted_elsewhere_is_not_counted_again() -> None:
+    again = replace(tally(violated=3), pooled=False)
+    # 3 failures of 3 have p-value 1e-6, 6 of 6 have 1e-12; at level D one violation refutes wherever it is seen
+    assert claim_status([tally(violated=3), again], "G", ALPHA, True) == "undecided"
+    assert claim_status([tally(violated=3), tally(violated=3)], "G", ALPHA, True) == "refuted"
+    assert claim_status([tally(holds=3), again], "D", ALPHA, True) == "refuted"
+    assert claim_status([tally(holds=3), replace(tally(holds=3), pooled=False)], "G", ALPHA, True) == "undecided"
+    # 3 failures of 10 have p-value 1.1e-4, and 6 of 10 2e-10
+    few = tally(violated=3, holds=7)
+    assert claim_status([few, replace(few, pooled=False)], "G", ALPHA, True) == "holds"
+
+
 CELL = CellVerdict(0, {}, 0.01, 5, 5, 0, "holds", "holds", (0.5,), (1.0,), (2.0,), 0, "mimtheory verify")
 CONTROL = ControlVerdict("control", "why", (), 0.01, 5, 5, True, 0.0, 2.0, 1.5)
 CLAIM = ClaimVerdict(
@@ -138,6 +150,8 @@ def report(claim: ClaimVerdict, not_run: tuple[str, ...] = ()) -> Report:
         (replace(CLAIM, status="refuted"), 1),
         (replace(CLAIM, cells=(replace(CELL, status="refuted"),)), 1),
         (replace(CLAIM, cells=(replace(CELL, status="refuted", expected="refuted"),)), 0),
+        (replace(CLAIM, status="refuted", cells=(replace(CELL, status="refuted", expected="refuted"),)), 0),
+        (replace(CLAIM, status="refuted", cells=(replace(CELL, status="refuted", expected="refuted"), CELL)), 0),
         (replace(CLAIM, status="undecided"), 3),
         (replace(CLAIM, status="error"), 3),
         (replace(CLAIM, status="vacuous", cells=(replace(CELL, status="vacuous", expected="vacuous"),)), 0),
