@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+from mimtheory.concentration import power_near
 from mimtheory.losses import Loss
 from mimtheory.operators import (
     EmpiricalHessian,
@@ -85,8 +86,10 @@ class Labels:
     @cached_property
     def B_norms(self) -> tuple[float, float]:
         """(|B|_F, |B|_op) of B = diag(T) Z."""
-        gram = (self.Z * self.T[:, None]).T @ (self.Z * self.T[:, None])
-        return float(np.sqrt(np.trace(gram))), float(np.sqrt(np.linalg.eigvalsh(gram)[-1]))
+        unit = power_near(self.T)  # squares of the T_i need not be doubles
+        scaled = self.Z * (self.T / unit)[:, None]
+        gram = scaled.T @ scaled
+        return float(np.sqrt(np.trace(gram))) * unit, float(np.sqrt(np.linalg.eigvalsh(gram)[-1])) * unit
 
 
 def fitted_centre(loss: Loss, y: Floats) -> float:

@@ -3,7 +3,12 @@
 Throughout, G is a Gaussian matrix with independent N(0, 1) entries and a failure probability is called delta.
 """
 
-from mimtheory.concentration.chi_squared import chernoff_quantile, chi_squared_upper, weighted_chi_squared_upper
+from mimtheory.concentration.chi_squared import (
+    chernoff_quantile,
+    chi_squared_upper,
+    power_near,
+    weighted_chi_squared_upper,
+)
 from mimtheory.concentration.matrices import (
     block_norm,
     chevet_excess,
@@ -33,6 +38,7 @@ __all__ = [
     "gaussian_t",
     "gordon_deficit",
     "hoeffding",
+    "power_near",
     "sphere_spread",
     "spherical_condition",
     "two_to_four_norm",

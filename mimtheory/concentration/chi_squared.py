@@ -8,10 +8,31 @@ from numpy.typing import NDArray
 __all__ = [
     "chernoff_quantile",
     "chi_squared_upper",
+    "power_near",
     "weighted_chi_squared_upper",
 ]
 
 Floats = NDArray[np.float64]
+
+
+def power_near(weights: Floats) -> float:
+    """The power of two next below the largest of the |weights| (1 if there is none above 0): dividing by it and
+    multiplying by it are exact, and what is homogeneous in the weights may be computed for the quotients.
+
+    Parameters
+    ----------
+    weights : array
+        Of either sign, in any units.
+
+    Returns
+    -------
+    float
+        In units of the weights.
+
+    Source: docs/theory/concentration.md, Scales.
+    """
+    largest = float(np.abs(weights).max(initial=0.0))
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if 0 < largest < math.inf else 1.0
 
 
 def chi_squared_upper(k: int, tau: float) -> float:
@@ -54,7 +75,8 @@ def weighted_chi_squared_upper(weights: Floats, counts: Floats, tau: float) -> f
     Source: docs/theory/concentration.md, weighted_chi_squared_upper; Laurent and Massart (2000), Lemma 1.
     """
     mean = float(weights @ counts)
-    spread = math.sqrt(float((weights * weights) @ counts))
+    unit = power_near(weights)  # squares of weights need not be doubles
+    spread = math.sqrt(float((weights / unit) ** 2 @ counts)) * unit
     return mean + 2 * math.sqrt(tau) * spread + 2 * tau * max(0.0, float(weights.max()))
 
 

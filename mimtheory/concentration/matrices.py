@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mimtheory.concentration.chi_squared import weighted_chi_squared_upper
+from mimtheory.concentration.chi_squared import power_near, weighted_chi_squared_upper
 from mimtheory.concentration.vectors import gaussian_t
 
 __all__ = [
@@ -97,7 +97,8 @@ def edge_upper(T: Floats, p: int, tau: float) -> float:
     """
     from scipy.optimize import minimize_scalar  # takes longer to import than all of this module's callers
 
-    n = T.size
+    n, unit = T.size, power_near(T)
+    T = T / unit  # the bound is homogeneous in T, products of two of them need not be doubles
     top = max(0.0, float(T.max()))
     values, repeats = np.unique(T, return_counts=True)
     counts = np.concatenate(([float(p)], repeats.astype(np.float64)))
@@ -111,7 +112,7 @@ def edge_upper(T: Floats, p: int, tau: float) -> float:
         return weighted_chi_squared_upper(weights, counts, tau)
 
     best = minimize_scalar(bound, bounds=(math.log(1e-6), math.log(1e6)), method="bounded", options={"xatol": 1e-4})
-    return float(best.fun)
+    return float(best.fun) * unit
 
 
 def gaussian_product_norm(fro: float, op: float, p: int, t: float) -> float:

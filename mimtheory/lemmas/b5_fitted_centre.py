@@ -9,6 +9,8 @@ cell of the quick run: `lipschitz` 1.
 Proofs: docs/theory/stage_two.md.
 """
 
+import math
+
 import numpy as np
 
 from mimtheory.experiment import Experiment
@@ -34,8 +36,11 @@ def largest_change(e: Experiment) -> Rounded:
     loss, c, fitted = e.setting.loss, e.population.centre, _fitted(e)
     if fitted is None:
         return Rounded(np.empty(0))
-    change = np.abs(loss.dl(fitted, e.y) - loss.dl(c, e.y)).max()
-    return Rounded(change, 8 * EPS * float(np.abs(loss.dl(c, e.y)).max() + np.abs(e.y).max()))
+    at_fitted, at_c = loss.dl(fitted, e.y), loss.dl(c, e.y)
+    size = float(np.maximum(np.abs(at_fitted), np.abs(at_c)).max())
+    if np.isfinite(loss.L2):  # else the claim says nothing; the error t - y is rounded before l' sees it
+        size += loss.L2 * float(np.maximum(np.abs(fitted - e.y), np.abs(c - e.y)).max())
+    return Rounded(np.abs(at_fitted - at_c).max(), 8 * EPS * size)
 
 
 @lemma.claim("D", r"|T_{\hat c}(y) - T_c(y)| \le L_2 |\hat c - c|", measured=largest_change)
@@ -53,7 +58,8 @@ def _lipschitz(e: Experiment, factor: float) -> Rounded:
     c, fitted = e.population.centre, _fitted(e)
     if fitted is None:
         return Rounded(np.empty(0))
-    return Rounded(factor * e.setting.loss.L2 * abs(fitted - c), 4 * EPS * (abs(c) + abs(fitted)))
+    bound = factor * e.setting.loss.L2 * abs(fitted - c)
+    return Rounded(bound, 4 * EPS * bound if np.isfinite(bound) else 0.0)
 
 
 def pulls_up(e: Experiment) -> Rounded:
@@ -62,12 +68,16 @@ def pulls_up(e: Experiment) -> Rounded:
 
 
 def _pull(e: Experiment, c: float | None, sign: int) -> Rounded:
-    """The root is found to 4 ulps of the range of labels; then n summands of that size."""
+    """The error is that of the root, of l' near it and of sums of n terms: docs/theory/stage_two.md, B.5."""
     loss, y = e.setting.loss, e.y
     if c is None or not np.isfinite(loss.L2):
         return Rounded(np.empty(0))
-    slopes, width = loss.dl(c, y), float(np.ptp(y)) + abs(c)
-    return Rounded(np.maximum(sign * slopes, 0).mean(), 16 * EPS * (loss.L2 * width + float(np.abs(slopes).mean())))
+    slopes = loss.dl(c, y)
+    # equal labels do not say how far to look for the root
+    spread = float(np.ptp(y)) or max(1.0, abs(float(y[0])))
+    width = spread + abs(c) + float(np.abs(c - y).max())
+    terms = (16 + math.log2(y.size)) * float(np.abs(slopes).mean())
+    return Rounded(np.maximum(sign * slopes, 0).mean(), EPS * (16 * loss.L2 * width + terms))
 
 
 @lemma.claim(

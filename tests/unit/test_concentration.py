@@ -239,3 +239,17 @@ def test_block_norm_is_the_norm_of_the_matrix_of_norms() -> None:
     for a, b, d in ((1.0, 0.5, 2.0), (3.0, 0.0, 1.0), (0.0, 2.0, 0.0), (2.0, 1.0, 2.0)):
         assert c.block_norm(a, b, d) == pytest.approx(np.linalg.norm([[a, b], [b, d]], 2), rel=1e-14)
         assert c.block_norm(a, b, d) <= max(a, d) + b
+
+
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-565, 2.0**565, 2.0**1000])
+def test_bounds_on_weights_keep_their_bits_in_any_unit(unit: float) -> None:
+    # homogeneous of degree 1, and a power of two is exact: nothing but the exponents may change
+    T, counts = np.random.default_rng(0).standard_normal(40), np.full(40, 3.0)
+    assert c.edge_upper(unit * T, 7, 2.0) == unit * c.edge_upper(T, 7, 2.0)
+    assert c.weighted_chi_squared_upper(unit * T, counts, 2.0) == unit * c.weighted_chi_squared_upper(T, counts, 2.0)
+
+
+def test_the_power_of_two_next_below() -> None:
+    found = [c.power_near(np.array(values)) for values in ([-3.0, 2.0], [4.0], [5e-324], [0.0], [], [math.inf])]
+    assert found == [2.0, 4.0, 5e-324, 1.0, 1.0, 1.0]
+    assert c.edge_upper(np.zeros(5), 3, 1.0) >= 0

@@ -1,5 +1,7 @@
 """A sample: the draw is what the Setting says, and its blocks are those of explicit linear algebra."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.linalg import null_space
@@ -183,3 +185,11 @@ def test_carried_inputs_are_those_of_all_rows(kept: float, monkeypatch: pytest.M
         H = kept * np.eye(10) - A
         expected = [np.linalg.norm(sample.X @ np.linalg.matrix_power(H, t), axis=1).max() for t in range(4)]
         assert sample._carried(kept, A) == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-565, 2.0**565, 2.0**1000])
+def test_the_norms_of_b_keep_their_bits_in_any_unit_of_t(unit: float) -> None:
+    population = Population(Setting(link="h2h2", loss="huber(1)", d=5, n=40))
+    labels = Sample(population, np.random.default_rng(0)).labels
+    fro, op = labels.B_norms
+    assert dataclasses.replace(labels, T=unit * labels.T).B_norms == (unit * fro, unit * op)
