@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from mimtheory.losses import Loss
+from mimtheory.norms import euclidean_norm
 from mimtheory.operators import (
     EmpiricalHessian,
     extreme_eigenvalues,
@@ -195,7 +196,7 @@ class Sample:
             return None
         step, kept, ends = p.step, p.gamma1, self.extremes
         rounding = gamma(p.d + 3)
-        fresh = rounding * (abs(kept) + step * float(np.linalg.norm(A))) + step * self.S_hat.roundoff
+        fresh = rounding * (abs(kept) + step * float(euclidean_norm(A))) + step * self.S_hat.roundoff
         bounds = np.zeros(p.T)
         for sign in (1, -1) if kept else (1,):  # without memory both signs give the same norms
             h, error = float(np.abs(kept - sign * step * ends.value).max()) + step * ends.error, 0.0
@@ -232,13 +233,16 @@ class Sample:
         """V_hat and the spectrum around it."""
         A, r = self.S_hat.matrix, self.population.r
         if isinstance(A, np.ndarray):
-            values, vectors = np.linalg.eigh(A)
+            values, vectors, residual = *np.linalg.eigh(A), 0.0
         else:
-            values, vectors = outer_eigenpairs(A, r + 1)
+            found, vectors = outer_eigenpairs(A, r + 1)
+            values, residual = found.value, found.error
+        if not np.isfinite(values).all():
+            raise FloatingPointError("S_hat leaves the range of doubles")
         far = np.argsort(-np.abs(values - self.population.c0), kind="stable")
         signal, rest = far[:r], np.sort(values[far[r:]])
         bulk = rest if isinstance(A, np.ndarray) else rest[[0, -1]]
-        return Split(values[signal], vectors[:, signal], bulk, self.S_hat.roundoff)
+        return Split(values[signal], vectors[:, signal], bulk, self.S_hat.roundoff + residual)
 
     def H_norm(self, gamma: float, step: float) -> Rounded:
         """|gamma I - step S_hat|_op without the eigenvalues of S_hat: by singular values where dense.
@@ -299,7 +303,7 @@ class Sample:
         """What forming S = c0 I + U^T C U and an eigensolver add where S enters a norm, |S|_F for each unit; the
         `roundoff` of S_hat knows of S_hat alone, which can be 0."""
         p = self.population
-        size = float(np.linalg.norm(p.C)) + abs(p.c0) * float(np.sqrt(p.d))
+        size = float(euclidean_norm(p.C)) + abs(p.c0) * float(np.sqrt(p.d))
         return gamma(20 * p.d) * size
 
     def _rounded(self, measured: Rounded) -> Rounded:
