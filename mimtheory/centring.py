@@ -40,6 +40,8 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     ValueError
         For a link, a loss or a noise that cannot be read, and for a loss that falls or rises for ever, which no
         constant minimises.
+    FloatingPointError
+        For labels whose mean or variance is no double.
 
     Source: docs/theory/expected_hessian.md, The population centre.
     """
@@ -63,6 +65,8 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
         return gaussian_mean(LineIntegrals(f, preprocessing, c, moments=False)) if found is None else found.c0
 
     start, step = float(sympy.N(f.mean, 20)), math.sqrt(float(sympy.N(f.variance, 20)))
+    if not (math.isfinite(start) and math.isfinite(step)):
+        raise FloatingPointError("mean and variance of the labels leave the range of doubles")
     low = high = start
     while mean_T(low) > 0:  # E l'(c, y) increases with c and has opposite signs at the two infinities
         low, high, step = low - step, low, 2 * step

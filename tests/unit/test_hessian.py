@@ -215,6 +215,12 @@ def test_digits_that_are_asked_for_are_shown_and_the_fast_method_has_none() -> N
             expected_hessian("h2", "huber(1)", method="fast", **given)
 
 
+@pytest.mark.parametrize("name", ["l1", "huber(1)"])
+def test_labels_whose_variance_is_no_double_have_no_centre_to_look_for(name: str) -> None:
+    with pytest.raises(FloatingPointError, match="labels leave the range of doubles"):
+        population_centre("1e299*z1**20", name)
+
+
 def test_population_centres_that_are_known() -> None:
     assert population_centre("z1**2 + z2/3 + 5", "squared") == 6.0
     # the tau-quantile of z1^2, a chi-squared variable: E l' = (1 - tau) P(y < c) - tau P(y > c) = 0
