@@ -1,5 +1,6 @@
 """The population centre: the constant that predicts the labels best, and which losses have one."""
 
+import math
 from functools import lru_cache
 
 import sympy
@@ -40,6 +41,8 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     ValueError
         For a link, a loss or a noise that cannot be read, and for a loss that falls or rises for ever, which no
         constant minimises.
+    FloatingPointError
+        For labels whose mean or variance is no double.
 
     Source: docs/theory/expected_hessian.md, The population centre.
     """
@@ -63,6 +66,8 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
         return gaussian_mean(LineIntegrals(f, preprocessing, c, moments=False)) if found is None else found.c0
 
     start, deviation = float(sympy.N(f.mean, 20)), float(sympy.N(sympy.sqrt(f.variance), 20))
+    if not (math.isfinite(start) and math.isfinite(deviation)):
+        raise FloatingPointError("mean and variance of the labels leave the range of doubles")
     low, high, step = start, start, deviation
     while mean_T(low) > 0:  # E l'(c, y) increases with c and has opposite signs at the two infinities
         low, high, step = low - step, low, 2 * step

@@ -57,6 +57,8 @@ class Experiment:
     ------
     ValueError
         For what is no Setting, and for an rng that NumPy refuses.
+    FloatingPointError
+        When the draw is asked for and its labels leave the range of doubles.
     """
 
     def __init__(
@@ -70,9 +72,19 @@ class Experiment:
         self._rng = generator_of(rng)
         self._threads = threads
 
-    @cached_property
+    @property
     def sample(self) -> Sample:
-        return Sample(self.population, self._rng, self._threads)
+        if isinstance(self._drawn, FloatingPointError):
+            raise FloatingPointError(str(self._drawn))
+        return self._drawn
+
+    @cached_property
+    def _drawn(self) -> Sample | FloatingPointError:
+        """The draw, or why there is none: who asks again must not get another one of the same generator."""
+        try:
+            return Sample(self.population, self._rng, self._threads)
+        except FloatingPointError as problem:
+            return problem
 
     @cached_property
     def run(self) -> Run:

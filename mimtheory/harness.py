@@ -5,6 +5,7 @@ A run that was interrupted takes up the rows it finds.
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from mimtheory import __version__, environment
 from mimtheory.judging import judge
 from mimtheory.plan import Plan
 from mimtheory.population import Population
+from mimtheory.search import FAULTS
 from mimtheory.setting import memory_limit
 from mimtheory.store import Store, content_key, fingerprint
 from mimtheory.tasks import Row, Task, check_memory, execute, groups_of, tasks_of
@@ -77,7 +79,8 @@ def _compute(todo: list[Task], rows: dict[Task, Row], store: Store, workers: int
     total, done = sum(task.seconds for task in todo), 0.0
     report = progress or (lambda done, total: None)
     for setting in dict.fromkeys(task.setting for task in todo if task.setting):
-        Population(setting).prepare()  # before the pool: its cache is shared by all draws
+        with suppress(*FAULTS):  # which are errors of the rows that need it
+            Population(setting).prepare()  # before the pool: its cache is shared by all draws
     largest = max((task.setting.peak_bytes for task in todo if task.setting), default=1)
 
     def keep(group: tuple[Task, ...], computed: list[Row]) -> None:

@@ -3,6 +3,7 @@
 Nothing above this module sees a matrix of data: another engine that offers `matrix` can take this one's place.
 """
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from mimtheory.kernels import hessian_power
 from mimtheory.kernels.partition import roundings
+from mimtheory.norms import euclidean_norm
 from mimtheory.relations import Rounded, gamma
 from mimtheory.spectral_costs import DENSE_LIMIT, forming_is_cheaper
 
@@ -29,6 +31,7 @@ Floats = NDArray[np.float64]
 
 _BLOCK = 1 << 14  # numbers of X at a time
 _KRYLOV = 40  # dimension of the Krylov space, for one eigenvalue
+_LARGEST_EXPONENT = 1020  # of a factor, that it and its inverse are doubles of full precision
 _RESTARTS = 20  # of Lanczos, before the matrix is formed after all; the edge of a bulk takes three to five
 
 
@@ -128,7 +131,7 @@ class EmpiricalHessian(LinearOperator):  # type: ignore[misc]
         float
             In units of T.
         """
-        return gamma(20 * A.shape[0]) * float(np.linalg.norm(A)) if isinstance(A, np.ndarray) else self.roundoff
+        return gamma(20 * A.shape[0]) * float(euclidean_norm(A)) if isinstance(A, np.ndarray) else self.roundoff
 
 
 def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
@@ -144,7 +147,7 @@ def extreme_eigenvalues(A: "Floats | LinearOperator") -> Rounded:
     Rounded
         Values (2,) in increasing order, in units of T. The error of Lanczos is the residual norm: an exact eigenvalue
         lies within it, and the start vector is fixed so that a run can be repeated. Rounding of A itself is not
-        included.
+        included. Not a number where A has entries that are none or infinite.
 
     Source: docs/theory/kernels.md, Kernels.
     """
@@ -171,19 +174,15 @@ def largest_eigenvalue(A: "Floats | LinearOperator") -> Rounded:
 
 
 def _ends(A: "Floats | LinearOperator", which: tuple[str, ...]) -> Rounded:
-    if isinstance(A, np.ndarray):
-        values = eigvalsh(A)
-        return Rounded(np.array([values[0 if end == "SA" else -1] for end in which]))
-    ends: list[float] = []
-    error = 0.0
-    for values, vectors in _lanczos(A, 1, _KRYLOV, which):
-        ends.append(float(values[0]))
-        residual: Floats = A @ vectors[:, 0] - values[0] * vectors[:, 0]
-        error = max(error, float(np.linalg.norm(residual)))
-    return Rounded(np.array(ends), error)
+    if not isinstance(A, np.ndarray):
+        return _lanczos(A, 1, _KRYLOV, which)[0]
+    if not np.isfinite(A).all():
+        return Rounded(np.full(len(which), np.nan))
+    values = eigvalsh(A)
+    return Rounded(np.array([values[0 if end == "SA" else -1] for end in which]))
 
 
-def outer_eigenpairs(A: LinearOperator, k: int) -> tuple[Floats, Floats]:
+def outer_eigenpairs(A: LinearOperator, k: int) -> tuple[Rounded, Floats]:
     """The outermost eigenvalues of a symmetric operator, and their eigenvectors.
 
     Parameters
@@ -195,38 +194,56 @@ def outer_eigenpairs(A: LinearOperator, k: int) -> tuple[Floats, Floats]:
 
     Returns
     -------
-    values : (2 k,) array
-        The k smallest and the k largest, in units of T.
+    values : Rounded
+        The k smallest and the k largest, (2 k,), in units of T. The error of each is its residual norm: an exact
+        eigenvalue lies within it. Rounding of A itself is not included.
     vectors : (d, 2 k) array
         Unit columns, dimensionless.
+
+    Source: docs/theory/kernels.md, Kernels.
     """
-    ends = _lanczos(A, k, _KRYLOV + 2 * k, ("SA", "LA"))
-    return np.concatenate([end[0] for end in ends]), np.concatenate([end[1] for end in ends], axis=1)
+    return _lanczos(A, k, _KRYLOV + 2 * k, ("SA", "LA"))
 
 
-def _lanczos(A: LinearOperator, k: int, size: int, which: tuple[str, ...]) -> list[tuple[Floats, Floats]]:
-    """The k smallest ("SA") and the k largest ("LA") eigenvalues with their vectors, in a Krylov space of this size.
+def _lanczos(A: LinearOperator, k: int, size: int, which: tuple[str, ...]) -> tuple[Rounded, Floats]:
+    """The k smallest ("SA") and the k largest ("LA") eigenvalues, the errors being residual norms, and their vectors,
+    in a Krylov space of this size.
 
-    Its start is fixed so that a run can be repeated.
-
-    Where T has one sign and n is near d the smallest ones lie at a hard edge, with gaps of order d^-2 instead of
-    d^(-2/3), and Lanczos would take longer than all of the spectrum of the matrix.
+    Its start is fixed so that a run can be repeated. ARPACK takes eigenvalues below 4e-11 for 0 and squares overflow
+    or are lost: the operator is brought to a size near 1 by a power of two.
     """
     d, start = A.shape[0], np.random.default_rng(0).standard_normal((A.shape[0],))
-    image: Floats = A @ start
-    if d > size and np.isfinite(image).all() and image.any():
-        try:
-            return [eigsh(A, k=k, which=end, v0=start, tol=0, ncv=size, maxiter=_RESTARTS) for end in which]
-        except ArpackNoConvergence:
-            pass
-    return _of_whole_spectrum(A @ np.eye(d) if np.isfinite(image).all() else np.full((d, d), np.nan), k, which)
+    largest = float(np.abs(A @ start).max())
+    if not math.isfinite(largest):
+        return Rounded(np.full(k * len(which), np.nan)), np.full((d, k * len(which)), np.nan)
+    exponent = max(-_LARGEST_EXPONENT, min(math.frexp(largest)[1], _LARGEST_EXPONENT))
+    scaled = A * 2.0**-exponent
+    pairs = _pairs(scaled, start, k, size, which) if d > size and largest > 0 else None
+    pairs = _of_whole_spectrum(scaled, k, which) if pairs is None else pairs
+    values = np.concatenate([pair[0] for pair in pairs])
+    vectors = np.concatenate([pair[1] for pair in pairs], axis=1)
+    residuals = np.linalg.norm(scaled @ vectors - vectors * values, axis=0)
+    return Rounded(np.ldexp(values, exponent), np.ldexp(residuals, exponent)), vectors
 
 
-def _of_whole_spectrum(A: Floats, k: int, which: tuple[str, ...]) -> list[tuple[Floats, Floats]]:
-    """What `_lanczos` gives, from the matrix; not a number where it has such entries."""
-    if np.isnan(A).any():
-        return [(np.full(k, np.nan), np.full((A.shape[0], k), np.nan)) for _ in which]
-    values, vectors = np.linalg.eigh((A + A.T) / 2)
+def _pairs(
+    A: LinearOperator, start: Floats, k: int, size: int, which: tuple[str, ...]
+) -> list[tuple[Floats, Floats]] | None:
+    """Eigenvalues and vectors for each end by Lanczos; None where that takes longer than the whole spectrum.
+
+    Where T has one sign and n is near d the smallest ones lie at a hard edge, with gaps of order d^-2 instead of
+    d^(-2/3).
+    """
+    try:
+        return [eigsh(A, k=k, which=end, v0=start, tol=0, ncv=size, maxiter=_RESTARTS) for end in which]
+    except ArpackNoConvergence:
+        return None
+
+
+def _of_whole_spectrum(A: LinearOperator, k: int, which: tuple[str, ...]) -> list[tuple[Floats, Floats]]:
+    """What `_pairs` gives, from the matrix."""
+    matrix = A @ np.eye(A.shape[0])
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     ends = {"SA": slice(None, k), "LA": slice(values.size - k, None)}
     return [(values[ends[end]], vectors[:, ends[end]]) for end in which]
 

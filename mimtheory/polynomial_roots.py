@@ -60,9 +60,12 @@ def roots_within(polynomials: Floats, doubts: Floats, reach: float) -> tuple[Com
 
 
 def _scaled_roots(p: Floats, doubt: Floats | None, reach: float) -> tuple[Complexes, Floats | None]:
+    # roots do not depend on the size of a polynomial, and powers of the reach times a large one would overflow
+    size = np.abs(p) if doubt is None else np.maximum(np.abs(p), doubt)
+    exponents = -np.frexp(size.max(axis=1, keepdims=True))[1]
     scale = reach ** np.arange(p.shape[1])
-    p = p * scale
-    doubt = None if doubt is None else doubt * scale
+    p = np.ldexp(p, exponents) * scale
+    doubt = None if doubt is None else np.ldexp(doubt, exponents) * scale
     present = np.any(p if doubt is None else np.abs(p) + doubt, axis=0)
     assert isinstance(present, np.ndarray)
     zeros = int(np.argmax(present))  # roots at the origin in every direction would come out as noise

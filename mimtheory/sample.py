@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from mimtheory.concentration import power_near
 from mimtheory.losses import Loss
+from mimtheory.norms import euclidean_norm
 from mimtheory.operators import (
     EmpiricalHessian,
     extreme_eigenvalues,
@@ -93,14 +94,26 @@ class Labels:
 
 
 def fitted_centre(loss: Loss, y: Floats) -> float:
-    """argmin_c of the mean of l(c, y_i): the root of its derivative, which does not decrease; ValueError for a loss
-    that no constant minimises."""
+    """argmin_c of the mean of l(c, y_i): the root of its derivative, which does not decrease.
+
+    Raises
+    ------
+    ValueError
+        For a loss that no constant minimises.
+    FloatingPointError
+        For labels that are further apart than the largest double.
+    """
     from scipy.optimize import brentq  # takes longer to import than everything else here
 
-    def slope(c: float) -> float:
-        return float(loss.dl(c, y).mean())
-
     low, high = float(y.min()), float(y.max())
+    if not math.isfinite(high - low):
+        raise FloatingPointError("the labels leave the range of doubles")
+    # products of small slopes would be lost, of large ones infinite
+    shrink = -math.frexp(_largest([loss.dl(low, y), loss.dl(high, y)]))[1]
+
+    def slope(c: float) -> float:
+        return float(np.ldexp(loss.dl(c, y), shrink).mean())
+
     # at a kink the sign changes between the two neighbours of the end
     if slope(low) >= 0 and slope(math.nextafter(low, -math.inf)) <= 0:
         return low
@@ -108,7 +121,19 @@ def fitted_centre(loss: Loss, y: Floats) -> float:
         return high
     if not slope(low) < 0 < slope(high):
         low, high = _widened(loss, slope, low, high)
-    return float(brentq(slope, low, high, xtol=4 * EPS * (high - low)))
+    share = brentq(lambda share: slope(_between(low, high, share)), 0, 1, xtol=4 * EPS)
+    return _between(low, high, share)
+
+
+def _largest(slopes: list[Floats]) -> float:
+    """The largest size of an entry, 1 where that is infinite or none."""
+    largest = float(np.abs(slopes).max())
+    return largest if math.isfinite(largest) else 1.0
+
+
+def _between(low: float, high: float, share: float) -> float:
+    """The point at a share of the way, at both ends exactly these."""
+    return high if share == 1 else low + share * (high - low)
 
 
 def _widened(loss: Loss, slope: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
@@ -146,6 +171,11 @@ class Sample:
     centre : float
         The centring constant c, fitted to y where the Setting asks for that.
     S_hat : EmpiricalHessian
+
+    Raises
+    ------
+    FloatingPointError
+        If labels or T leave the range of doubles: a bounded loss would make ordinary numbers of them.
     """
 
     def __init__(self, population: Population, rng: np.random.Generator, threads: int = 1) -> None:
@@ -156,9 +186,9 @@ class Sample:
         self.U = np.ascontiguousarray((q * np.sign(np.diag(upper))).T)
         self.X = rng.standard_normal((s.n, s.d))
         self.Z = self.X @ self.U.T
-        self.y = s.labels(self.Z, rng)
+        self.y = _finite("labels", s.labels(self.Z, rng))
         self.centre = fitted_centre(s.loss, self.y) if s.centre == "fitted" else population.centre
-        self.T = s.loss.dl(self.centre, self.y)
+        self.T = _finite("T", s.loss.dl(self.centre, self.y))
         self.S_hat = EmpiricalHessian(self.X, self.T, threads)
 
     @cached_property
@@ -198,7 +228,7 @@ class Sample:
             return None
         step, kept, ends = p.step, p.gamma1, self.extremes
         rounding = gamma(p.d + 3)
-        fresh = rounding * (abs(kept) + step * float(np.linalg.norm(A))) + step * self.S_hat.roundoff
+        fresh = rounding * (abs(kept) + step * float(euclidean_norm(A))) + step * self.S_hat.roundoff
         bounds = np.zeros(p.T)
         for sign in (1, -1) if kept else (1,):  # without memory both signs give the same norms
             h, error = float(np.abs(kept - sign * step * ends.value).max()) + step * ends.error, 0.0
@@ -235,13 +265,16 @@ class Sample:
         """V_hat and the spectrum around it."""
         A, r = self.S_hat.matrix, self.population.r
         if isinstance(A, np.ndarray):
-            values, vectors = np.linalg.eigh(A)
+            values, vectors, residual = *np.linalg.eigh(A), 0.0
         else:
-            values, vectors = outer_eigenpairs(A, r + 1)
+            found, vectors = outer_eigenpairs(A, r + 1)
+            values, residual = found.value, found.error
+        if not np.isfinite(values).all():
+            raise FloatingPointError("S_hat leaves the range of doubles")
         far = np.argsort(-np.abs(values - self.population.c0), kind="stable")
         signal, rest = far[:r], np.sort(values[far[r:]])
         bulk = rest if isinstance(A, np.ndarray) else rest[[0, -1]]
-        return Split(values[signal], vectors[:, signal], bulk, self.S_hat.roundoff)
+        return Split(values[signal], vectors[:, signal], bulk, self.S_hat.roundoff + residual)
 
     def H_norm(self, gamma: float, step: float) -> Rounded:
         """|gamma I - step S_hat|_op without the eigenvalues of S_hat: by singular values where dense.
@@ -302,7 +335,7 @@ class Sample:
         """What forming S = c0 I + U^T C U and an eigensolver add where S enters a norm, |S|_F for each unit; the
         `roundoff` of S_hat knows of S_hat alone, which can be 0."""
         p = self.population
-        size = float(np.linalg.norm(p.C)) + abs(p.c0) * float(np.sqrt(p.d))
+        size = float(euclidean_norm(p.C)) + abs(p.c0) * float(np.sqrt(p.d))
         return gamma(20 * p.d) * size
 
     def _rounded(self, measured: Rounded) -> Rounded:
@@ -314,3 +347,11 @@ class Sample:
 
 def _identity(d: int) -> LinearOperator:
     return LinearOperator((d, d), matvec=lambda x: x, rmatvec=lambda x: x, dtype=np.float64)
+
+
+def _finite(name: str, values: Floats) -> Floats:
+    if not np.isfinite(values).all():
+        raise FloatingPointError(
+            f"{name} of {np.count_nonzero(~np.isfinite(values))} samples leave the range of doubles"
+        )
+    return values

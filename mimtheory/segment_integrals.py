@@ -85,7 +85,8 @@ def integrate_segments(
             half_of_them = len(part) // 2
             allowed[:half_of_them] = np.maximum(allowed[:half_of_them], _NOISE * part[half_of_them:])
             allowed[half_of_them:] = np.inf
-        open_ = np.any(error > allowed, axis=0)
+        # no bisection makes a number of what overflows
+        open_ = np.any(error > allowed, axis=0) & np.isfinite(error).all(axis=0)
         open_ &= half > 4 * EPS * np.maximum(np.abs(lower), np.abs(upper))
         budget -= len(owner)
         _keep_worst(open_, (error / np.maximum(allowed, _TINY)).max(axis=0), budget / 2)

@@ -14,6 +14,7 @@ FLOORS = [
             "html_tables",
             "arguments",
             "rounding",
+            "norms",
             "relations",
             "polynomials",
             "balls",

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -276,3 +277,15 @@ def test_lemmas_that_share_a_draw_are_predicted_to_cost_one_and_the_plans_to_tak
     assert predicted_total(trials[0]) == predicted_total(trials[1]) == pytest.approx(1.5 * trials[0][0].seconds)
     assert predicted_total(tasks_of(read_plan("quick"))) < 120
     assert predicted_total(tasks_of(read_plan("full"))) < 20 * 60
+
+
+def test_what_no_double_holds_is_an_error_of_its_rows_only(tmp_path: Path) -> None:
+    """The variance of these labels is no double, and so is none of the centre that is looked for before all rows."""
+    setting = Setting(link="1e299*z1**20", loss="huber(1)", d=12, n=100, m=4, centre="population")
+    plan = Plan("test", (PlanRow("A.4", setting, 1, 0.01), PlanRow("A.4", SMALL, 1, 0.01)), examples=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of what overflows in a link
+        report = run(plan, Store(tmp_path), command="test", workers=1)
+    outcomes = {row["outcome"] for row in rows(tmp_path)}
+    assert {"error", "holds"} <= outcomes
+    assert report.exit_code != 0

@@ -240,6 +240,12 @@ def test_the_population_centre_scales_with_the_labels(text: str, loss: str, scal
     assert abs(found.c0) <= found.radius + 10 * unit * 8 * 2**-52 * (4 + abs(one))
 
 
+@pytest.mark.parametrize("name", ["l1", "huber(1)"])
+def test_labels_whose_variance_is_no_double_have_no_centre_to_look_for(name: str) -> None:
+    with pytest.raises(FloatingPointError, match="labels leave the range of doubles"):
+        population_centre("1e299*z1**20", name)
+
+
 def test_population_centres_that_are_known() -> None:
     # the square of this deviation is no double
     assert population_centre("1e-200*z1**2", "l1") == pytest.approx(1e-200 * stats.chi2(1).median(), rel=1e-12)

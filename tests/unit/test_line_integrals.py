@@ -128,3 +128,20 @@ def test_the_tail_bound_follows_the_smaller_growth() -> None:
     huge, plain = (LineIntegrals(link("h4+h4"), loss(name), 0.0, moments=False) for name in ("huber(1e50)", "squared"))
     assert np.all(huge.truncation <= 1e-10)
     assert huge.reach == plain.reach
+
+
+def test_what_overflows_is_not_bisected() -> None:
+    """Sixty bisections of what is infinite everywhere would need more memory than there is."""
+    sizes = []
+
+    def infinite(x: np.ndarray, owner: np.ndarray) -> np.ndarray:
+        sizes.append(len(x))
+        return np.full((1, *x.shape), np.inf)
+
+    with np.errstate(invalid="ignore"):
+        values, errors, _ = integrate_segments(
+            infinite, np.zeros(1), np.ones(1), np.zeros(1, dtype=np.int64), owners=1, relative=1e-13
+        )
+    assert sizes == [1]
+    assert not np.isfinite(values).any()
+    assert not np.isfinite(errors).any()

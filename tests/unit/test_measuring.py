@@ -1,5 +1,6 @@
 """One line for one lemma; a user's own arrays; what X looks like."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -220,3 +221,30 @@ def test_what_numpy_would_drop_is_refused() -> None:
         mimtheory.check_data(X, np.ma.masked_equal(np.arange(9.0), 3), W)
     with pytest.raises(ValueError, match=r"lemma = \['A.2'\]; allowed: a label such as 'A.2', not list"):
         mimtheory.measure(labels, Setting(link="h2", loss="huber(1)", d=5, n=50))
+
+
+@pytest.mark.parametrize("name", ["l1", "squared", "huber(1)"])
+@pytest.mark.parametrize("centre", [0.0, "population", "fitted"])
+def test_no_claim_holds_of_labels_that_are_infinite(name: str, centre: float | str) -> None:
+    """Two of the 200 labels are. The draw is made once: another one of the same generator might have none."""
+    setting = Setting(link="1e299*z1**20", loss=name, d=20, n=200, m=4, centre=centre)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of what overflows in a link
+        found = [row for label in ("A.1", "A.2", "A.4") for row in mimtheory.measure(label, setting, rng=1)]
+    # for a fitted centre claims of independent T are vacuous before anything is drawn
+    assert {row.outcome for row in found} <= {"error", "vacuous"}
+    of_draws = {row.reason for row in found if "samples" in row.reason}
+    assert of_draws == {"FloatingPointError: labels of 2 samples leave the range of doubles"}
+
+
+def test_a_draw_that_fails_is_not_drawn_again() -> None:
+    e = Experiment(Setting(link="1e299*z1**20", loss="l1", d=20, n=200, m=4, centre=0.0), 1)
+    for _ in range(3):
+        with np.errstate(over="ignore"), pytest.raises(FloatingPointError, match="labels of 2 samples"):
+            _ = e.sample
+
+
+def test_labels_whose_products_are_lost_have_a_fitted_centre() -> None:
+    X, y = np.random.default_rng(0).standard_normal((31, 5)), np.random.default_rng(1).standard_normal(31)
+    small, one = (mimtheory.check_data(X, size * y, X[:4], r=1, T1=3, loss="huber(1)") for size in (1e-160, 1.0))
+    assert [row.claim for row in small.rows] == [row.claim for row in one.rows]

@@ -2,7 +2,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from mimtheory.polynomial_roots import roots_within
+from mimtheory.polynomial_roots import ray_roots, roots_within
 
 
 @pytest.mark.parametrize("doubt", [1e-3, 1e-8, 1e-14])
@@ -52,3 +52,16 @@ def test_several_roots_at_infinity_do_not_hide_that_there_are_none_near() -> Non
     doubts = np.array([[1.6e-15, 1.3e-15, 2.6e-15, 0.0, 1.1e-15, 0.0, 8.7e-17]])
     roots, radii = roots_within(p, doubts, 8.0)
     assert np.all(np.abs(roots) - radii > 8)
+
+
+@pytest.mark.parametrize("power", [-900, 900])
+def test_no_power_of_two_moves_a_root(power: int) -> None:
+    """12^20 times a coefficient of 2^900 and more would overflow."""
+    p = np.zeros((2, 21))
+    p[:, [0, 2, 20]] = [[-1.0, 0.5, 3.0], [-2.0, 0.0, 1.0]]
+    (roots, radii), (same, as_large) = (
+        roots_within(np.ldexp(p, k), np.ldexp(1e-12 * np.abs(p), k), 12.0) for k in (0, power)
+    )
+    assert (roots == same).all()
+    assert (radii == as_large).all()
+    assert (ray_roots(np.ldexp(p, power), 0.0, 12.0) == ray_roots(p, 0.0, 12.0)).all()

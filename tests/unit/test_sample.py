@@ -1,6 +1,8 @@
 """A sample: the draw is what the Setting says, and its blocks are those of explicit linear algebra."""
 
 import dataclasses
+import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from scipy.linalg import null_space
 from mimtheory import operators
 from mimtheory import sample as sample_module
 from mimtheory import setting as setting_module
-from mimtheory.losses import loss
+from mimtheory.losses import LOSS_NAMES, loss
 from mimtheory.population import Population
+from mimtheory.relations import Rounded
 from mimtheory.sample import Sample, fitted_centre
 from mimtheory.setting import Setting
 
@@ -90,6 +93,53 @@ def test_the_split_takes_the_eigenvalues_farthest_from_c0(dense: bool, monkeypat
     assert np.abs(explicit(s) @ s.split.V_hat - s.split.V_hat * s.split.signal).max() <= 1e-8
 
 
+@pytest.mark.parametrize("power", [-600, -100, 500])
+def test_the_split_has_the_same_digits_at_any_scale_of_t(power: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Lanczos: the operator is brought to a size near 1 by a power of two, which rounds nothing."""
+    monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
+    one, scaled = make(d=80), make(d=80)
+    scaled.S_hat = operators.EmpiricalHessian(scaled.X, np.ldexp(scaled.T, power))
+    scaled.population = SimpleNamespace(r=2, c0=math.ldexp(one.population.c0, power))  # type: ignore[assignment]
+    assert (scaled.split.V_hat == one.split.V_hat).all()
+    assert (scaled.split.signal == np.ldexp(one.split.signal, power)).all()
+    assert (scaled.split.bulk == np.ldexp(one.split.bulk, power)).all()
+    # the same roundings of sums of positive numbers, but for the order in which SciPy and NumPy add
+    assert scaled.split.error == pytest.approx(math.ldexp(one.split.error, power), rel=1e-12)
+
+
+def test_the_error_of_the_split_has_the_residuals_of_lanczos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
+    monkeypatch.setattr(sample_module, "outer_eigenpairs", lambda A, k: (Rounded(np.arange(6.0), 0.25), np.eye(15, 6)))
+    s = make()
+    assert s.split.error == 0.25 + s.S_hat.roundoff
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_what_no_double_holds_has_no_split(dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finite T, and sums that are not."""
+    if not dense:
+        monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
+    s = make()
+    s.S_hat = operators.EmpiricalHessian(1e10 * s.X, np.full(200, 1e300))
+    with (
+        np.errstate(over="ignore", invalid="ignore"),
+        pytest.raises((FloatingPointError, np.linalg.LinAlgError), match=r"range of doubles|converge"),
+    ):
+        _ = s.split
+
+
+@pytest.mark.parametrize("name", ["l1", "huber(1)", "squared"])
+def test_labels_that_overflow_are_no_sample(name: str) -> None:
+    """A bounded loss would make ordinary T of them."""
+    with np.errstate(over="ignore"), pytest.raises(FloatingPointError, match=r"labels of \d+ samples leave"):
+        make(link="1e299*z1**20", loss=name, centre=0.0)
+
+
+def test_t_that_overflows_is_no_sample() -> None:
+    with np.errstate(over="ignore"), pytest.raises(FloatingPointError, match="T of 200 samples leave"):
+        make(link="h2", loss="exp(u)-u", centre=1000.0)
+
+
 def test_without_a_complement_there_is_neither_perp_nor_cross_block() -> None:
     s = make(d=2)
     assert s.perp_extremes.value.size == 0
@@ -117,6 +167,23 @@ def test_the_fitted_centre_minimises_the_mean_loss(text: str) -> None:
     if text == "squared":
         assert c == pytest.approx(y.mean(), rel=1e-12)
     assert fitted_centre(loss(text), np.full(4, 2.5)) == 2.5
+
+
+@pytest.mark.parametrize("text", LOSS_NAMES)
+@pytest.mark.parametrize("power", [-1000, -530, 500, 1000])
+def test_no_power_of_two_is_too_small_or_too_large_for_a_fitted_centre(text: str, power: int) -> None:
+    """Losses are lines near 0, steps far out: beyond all curvature, one centre is a power of two times the other."""
+    y = np.random.default_rng(7).standard_normal(101) + 3
+    far = 60 if power > 0 else -60
+    one, other = (fitted_centre(loss(text), np.ldexp(y, k)) * 2.0**-k for k in (far, power))
+    # the mean of 101 slopes of one size s is off by at most 101 units of s. A root is off by that for a line, and for
+    # slopes that jump by 4 units of the width, as brentq is asked; y is at most 6
+    assert abs(one - other) <= 6 * 2 * (101 + 8) * 2.0**-53
+
+
+def test_labels_too_far_apart_have_no_fitted_centre() -> None:
+    with pytest.raises(FloatingPointError, match="the labels leave the range of doubles"):
+        fitted_centre(loss("l1"), np.array([-1.7e308, 1.7e308]))
 
 
 @pytest.mark.parametrize("text", ["(u-3)**2/2", "exp(u) - u", "Max(u + 1, 0)", "Max(u, 0)", "Max(-u, 0)**2", "u**4"])
