@@ -6,14 +6,16 @@ Proofs: docs/theory/certified.md.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import flint
+import numpy as np
 import sympy
+from numpy.typing import NDArray
 
 from mimtheory.expressions import read_expression
 from mimtheory.links import Link
@@ -23,6 +25,7 @@ from mimtheory.polynomials import Polynomial
 __all__ = ["Pattern", "constant_T", "idle_direction", "odd_but_for_a_constant", "pattern"]
 
 _ALL_PERMUTATIONS_UP_TO = 4
+Floats = NDArray[np.float64]
 Key = TypeVar("Key")
 
 
@@ -55,6 +58,29 @@ class Pattern:
         names = {key: sympy.Symbol(f"c{key[0]}{key[1]}") for row in self.C for sign, key in row if sign}
         M = sympy.Matrix([[sign * names[key] if sign else 0 for sign, key in row] for row in self.C])
         return bool(sympy.expand(M.det(method="berkowitz")) == 0)
+
+    @property
+    def vanishing(self) -> bool:
+        """Whether E T, E[T z] and C are all 0."""
+        return self.odd and not any(sign for row in (*self.C, self.first) for sign, _ in row)
+
+    def imposed(self, C: Floats, first: Floats) -> tuple[Floats, Floats]:
+        """Estimates of C (r, r) and of E[T z] (r,) with exact zeros, and the mean of every class of equal entries."""
+        r = len(self.first)
+        entries = {(i, j): self.C[i][j] for i in range(r) for j in range(r)}
+        singles = {(i,): entry for i, entry in enumerate(self.first)}
+        return _averaged(C, entries), _averaged(first, singles)
+
+
+def _averaged(values: Floats, classes: Mapping[Any, tuple[int, object]]) -> Floats:
+    """Every entry as the mean of its class, which is as near to the truth as the farthest of them at most."""
+    members: dict[object, list[float]] = {}
+    for place, (sign, key) in classes.items():
+        members.setdefault(key, []).append(sign * float(values[place]))
+    means = np.zeros_like(values)
+    for place, (sign, key) in classes.items():
+        means[place] = sign * (sum(members[key]) / len(members[key])) if sign else 0.0
+    return means
 
 
 def pattern(g: Link, loss: Loss, centre: Fraction) -> Pattern:

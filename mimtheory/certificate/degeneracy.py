@@ -16,6 +16,8 @@ def why_degenerate(problem: Problem) -> tuple[int | None, str] | None:
         rank = exact.C.rank
         if rank == g.r:
             return None
+        if rank == 0:
+            return 0, "Its entries are exact numbers, and all of them are 0: C = 0."
         return (
             rank,
             f"Its entries are exact numbers, and its characteristic polynomial has {_root_0(g.r - rank)}.",

@@ -49,6 +49,22 @@ def test_what_a_pattern_says_holds_for_averages_over_the_orbit(text: str, name: 
         assert first[i] == pytest.approx(sign * first[k], abs=1e-12)
     if found.odd:
         assert t.mean() == pytest.approx(0, abs=1e-12)
+    for imposed, value in zip(found.imposed(C, first), (C, first), strict=True):
+        assert np.allclose(imposed, value, rtol=0, atol=1e-12)
+    assert not found.vanishing or not (C.round(12).any() or first.round(12).any())
+
+
+def test_symmetries_imposed_on_an_estimate_are_exact() -> None:
+    noisy = np.array([[1.0, 0.1], [0.1, 3.0]]), np.array([0.25, 0.5])
+    C, first = pattern(link("h4(z1) - h4(z2)"), loss("l1"), ZERO).imposed(*noisy)
+    assert C.tolist() == [[-1.0, 0.0], [0.0, 1.0]]
+    assert first.tolist() == [0.0, 0.0]
+    C, first = pattern(link("z1 + z2"), loss("l1"), Fraction(1)).imposed(*noisy)
+    assert C.tolist() == [[2.0, 0.1], [0.1, 2.0]]
+    assert first.tolist() == [0.375, 0.375]
+    assert pattern(link("z1*z2*z3*z4"), loss("l1"), ZERO).vanishing
+    assert not pattern(link("z1*z2*z3*z4"), loss("quantile(0.2)"), ZERO).vanishing  # E T = 0.3
+    assert not pattern(link("z1 + z2"), loss("l1"), ZERO).vanishing  # E[T z]
 
 
 def test_patterns_that_are_known() -> None:
