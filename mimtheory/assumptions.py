@@ -5,7 +5,7 @@ Nothing here needs a draw. The condition on eps0 rests on the lemmas and is foun
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_DOWN, Context
 from fractions import Fraction
 from functools import lru_cache
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from mimtheory.losses import Loss
+from mimtheory.losses import loss as loss_of
 from mimtheory.population import Population
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ _SECONDS = 2.0  # for a certificate of the rank of C, once for each problem in a
 
 # how the constants of a loss or an activation are known, as a finding says it
 _KNOWN = {"exact": "", "certified": " (certified)", "numerical": " (searched for on a grid, not proved)"}
+
+_FAR = np.array([-(2.0**40), 2.0**40])  # errors at which a derivative has the sign of its limit
 
 Answer = Literal["holds", "fails", "undecided"]
 
@@ -101,8 +105,8 @@ def ell(population: Population) -> Finding:
     centred = isinstance(population.setting.centre, str)
     if abs(c0) <= radius or (centred and abs(c0) <= radius + _ROUNDED * math.sqrt(population.moments.mean_T2)):
         return Finding("assumption_ell", "holds", "E T = 0 up to the error of the expectation.", numbers)
-    advice = "" if centred else "; centre='population' removes it"
-    reason = f"E T = {c0:.4g}: the bulk sits there and may outgrow the signal{advice}."
+    remedy = "" if centred or not _centred(population.setting.loss) else "; centre='population' removes it"
+    reason = f"E T = {c0:.4g}: the bulk sits there and may outgrow the signal{remedy}."
     return Finding("assumption_ell", "fails", reason, numbers)
 
 
@@ -128,9 +132,10 @@ def cov(population: Population) -> Finding:
         return Finding("assumption_cov", "holds", reason, numbers)
     m = population.moments
     if m.mean_T2 - m.mean_T**2 <= m.radius * (1 + 2 * abs(m.mean_T)):
+        remedy = "; centre='population' lets T vary" if _centred(population.setting.loss) else ""
         reason = (
             f"T = {m.mean_T:.4g} for all labels, up to the error of expectation: they are on one side of the centre. "
-            f"Where T is constant C = 0; centre='population' lets T vary. {found.argument}"
+            f"Where T is constant C = 0{remedy}. {found.argument}"
         )
         return Finding("assumption_cov", "undecided", reason, numbers)
     reason = f"min |l_k| = {smallest:.2g} is within the error {error:.2g} of the expectation. {found.argument}"
@@ -160,17 +165,52 @@ def _certificate(problem: "Problem") -> "Certificate":
 
 def _why_degenerate(population: Population, rank: int | None, argument: str) -> str:
     s = population.setting
-    if s.link.odd and s.loss.odd and population.centre == 0:
-        return "The link is odd and so is T: C = 0."
-    if s.loss.name == "squared" and rank == 0:
-        return (
-            f"C = -E Hess g = 0 for the squared loss: the information exponent is {s.link.information_exponent}; "
-            "a loss that is not squared, such as huber(1), may see the signal."
-        )
     if rank == 0:
-        return f"{argument} C = 0: centre='population' or another loss may see the signal."
+        if s.link.odd and s.loss.odd and population.centre == 0:
+            argument = "The link is odd and so is T: C = 0."
+        elif s.loss.name == "squared":
+            argument = (
+                f"C = -E Hess g = 0 for the squared loss: the information exponent is {s.link.information_exponent}."
+            )
+        return f"{argument.removesuffix('.')}{_remedy(population)}"
     known = "C is singular" if rank is None else f"C has rank {rank} of {population.r} exactly"
     return f"{known}: some directions are invisible to this loss. {argument}"
+
+
+def _remedy(population: Population) -> str:
+    """The end of a sentence that says C = 0: what is not refuted by an exact argument as well."""
+    problem, best = _problem(population), loss_of("huber(1)")
+    c = problem.centre
+    moved = replace(problem, centre=c + Fraction(1, 2))
+    said, offers = ";", []
+    here = f"a centre that is not {float(c):g}, such as centre={float(moved.centre):g},"
+    if _visible(moved):
+        offers.append(here)
+    if (
+        _centred(problem.loss)
+        and not isinstance(population.setting.centre, str)
+        and len(problem.loss.pieces or ()) != 1
+    ):
+        if abs(population.c0) > population.radius:
+            offers = ["centre='population'"]
+        elif offers:
+            said = f", and the population centre is {float(c):g} as well:"
+    if _visible(replace(problem, loss=best)):
+        offers.append(f"another loss, such as {best},")
+    elif not offers and _visible(replace(moved, loss=best)):
+        offers.append(f"{best} with {here}")
+    return f"{said} {' or '.join(offers)} may see the signal." if offers else "."
+
+
+def _visible(problem: "Problem") -> bool:
+    refuted = _refutation(problem)
+    return refuted is None or refuted[0] != 0
+
+
+def _centred(l: Loss) -> bool:  # noqa: E741 - the theory's symbol
+    """Whether this loss has a population centre: its derivative takes both signs."""
+    below, above = l.dl(_FAR, 0.0)
+    return bool(below < 0 < above)
 
 
 def stage_two_activation(population: Population) -> Finding:

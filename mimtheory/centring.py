@@ -6,6 +6,7 @@ from functools import lru_cache
 import sympy
 
 from mimtheory import links, losses
+from mimtheory.arguments import exactly
 from mimtheory.gaussian_integrals import gaussian_mean
 from mimtheory.gaussian_moments import linear_derivative, noisy
 from mimtheory.hessian import exact_hessian, problem_of
@@ -13,6 +14,7 @@ from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.rounding import EPS
+from mimtheory.symmetries import pattern
 
 __all__ = ["has_minimum", "population_centre"]
 
@@ -68,6 +70,8 @@ def population_centre(link: Link | str, loss: Loss | str, label_noise: float = 0
     start, deviation = float(sympy.N(f.mean, 20)), float(sympy.N(sympy.sqrt(f.variance), 20))
     if not (math.isfinite(start) and math.isfinite(deviation)):
         raise FloatingPointError("mean and variance of the labels leave the range of doubles")
+    if pattern(g, preprocessing, exactly(start)).odd:
+        return start  # where E l' = 0 exactly: a root that is looked for would be off by the error of an estimate
     low, high, step = start, start, deviation
     while mean_T(low) > 0:  # E l'(c, y) increases with c and has opposite signs at the two infinities
         low, high, step = low - step, low, 2 * step

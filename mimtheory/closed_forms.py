@@ -6,7 +6,7 @@ The proof is in docs/theory/expected_hessian.md.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -61,7 +61,8 @@ class ClosedForm:
                     return found
             bits *= 2
             if bits > _MOST_BITS:
-                raise ArithmeticError(f"the roots of g = c - kink are not separated at {_MOST_BITS} bits")
+                short = "the roots of g = c - kink are not separated" if found is None else "the radius is not reached"
+                raise ArithmeticError(f"{short} at {_MOST_BITS} bits")
 
     def _enclosure(self) -> tuple[flint.arb, flint.arb, flint.arb] | None:
         """The three balls at the working precision; None if that was too low."""
@@ -136,6 +137,21 @@ class ClosedForm:
                 return [piece for _, _, piece in cells]
             bits *= 2
         raise ArithmeticError(f"the sign of g - level is not decided at {_MOST_BITS} bits")
+
+    def balanced_step(self) -> bool:
+        """Whether T is proved to be constant between cuts and T(z) + T(-z) the same for almost all z, so that C = 0: T
+        may jump at 0, and at -z as much as at z.
+
+        Source: docs/theory/certified.md, Symmetry.
+        """
+        assert self.loss.pieces is not None
+        if any(len(piece.coefficients) > 1 for piece in self.loss.pieces):
+            return False
+        # cuts at z and -z alike, and at 0, so that the cells mirror each other
+        factors = [self.norm, flint.fmpz_poly([c * (-1) ** k for k, c in enumerate(self.norm.coeffs())])]
+        both = _squarefree(flint.fmpq_poly(factors[0] * factors[1] * flint.fmpz_poly([0, 1])))
+        values = [piece.coefficients[0] for piece in replace(self, norm=both).pieces()]
+        return len({a + b for a, b in zip(values, reversed(values), strict=True)}) == 1
 
 
 def closed_form(g: Link, loss: Loss, centre: float | Fraction) -> ClosedForm | None:

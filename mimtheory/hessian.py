@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import sympy
+from flint import arb, arb_mat
 from numpy.typing import NDArray
 
 from mimtheory import links, losses
@@ -30,6 +31,7 @@ from mimtheory.losses import Loss
 from mimtheory.parametric_hessian import has_parameters, parametric_moments
 from mimtheory.polynomial_derivatives import exact_moments
 from mimtheory.smooth_derivatives import smooth_derivative
+from mimtheory.symmetries import pattern
 
 __all__ = [
     "Moments",
@@ -72,7 +74,8 @@ def expected_hessian(
         Standard deviation of the noise on the labels, in units of y.
     method : {"auto", "exact", "certified", "fast"}
         exact: a polynomial l', or a closed form for r = 1. certified: proven balls (kinked T up to r = 4, smooth or
-        noisy T up to r = 3, quadratic and additive links of any r). fast: doubles with an estimated error. auto:
+        noisy T up to r = 3, quadratic and additive links of any r). fast: doubles with an estimated error, and exact
+        zeros where symmetries of g say so. auto:
         exact where possible, else certified if `digits` or `time_limit` is given or, to ten places, where label
         noise of at least 0.5 % of the deviation of g makes E[T | z] smooth for r <= 2, else fast.
     digits : int, optional
@@ -272,8 +275,14 @@ def _of_balls(
 
 def _fast(problem: Problem) -> ExpectedHessian:
     f, r = noisy(problem.link, float(problem.noise)), problem.link.r
+    symmetries = pattern(problem.link, problem.loss, problem.centre)
+    if symmetries.vanishing:
+        none = Enclosure(arb_mat(r, r), arb(0), (arb(0),) * r, "exact, by symmetry", symmetries.used)
+        zeros = sympy.Integer(0), sympy.ImmutableMatrix.zeros(r, 1), sympy.ImmutableMatrix.zeros(r, r)
+        return _of_balls(problem, none, "exact", none.route, lambda: zeros)
     averages = gaussian_averages(LineIntegrals(f, problem.loss, float(problem.centre), moments=False, first=True), r)
     mean_T, second, first = float(averages.values[0]), averages.values[1:-r], averages.values[-r:]
     radius = float(averages.errors[0] + averages.errors[1:].max())
-    C = symmetric(second, r) - mean_T * np.eye(r)
+    C, first = symmetries.imposed(symmetric(second, r) - mean_T * np.eye(r), first)
+    mean_T = 0.0 if symmetries.odd else mean_T
     return ExpectedHessian(C, mean_T, first, radius, averages.method, "estimated", problem, None, lambda: None)

@@ -1,26 +1,31 @@
 """What the symmetries of a link say of C without any integral: entries that are 0 or equal up to sign.
 
-If g(Sz) = g(z) for a signed permutation S, then C = S^T C S, and E[T z] = S^T E[T z]; if g(Sz) = -g(z), T is odd and
-c = 0, both with a minus sign. If T(g) is constant C = 0, and C v = 0 if g does not change along v.
+If g(Sz) = g(z) for a signed permutation S, then C = S^T C S, and E[T z] = S^T E[T z]; if g(Sz) - c = c - g(z) and
+l'(-u) + l'(u) is constant, both with a minus sign. If T(g) is constant C = 0, and C v = 0 if g does not change along v.
 Proofs: docs/theory/certified.md.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 import flint
+import numpy as np
 import sympy
+from numpy.typing import NDArray
 
+from mimtheory.expressions import read_expression
 from mimtheory.links import Link
-from mimtheory.losses import Loss
+from mimtheory.losses import Loss, Piece
 from mimtheory.polynomials import Polynomial
 
-__all__ = ["Pattern", "constant_T", "idle_direction", "pattern"]
+__all__ = ["Pattern", "constant_T", "idle_direction", "odd_but_for_a_constant", "pattern"]
 
 _ALL_PERMUTATIONS_UP_TO = 4
+Floats = NDArray[np.float64]
 Key = TypeVar("Key")
 
 
@@ -35,6 +40,8 @@ class Pattern:
     first : tuple of (sign, i)
     odd : bool
         Whether a symmetry turns T into -T, so that E T = 0.
+    flips : bool
+        Whether a symmetry turns T into a constant minus T.
     used : tuple of str
         The symmetries that say so.
     """
@@ -42,6 +49,7 @@ class Pattern:
     C: tuple[tuple[tuple[int, tuple[int, int]], ...], ...]
     first: tuple[tuple[int, int], ...]
     odd: bool
+    flips: bool
     used: tuple[str, ...]
 
     @property
@@ -51,16 +59,39 @@ class Pattern:
         M = sympy.Matrix([[sign * names[key] if sign else 0 for sign, key in row] for row in self.C])
         return bool(sympy.expand(M.det(method="berkowitz")) == 0)
 
+    @property
+    def vanishing(self) -> bool:
+        """Whether E T, E[T z] and C are all 0."""
+        return self.odd and not any(sign for row in (*self.C, self.first) for sign, _ in row)
+
+    def imposed(self, C: Floats, first: Floats) -> tuple[Floats, Floats]:
+        """Estimates of C (r, r) and of E[T z] (r,) with exact zeros, and the mean of every class of equal entries."""
+        r = len(self.first)
+        entries = {(i, j): self.C[i][j] for i in range(r) for j in range(r)}
+        singles = {(i,): entry for i, entry in enumerate(self.first)}
+        return _averaged(C, entries), _averaged(first, singles)
+
+
+def _averaged(values: Floats, classes: Mapping[Any, tuple[int, object]]) -> Floats:
+    """Every entry as the mean of its class, which is as near to the truth as the farthest of them at most."""
+    members: dict[object, list[float]] = {}
+    for place, (sign, key) in classes.items():
+        members.setdefault(key, []).append(sign * float(values[place]))
+    means = np.zeros_like(values)
+    for place, (sign, key) in classes.items():
+        means[place] = sign * (sum(members[key]) / len(members[key])) if sign else 0.0
+    return means
+
 
 def pattern(g: Link, loss: Loss, centre: Fraction) -> Pattern:
     """The consequences of all signed permutations of the coordinates (of up to four; else of single exchanges)."""
-    odd_T = loss.odd and centre == 0
+    flippable, about = odd_but_for_a_constant(loss), g.polynomial - Polynomial.constant(g.r, centre)
     pairs = [(i, j) for i in range(g.r) for j in range(i, g.r)]
     entries, first = _Classes(pairs), _Classes(list(range(g.r)))
-    odd, used = False, []
+    flips, used = False, []
     for signs, order in _signed_permutations(g.r):
-        flipped = _effect(g, signs, order)
-        if flipped is None or (flipped < 0 and not odd_T):
+        flipped = _effect(about, signs, order)
+        if flipped is None or (flipped < 0 and not flippable):
             continue
         news = False
         for i, j in pairs:
@@ -68,12 +99,40 @@ def pattern(g: Link, loss: Loss, centre: Fraction) -> Pattern:
             news |= entries.join((i, j), image, flipped * signs[i] * signs[j])
         for i in range(g.r):
             news |= first.join(i, order[i], flipped * signs[i])
-        if flipped < 0 and not odd:
-            odd = news = True
+        if flipped < 0 and not flips:
+            flips = news = True
         if news:
-            used.append(_name(signs, order, flipped))
+            used.append(_name(signs, order, flipped, centre))
     rows = tuple(tuple(entries.of(_ordered(i, j)) for j in range(g.r)) for i in range(g.r))
-    return Pattern(rows, tuple(first.of(i) for i in range(g.r)), odd, tuple(used))
+    return Pattern(rows, tuple(first.of(i) for i in range(g.r)), flips and loss.odd, flips, tuple(used))
+
+
+@lru_cache(maxsize=64)
+def odd_but_for_a_constant(loss: Loss) -> bool:
+    """Whether l'(-u) + l'(u) is proved to be the same for almost all u, as for quantile(tau)."""
+    if loss.odd:
+        return True
+    if loss.pieces is not None:
+        ends = [(piece.lower, piece.upper) for piece in loss.pieces]
+        if ends != [tuple(None if end is None else -end for end in pair[::-1]) for pair in reversed(ends)]:
+            return False
+        sums = {_sum(one, other) for one, other in zip(loss.pieces, reversed(loss.pieces), strict=True)}
+        return len(sums) == 1 and not any(sums.pop()[1:])
+    return loss.code < 0 and not loss.kinks and _even_curvature(loss.text)
+
+
+def _sum(one: Piece, other: Piece) -> tuple[Fraction, ...]:
+    """Coefficients of l'(u) + l'(-u), u being in the first piece and -u in the second."""
+    pairs = itertools.zip_longest(one.coefficients, other.coefficients, fillvalue=Fraction(0))
+    return tuple(a + (-1) ** k * b for k, (a, b) in enumerate(pairs))
+
+
+def _even_curvature(text: str) -> bool:
+    """Whether l'' of a formula without kinks is proved to be even: the derivative of l'(-u) + l'(u) is then 0."""
+    from mimtheory.formula_constants import mirrored
+    from mimtheory.formula_pieces import pieces_of_formula
+
+    return mirrored(pieces_of_formula(read_expression(text, "u")), 2, 1)
 
 
 def _ordered(i: int, j: int) -> tuple[int, int]:
@@ -96,11 +155,11 @@ def _signed_permutations(r: int) -> "Iterator[tuple[tuple[int, ...], tuple[int, 
                 yield signs, order
 
 
-def _effect(g: Link, signs: tuple[int, ...], order: tuple[int, ...]) -> int | None:
-    """1 or -1 where g(Sz) = g(z) or -g(z) with (Sz)_i = signs_i z_order(i), else None."""
-    terms, effect = g.polynomial.terms, 0
+def _effect(p: Polynomial, signs: tuple[int, ...], order: tuple[int, ...]) -> int | None:
+    """1 or -1 where p(Sz) = p(z) or -p(z) with (Sz)_i = signs_i z_order(i), else None."""
+    terms, effect = p.terms, 0
     for index, surd in terms.items():
-        moved = [0] * g.r
+        moved = [0] * p.r
         sign = 1
         for i, k in enumerate(index):
             moved[order[i]] = k
@@ -146,9 +205,10 @@ class _Classes(Generic[Key]):
         return True
 
 
-def _name(signs: tuple[int, ...], order: tuple[int, ...], flipped: int) -> str:
+def _name(signs: tuple[int, ...], order: tuple[int, ...], flipped: int, centre: Fraction) -> str:
     inside = ", ".join(f"{'-' if s < 0 else ''}z{k + 1}" for s, k in zip(signs, order, strict=True))
-    return f"g({inside}) = {'-' if flipped < 0 else ''}g(z)"
+    mirrored = f"{2 * centre} - g(z)" if centre else "-g(z)"
+    return f"g({inside}) = {mirrored if flipped < 0 else 'g(z)'}"
 
 
 def constant_T(g: Link, loss: Loss, centre: Fraction) -> str | None:

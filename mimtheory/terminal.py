@@ -117,6 +117,11 @@ def print_assumption(label: str) -> None:
     console.print(Text("  Checked for a problem by mimtheory explore, with numbers and advice.", style="dim"))
 
 
+def _known(value: float, error: float) -> str:
+    """A number that its error tells from 0, else 0."""
+    return f"{value:.6g}" if abs(value) > error else "0"
+
+
 def print_exploration(found: "Exploration") -> None:
     """Expansion, expected Hessian, findings, bounds without a draw, and the window of steps."""
     from mimtheory.advisor import window
@@ -126,8 +131,10 @@ def print_exploration(found: "Exploration") -> None:
     coefficients = ", ".join(f"{alpha}: {value}" for alpha, value in s.link.hermite_coefficients.items())
     console.print(f"Hermite coefficients: {coefficients}", markup=False)
     console.print(f"Information exponent {s.link.information_exponent}, E g^2 = {s.link.second_moment}", markup=False)
-    eigenvalues = ", ".join(f"{value:.6g}" for value in np.linalg.eigvalsh(H.C))
-    console.print(f"C has eigenvalues {eigenvalues}; c0 = {H.c0:.6g}; error at most {H.radius:.1g} ({H.method}).")
+    eigenvalues = ", ".join(_known(value, len(H.C) * H.radius) for value in np.linalg.eigvalsh(H.C))
+    console.print(
+        f"C has eigenvalues {eigenvalues}; c0 = {_known(H.c0, H.radius)}; error at most {H.radius:.1g} ({H.method})."
+    )
     table = Table(title="Assumptions", title_justify="left")
     for column in ("assumption", "status", "why"):
         table.add_column(column)

@@ -1,4 +1,4 @@
-"""Exact arguments why C is singular: its exact entries, a constant T, symmetries, a direction that g does not see."""
+"""Exact arguments why C is singular: its exact entries, a constant T, symmetries, balanced steps, an idle direction."""
 
 from mimtheory.closed_forms import closed_form
 from mimtheory.enclosures import Problem
@@ -16,9 +16,11 @@ def why_degenerate(problem: Problem) -> tuple[int | None, str] | None:
         rank = exact.C.rank
         if rank == g.r:
             return None
+        if rank == 0:
+            return 0, "Its entries are exact numbers, and all of them are 0: C = 0."
         return (
             rank,
-            f"Its entries are exact numbers, and its characteristic polynomial has the root 0 {g.r - rank}-fold.",
+            f"Its entries are exact numbers, and its characteristic polynomial has {_root_0(g.r - rank)}.",
         )
     if not problem.noise:
         constant = constant_T(g, l, c) or _one_piece(problem)
@@ -29,9 +31,11 @@ def why_degenerate(problem: Problem) -> tuple[int | None, str] | None:
         zero = all(sign == 0 for row in symmetries.C for sign, _ in row)
         return (0 if zero else None), (
             f"By symmetry: {'; '.join(symmetries.used)}"
-            + (", T is odd" if any("= -g" in text for text in symmetries.used) else "")
+            + (", T is odd" if symmetries.odd else ", l'(-u) + l'(u) is constant" if symmetries.flips else "")
             + (": C = 0." if zero else ": every matrix with these zeros and equalities has determinant 0.")
         )
+    if not problem.noise and (step := _balanced_step(problem)) is not None:
+        return 0, step
     direction = idle_direction(g)
     if direction is not None:
         text = ", ".join(map(str, direction))
@@ -44,7 +48,28 @@ def _one_piece(problem: Problem) -> str | None:
     form = closed_form(problem.link, problem.loss, problem.centre)
     if form is None:
         return None
-    pieces = set(form.pieces())
+    try:
+        pieces = set(form.pieces())
+    except ArithmeticError:  # roots that are not told apart
+        return None
     if len(pieces) == 1 and len(next(iter(pieces)).coefficients) == 1:
         return "T(g(z)) is constant: c - g stays between the same two kinks of l'"
     return None
+
+
+def _balanced_step(problem: Problem) -> str | None:
+    """r = 1: whether T jumps only where it jumps by as much at the mirror image."""
+    form = closed_form(problem.link, problem.loss, problem.centre)
+    if form is None:
+        return None
+    try:
+        # a C away from 0, which is nearly every one, spares more cuts
+        if not form.balls()[1].contains(0) or not form.balanced_step():
+            return None
+    except ArithmeticError:
+        return None
+    return "T is constant between its jumps, and T(-z) + T(z) is constant: C = 0."
+
+
+def _root_0(multiplicity: int) -> str:
+    return "0 as a simple root" if multiplicity == 1 else f"0 as a root of multiplicity {multiplicity}"

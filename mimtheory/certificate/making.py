@@ -44,7 +44,10 @@ def certify(
     found, proved = known, False
     for target in _targets(problem.link.r, least):
         if found is None or found.radius > target:
-            found = enclose(problem, min(least, target), deadline)
+            try:
+                found = enclose(problem, min(least, target), deadline)
+            except ArithmeticError as wrong:
+                return recorded(problem, "undecided", start, found, f"{str(wrong)[0].upper()}{str(wrong)[1:]}.")
         if found is None:
             return recorded(problem, "undecided", start, argument=NOT_COVERED)
         found = as_written(found)
@@ -59,11 +62,10 @@ def certify(
 
 
 def _targets(r: int, least: float) -> Iterator[float]:
-    """Radii to try, ever smaller ones without end: the rank does not depend on how small T is."""
+    """Radii to try, ever smaller ones down to the least double: the rank does not depend on how small T is."""
     target = _TARGETS[-1]
     yield from _TARGETS[_FIRST_TARGET.get(r, 0) :]
     if least < target:
         yield (target := least)
-    while target > 0:
-        target *= _SMALLER
+    while (target := target * _SMALLER) > 0:
         yield target

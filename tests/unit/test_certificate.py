@@ -1,4 +1,5 @@
 import json
+import time
 import types
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 import mimtheory
+from mimtheory import closed_forms
 from mimtheory.balls import ball_from_text, ball_to_text
-from mimtheory.certificate import Check, certify, check_certificate, checking, making
+from mimtheory.certificate import Check, certify, check_certificate, checking, making, why_degenerate
 from mimtheory.certificate.checking import _clash
 from mimtheory.certificate.record import balls_of, digest_of
 from mimtheory.enclosures import Enclosure, Problem, enclose
@@ -41,6 +43,13 @@ def problem(text: str, name: str, centre: float = 0.0, noise: float = 0.0) -> Pr
         ("z1**2*(z1 - 1)**2", "l1", 0, 0, 0),
         ("z1*z2*z3", "l1", 0, 0, 0),
         ("z1**3", "l1", 0, 0, 0),
+        ("z1**3", "quantile(0.2)", 0, 0, 0),  # T jumps at 0 only
+        ("2*z1*(z1**2 + 1)", "quantile(0.2)", 0, 0, 0),
+        ("(z1 - 1)**2*z1", "l1", 0, 0, 0),  # the same with a g that is not odd
+        ("(z1**3 - z1)*(z1**2 + z1 + 1)", "l1", 0, 0, 0),  # it jumps by as much at -1 as at 1
+        ("z1**3 + 1", "l1", 1, 0, 0),
+        ("z1*z2*z3 + 1/2", "quantile(0.2)", 0.5, 0, 0),
+        ("z1**3 + z1", "log(exp(u) + 1)", 0, 0.5, 0),
         ("z1**4 + z1**2 + 1", "l1", 0, 0, 0),
         ("z1 + z1*z2 + z1*z2*z3", "huber(1)", 0, 0, None),
         ("(z1 + z2)**2 - 1", "huber(1)", 0, 0, None),
@@ -95,6 +104,32 @@ def test_four_to_six_variables_are_certified_and_confirmed_by_another_route(
     outcome = check_certificate(tmp_path / "cert.json")
     assert outcome, outcome
     assert made.method not in outcome.reason
+
+
+def test_a_radius_that_no_precision_reaches_is_undecided_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "why_degenerate", lambda problem: None)
+    started = time.monotonic()
+    made = certify(problem("z1", "quantile(0.3)"))
+    # radii end at the least double
+    assert (made.status, made.radius < 1e-300) == ("undecided", True)
+    assert "the radius is" in made.argument
+    assert time.monotonic() - started < 30
+    monkeypatch.setattr(closed_forms.ClosedForm, "_cells", lambda self: None)
+    argument = "The roots of g = c - kink are not separated at 100000 bits."
+    assert certify(problem("z1", "quantile(0.3)")).argument == argument
+
+
+def test_cuts_that_are_not_told_apart_give_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert why_degenerate(problem("z1*(z1 - 1)**2", "l1")) is not None
+    monkeypatch.setattr(closed_forms.ClosedForm, "_cells", lambda self: None)
+    assert why_degenerate(problem("z1*(z1 - 1)**2", "l1")) is None
+
+
+def test_a_radius_of_zero_is_refused_for_what_it_is() -> None:
+    form = closed_forms.closed_form(link("z1"), loss("l1"), ZERO)
+    assert form is not None
+    with pytest.raises(ArithmeticError, match="the radius is not reached"):
+        form.moments(0)
 
 
 def test_a_ball_that_was_moved_is_rejected_at_five_variables(tmp_path: Path) -> None:

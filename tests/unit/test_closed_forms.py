@@ -187,3 +187,25 @@ def test_kinks_beyond_all_mass_leave_numbers_of_a_size(loss_name: str, centre: f
     H = expected_hessian("h2", loss_name, centre)
     assert abs(H.C[0, 0] - (-math.sqrt(2) if loss_name == "huber(1e20)" else 0.0)) <= H.radius < 1e-15
     assert abs(H.c0 - (0.0 if centre == 0 else math.copysign(1, centre))) <= H.radius
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "centre", "balanced"),
+    [
+        ("z1**3", "quantile(0.2)", 0, True),
+        ("z1*(z1 - 1)**2", "l1", 0, True),
+        ("(z1**3 - z1)*(z1**2 + z1 + 1)", "l1", 0, True),
+        ("(z1**3 - z1)*(z1**2 + z1 + 1)", "l1", 1, False),
+        ("z1**3 + z1", "l1", 0.5, False),
+        ("z1**2 - 1", "l1", 0, False),
+        ("z1**3", "huber(1)", 0, False),  # odd, but no step
+    ],
+)
+def test_a_balanced_step_is_one_whose_mirror_image_adds_up_to_a_constant(
+    text: str, name: str, centre: float, balanced: bool
+) -> None:
+    form, z = closed_form(link(text), loss(name), centre), np.linspace(0.003, 4, 997)
+    assert form is not None
+    assert form.balanced_step() == balanced
+    sums = loss(name).dl(centre, link(text)(z[:, None])) + loss(name).dl(centre, link(text)(-z[:, None]))
+    assert not balanced or np.ptp(sums) == pytest.approx(0, abs=1e-12)

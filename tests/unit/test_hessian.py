@@ -414,3 +414,16 @@ def test_quadrature_serves_a_polynomial_derivative_that_is_neither_bounded_nor_l
     assert fast.radius < (1e-5 if noise else 1e-9)
     with pytest.raises(ValueError, match="allowed: l' bounded"):
         expected_hessian("h2", "cosh(u)", method="fast")
+
+
+def test_what_symmetries_prove_is_exact_in_an_estimate_and_spares_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    H = expected_hessian("z1*z2 + z1**2 + z2**2", "quantile(0.2)", 0.5, method="fast")
+    assert (H.status, H.C[0, 0] == H.C[1, 1], H.C.all()) == ("estimated", True, True)
+    assert not H.first_moment.any()
+    H = expected_hessian("z1**2*z2", "l1", method="fast")
+    assert (H.c0, H.C.any(), H.first_moment[0], abs(H.first_moment[1]) > 0.1) == (0, False, 0, True)
+    monkeypatch.setattr(hessian, "gaussian_averages", lambda *_: pytest.fail("what is known was estimated"))
+    H = expected_hessian("z1*z2*z3*z4*z5*z6", "huber(1)")
+    assert (H.status, H.radius, H.c0, H.C.any(), H.first_moment.any()) == ("exact", 0, 0, False, False)
+    assert H.C_exact == sympy.zeros(6, 6)
+    assert population_centre("z1*z2*z3*z4 + 1/4", "huber(1)", 0.5) == 0.25

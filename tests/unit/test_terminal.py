@@ -77,3 +77,8 @@ def test_a_bound_that_speaks_at_any_n_needs_any_n(printed: io.StringIO) -> None:
 
 def test_no_number_of_a_table_is_printed_as_nan(printed: io.StringIO) -> None:
     assert terminal._number(math.nan) == terminal._number(None) == "-"
+
+
+def test_what_is_within_its_error_is_printed_as_zero() -> None:
+    assert terminal._known(-1.5e-3, 1e-2) == terminal._known(0.0, 0.0) == "0"
+    assert terminal._known(-1.5, 1e-2) == "-1.5"
