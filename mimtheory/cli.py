@@ -196,6 +196,7 @@ def explore(
     eta_last: Annotated[float | None, typer.Option(help="Step size of the last step.")] = None,
     a_scale: Annotated[float | None, typer.Option(help="Size |a_j| of the outer weights.")] = None,
     delta: Annotated[float, typer.Option(help="Failure probability of the bounds.")] = 0.01,
+    json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Print what the theory says of a problem without a draw: C, assumptions, bounds, steps, the n it needs."""
     from mimtheory.arguments import check_delta
@@ -208,10 +209,14 @@ def explore(
     fields |= {} if a_scale is None else {"a_scale": a_scale}
     setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": n, **fields})
     # what follows takes a second to import, which a bad setting should not cost
-    from mimtheory.advisor import Exploration
+    from mimtheory.exploration import Exploration
     from mimtheory.terminal import print_exploration
 
-    print_exploration(Exploration(setting, delta))
+    found = Exploration(setting, delta)
+    if json:
+        print(found.to_json())
+    else:
+        print_exploration(found)
 
 
 @app.command()

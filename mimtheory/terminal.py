@@ -7,24 +7,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from mimtheory.advisor import summary_of_assumption, window
+from mimtheory.advisor import summary_of_assumption
 from mimtheory.lemmas import every_lemma
 from mimtheory.plan import Plan
-from mimtheory.population import Population
 from mimtheory.registry import LEVELS, Claim, Lemma
 from mimtheory.tasks import forecast
 from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
 
 if TYPE_CHECKING:
-    from mimtheory.advisor import Exploration, Window
     from mimtheory.comparing import Difference
     from mimtheory.diagnosis import Observation
+    from mimtheory.exploration import Exploration
     from mimtheory.frontier import Tightest
 
 __all__ = [
@@ -52,7 +50,6 @@ _STYLE: dict[Status, str] = {
 
 
 _NARROW: dict[str, Any] = {"box": None, "padding": (0, 1, 0, 0), "pad_edge": False}  # for terminals of 80 columns
-_FINDING = {"holds": "green", "fails": "bold red", "undecided": "magenta"}
 
 
 def _console() -> Console:
@@ -118,45 +115,7 @@ def print_assumption(label: str) -> None:
 
 def print_exploration(found: "Exploration") -> None:
     """Expansion, expected Hessian, findings, bounds without a draw, and the window of steps."""
-    console, s, H = _console(), found.setting, found.hessian
-    console.print(f"g = {s.link}, loss {s.loss.text}, d = {s.d}, n = {s.n}", style="bold", markup=False)
-    coefficients = ", ".join(f"{alpha}: {value}" for alpha, value in s.link.hermite_coefficients.items())
-    console.print(f"Hermite coefficients: {coefficients}", markup=False)
-    console.print(f"Information exponent {s.link.information_exponent}, E g^2 = {s.link.second_moment}", markup=False)
-    eigenvalues = ", ".join(f"{value:.6g}" for value in np.linalg.eigvalsh(H.C))
-    console.print(f"C has eigenvalues {eigenvalues}; c0 = {H.c0:.6g}; error at most {H.radius:.1g} ({H.method}).")
-    table = Table(title="Assumptions", title_justify="left")
-    for column in ("assumption", "status", "why"):
-        table.add_column(column)
-    for finding in found.findings:
-        table.add_row(finding.label, Text(finding.status, style=_FINDING[finding.status]), Text(finding.reason))
-    console.print(table)
-    console.print(_bounds_table(found))
-    console.print(_window_sentence(found.window))
-    if Population(s).gamma1 != 0:
-        console.print("That is for a > 0. For a < 0:", _window_sentence(window(s, -1)))
-
-
-def _bounds_table(found: "Exploration") -> Table:
-    title = f"Bounds without a draw, delta = {found.delta:g}; the smallest n at which each says something"
-    table = Table(title=title, title_justify="left")
-    for column in ("claim", "states", "n needed"):
-        table.add_column(column, justify="left" if column == "claim" else "right")
-    for bound in found.bounds:
-        values = ", ".join(f"{value:.3g}" for value in bound.values) if bound.speaks else "nothing"
-        needed = found.required_n[bound.claim.label]
-        least = "more than 10^9" if needed is None else "any" if needed == 1 else f"{needed:,}"
-        table.add_row(bound.claim.label, values, least)
-    return table
-
-
-def _window_sentence(window: "Window") -> str:
-    rates = f"rho_1 = {window.rho_1:.3g}, rho_r = {window.rho_r:.3g}, rho_b = {window.rho_b:.3g}"
-    if window.T_min is None:
-        return f"No number of steps aligns the neurons: the bulk grows at least as fast as the signal ({rates})."
-    end = "no limit" if window.T_max is None else str(window.T_max)
-    verdict = "The window is empty" if window.empty else f"Steps from T_min = {window.T_min} to T_max = {end}"
-    return f"{verdict}, by the expected rates {rates}."
+    _console().print(found)
 
 
 def print_frontier(entries: "Iterable[Tightest]") -> None:

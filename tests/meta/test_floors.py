@@ -99,6 +99,7 @@ FLOORS = [
     [
         *(
             "advisor",
+            "exploration",
             "input_checks",
             "measuring",
             "estimator",

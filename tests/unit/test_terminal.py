@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from mimtheory import terminal
-from mimtheory.advisor import Exploration
+from mimtheory.exploration import Exploration
 from mimtheory.frontier import known
 from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.plan import read_plan
