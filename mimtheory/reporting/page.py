@@ -22,6 +22,7 @@ from mimtheory.reporting.prose import paragraphs, typeset
 from mimtheory.reporting.run_plots import run_figures
 from mimtheory.setting import Setting
 from mimtheory.verdicts import ADVICE, PROVENANCE, CellVerdict, ClaimVerdict, ControlVerdict, Report, Status
+from mimtheory.whole_files import write_whole
 
 __all__ = ["render", "write_page"]
 
@@ -48,7 +49,7 @@ def write_page(report: Report, folder: Path) -> Path:
     """Write `report.html` into `folder` (made if it is missing) and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
-    path.write_text(render(report), encoding="utf-8", newline="\n")
+    write_whole(path, render(report))
     return path
 
 

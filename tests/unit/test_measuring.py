@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -220,3 +221,23 @@ def test_what_numpy_would_drop_is_refused() -> None:
         mimtheory.check_data(X, np.ma.masked_equal(np.arange(9.0), 3), W)
     with pytest.raises(ValueError, match=r"lemma = \['A.2'\]; allowed: a label such as 'A.2', not list"):
         mimtheory.measure(labels, Setting(link="h2", loss="huber(1)", d=5, n=50))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("y", np.ones(8), r"y \(8,\); allowed: \(n, d\) and \(n,\), the same n, with n and d at least 1$"),
+        ("y", np.ones((9, 1)), r"y\.ravel\(\) has one axis$"),
+        ("X", scipy.sparse.eye_array(9, 3), r"X is sparse; allowed: a dense array, such as X\.toarray\(\)"),
+        ("X", None, "X is no array of numbers, it has None; allowed: real numbers"),
+        ("X", np.ones((9, 3)).astype(str), "X is no array of numbers, it has text"),
+        ("y", np.array(["1"] * 9, dtype=object), "y is no array of numbers, it has text"),
+        ("y", np.zeros(9, "datetime64[s]"), "y is no array of numbers, it has dates"),
+    ],
+)
+def test_what_only_looks_like_numbers_or_has_another_shape_is_refused_with_the_way_out(
+    name: str, given: Any, told: str
+) -> None:
+    arrays: dict[str, Any] = {"X": np.ones((9, 3)), "y": np.ones(9), "W": np.ones((2, 3))} | {name: given}
+    with pytest.raises(ValueError, match=told):
+        mimtheory.check_data(**arrays)
