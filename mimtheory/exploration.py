@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -174,7 +175,7 @@ class Exploration:
         assumptions, bound_table = Table(*_COLUMNS[0]), Table(_COLUMNS[1][0])
         for finding in self.findings:
             status = Text(finding.status, style=_STYLE[finding.status])
-            assumptions.add_row(finding.label, status, Text(finding.reason))
+            assumptions.add_row(finding.label, status, Text(_shortened(finding.reason)))
         for column in _COLUMNS[1][1:]:
             bound_table.add_column(column, justify="right")
         for row in self._rows():
@@ -197,12 +198,19 @@ class Exploration:
         from html import escape
 
         headline, chosen = self._head()
-        found = ((finding.label, finding.status, finding.reason) for finding in self.findings)
+        found = ((finding.label, finding.status, _shortened(finding.reason)) for finding in self.findings)
         fitted = self.setting.centre == "fitted"
         stated = f"<p>{_FITTED}</p>" if fitted else html_table(self._rows(), self._title_of_bounds(), _COLUMNS[1])
         about = f"<p><b>{escape(headline)}</b><br>{escape(chosen)}</p>{self.hessian._repr_html_()}"
         steps = escape(" ".join(self._closing()))
         return f"{about}{html_table(found, 'Assumptions', _COLUMNS[0])}{stated}<p>{steps}</p>"
+
+
+def _shortened(reason: str) -> str:
+    """A reason for a cell of a table: of many symmetries the first two."""
+    symmetry = r"g\([^()]*\) = -?g\(z\)"
+    many = rf"({symmetry}; {symmetry})((?:; {symmetry}){{2,}})"
+    return re.sub(many, lambda found: f"{found[1]} and {found[2].count(';')} more", reason)
 
 
 def _eigenvalues(H: ExpectedHessian) -> list[float]:

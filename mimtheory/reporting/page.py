@@ -57,7 +57,7 @@ def render(report: Report) -> str:
     """One self-contained HTML page: no script, nothing loaded from elsewhere; equal reports give equal pages."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "anchor": _anchor, "json": _json, "moment": _moment}
-    environment.filters |= {"prose": paragraphs, "symbols": typeset, "options": _options}
+    environment.filters |= {"prose": paragraphs, "told": _told, "symbols": typeset, "options": _options}
     environment.globals |= {
         "levels": LEVELS,
         "meaning": _MEANING,
@@ -92,6 +92,11 @@ def render(report: Report) -> str:
         run_figures=_run_figures(report),
         style=Markup(source.joinpath("page.css").read_text(encoding="utf-8")),
     )
+
+
+def _told(doc: str) -> Markup:
+    """A lemma in words; the page lies elsewhere than the proofs."""
+    return paragraphs(re.sub(r"docs/theory/\w+\.md", r"\g<0> in the repository", doc))
 
 
 def _run_figures(report: Report) -> list[tuple[Markup, str]]:

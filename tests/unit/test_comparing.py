@@ -102,7 +102,7 @@ def test_the_command_prints_what_differs_and_ends_with_1(tmp_path: Path) -> None
     (tmp_path / "other.json").write_text(json.dumps(other))
     for second, code, words in (
         (OLD, 0, "Every status is the same."),
-        (tmp_path / "other.json", 1, "1 statuses differ."),
+        (tmp_path / "other.json", 1, "1 status differs."),
     ):
         command = [sys.executable, "-m", "mimtheory", "report", "diff", str(OLD), str(second)]
         run = subprocess.run(command, capture_output=True, text=True)

@@ -286,6 +286,12 @@ def test_provenance_commands_environment_and_counterexample_are_printed(page: Pa
     assert "mimtheory verify A.2 --link 'h4(z1) + h4(z2)' --d 100 --trials 1 --rng 0" in words
 
 
+def test_where_a_proof_is_and_what_bound_over_measured_means_is_said(page: Page) -> None:
+    words = " ".join(page.words.split())
+    assert "docs/theory/a2.md in the repository & 1 < 2." in words
+    assert "“Bound over measured” in the words about a lemma is the other way round" in words
+
+
 def test_a_control_that_survived_is_shown_as_such(page: Page) -> None:
     assert "✗ no" in " ".join(page.words.split())
     assert "1 of 2" in page.words
@@ -440,7 +446,7 @@ def test_a_missing_library_is_one_line_that_names_the_extra(library: str) -> Non
     script = f"import sys; sys.modules[{library!r}] = None\nfrom mimtheory.reporting import write_page"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     last = run.stderr.strip().splitlines()[-1]
-    assert last == "ImportError: the report needs the extra [report]: pip install -e '.[report]' in a checkout"
+    assert last == "ImportError: the report needs the extra [report]: pip install '.[report]' in a checkout"
 
 
 def luminance(colour: str) -> float:
