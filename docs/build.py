@@ -248,7 +248,9 @@ def _tightness(lemma: Lemma) -> str:
     return (
         f'<figure><svg class="figure" role="img" viewBox="0 0 340 {height}" '
         f'aria-label="Measured over bound: {escape(words)}">{bars}</svg>'
-        f"<figcaption>{caption}A full bar: the bound is reached.</figcaption></figure>"
+        f"<figcaption>{caption}A full bar: the bound is "
+        "reached. The factors in the text above are the other way round, bound/measured, and of the median cell."
+        "</figcaption></figure>"
     )
 
 

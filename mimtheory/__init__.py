@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mimtheory.activations import Activation, activation
-    from mimtheory.advisor import explore, findings, required_n
+    from mimtheory.advisor import findings, required_n
     from mimtheory.assumptions import Finding
     from mimtheory.certificate import Certificate, check_certificate
     from mimtheory.estimator import MultiIndexRegressor
     from mimtheory.experiment import Experiment
+    from mimtheory.exploration import explore
     from mimtheory.hessian import expected_hessian
     from mimtheory.hessian_results import ExpectedHessian, ParametricHessian
     from mimtheory.lemmas import load_lemmas
@@ -54,7 +55,7 @@ _HOME = {
     "check_data": "measuring",
     "equals": "relations",
     "expected_hessian": "hessian",
-    "explore": "advisor",
+    "explore": "exploration",
     "exponents": "link_exponents",
     "findings": "advisor",
     "link": "links",

@@ -1,21 +1,17 @@
 """Answers without a draw: does the theory apply, what do its bounds say at this d and n, which T1, how large an n.
 
-Everything here is a claim of level P evaluated, or a finding; nothing is simulated.
+Everything here is a claim of level P evaluated, or a finding; nothing is simulated. `exploration` shows all together.
 """
 
 import dataclasses
 import inspect
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from mimtheory.arguments import check_delta, check_integer
+from mimtheory.arguments import check_delta
 from mimtheory.assumptions import ASSUMPTIONS, Finding, check, fails
-from mimtheory.hessian import expected_hessian
-from mimtheory.hessian_results import ExpectedHessian
-from mimtheory.html_tables import html_table
 from mimtheory.lemmas import REGISTRY, find_claim
 from mimtheory.lemmas.a5_compounding import largest_eps0
 from mimtheory.population import Population
@@ -26,9 +22,8 @@ from mimtheory.setting import Setting
 __all__ = [
     "EPSILON0",
     "Bound",
-    "Exploration",
     "Window",
-    "explore",
+    "bounds",
     "findings",
     "required_n",
     "summary_of_assumption",
@@ -41,10 +36,14 @@ _LARGEST_N = 10**9
 
 @dataclass(frozen=True)
 class Bound:
-    """What a claim of level P states for a Setting: infinite where it says nothing."""
+    """What a claim of level P states for a Setting: infinite where it says nothing.
+
+    `unmet` names the assumptions that the claim needs and that fail: it says nothing then at any n.
+    """
 
     claim: Claim
     values: tuple[float, ...]
+    unmet: tuple[str, ...] = ()
 
     @property
     def speaks(self) -> bool:
@@ -120,7 +119,10 @@ def bounds(setting: Setting, delta: float = 0.01) -> tuple[Bound, ...]:
     """Every claim of level P at this Setting, without a draw."""
     population = Population(setting)
     claims = [claim for lemma in REGISTRY for claim in lemma.claims.values() if claim.level == "P"]
-    return tuple(Bound(claim, _stated(claim, population, delta)) for claim in claims)
+    return tuple(
+        Bound(claim, _stated(claim, population, delta), tuple(x for x in claim.needs if fails(x, population)))
+        for claim in claims
+    )
 
 
 def summary_of_assumption(label: str) -> str:
@@ -222,74 +224,3 @@ def _last(rho_1: float, rho_r: float, error: float) -> int | None:
     if rho_r == 0:
         return 0
     return None if rho_1 - rho_r <= 2 * error else math.floor(math.log(10) / math.log(rho_1 / rho_r))
-
-
-@dataclass(frozen=True)
-class Exploration:
-    """What is known of a problem before anything is drawn.
-
-    Attributes
-    ----------
-    setting : Setting
-    delta : float
-    """
-
-    setting: Setting
-    delta: float
-
-    @cached_property
-    def hessian(self) -> ExpectedHessian:
-        """The expected Hessian, at this centre and noise."""
-        s = self.setting
-        return expected_hessian(s.link, s.loss, Population(s).centre, s.label_noise)
-
-    @cached_property
-    def findings(self) -> tuple[Finding, ...]:
-        """The assumptions."""
-        return findings(self.setting, self.delta)
-
-    @cached_property
-    def bounds(self) -> tuple[Bound, ...]:
-        """The bounds of every lemma without a draw."""
-        return bounds(self.setting, self.delta)
-
-    @cached_property
-    def window(self) -> Window:
-        """The steps that stage one should take."""
-        return window(self.setting)
-
-    @cached_property
-    def required_n(self) -> dict[str, int | None]:
-        """For each bound the smallest n at which it speaks."""
-        return {bound.claim.label: required_n(bound.claim.label, self.setting, self.delta) for bound in self.bounds}
-
-    def _repr_html_(self) -> str:
-        rows = ((found.label, found.status, found.reason) for found in self.findings)
-        return self.hessian._repr_html_() + html_table(rows)
-
-
-def explore(
-    link: str, loss: str = "huber(1)", *, d: int = 100, n: int | None = None, delta: float = 0.01, **fields: object
-) -> Exploration:
-    """Everything that the theory says of a problem without a draw.
-
-    Parameters
-    ----------
-    link, loss
-        As for `Setting`.
-    d, n : int
-        n = 40 d if not given.
-    delta : float
-        Failure probability.
-    **fields
-        Other fields of `Setting`.
-
-    Raises
-    ------
-    ValueError
-        For a delta out of range, and for what `Setting` refuses.
-    """
-    check_delta(delta)
-    check_integer("d", d, 1, "an integer from 1")
-    setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": 40 * d if n is None else n, **fields})
-    return Exploration(setting, float(delta))

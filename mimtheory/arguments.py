@@ -21,6 +21,7 @@ __all__ = [
     "check_integer",
     "check_noise",
     "check_real",
+    "check_text",
     "check_time",
     "check_trials",
     "exactly",
@@ -57,6 +58,14 @@ def check_file(name: str, path: Path | None) -> None:
     """Refuse, with a ValueError that names it, a path at which no file can be written; None is no path."""
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
         raise ValueError(f"{name} = {str(path)!r}; allowed: a file, which need not exist, in a folder that exists")
+
+
+def check_text(name: str, path: Path) -> None:
+    """Refuse, with a ValueError that names it, a path that cannot be written into a page."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} = {str(path)!r}; allowed: a path that is text in UTF-8") from None
 
 
 def check_centre(centre: Any) -> None:

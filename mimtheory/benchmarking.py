@@ -232,7 +232,8 @@ def _machine() -> dict[str, str]:
 def _load() -> str:
     """How busy the machine was: runnable processes in the last minute, and processors."""
     runnable = f"{os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else "unknown"
-    return f"{runnable} runnable processes on {os.cpu_count()} processors"
+    noun = "process" if runnable == "1" else "processes"
+    return f"{runnable} runnable {noun} on {os.cpu_count()} processors"
 
 
 @contextmanager

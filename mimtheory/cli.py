@@ -1,20 +1,18 @@
-"""The command line.
+"""The command line; `exits` says how it ends.
 
-Bad input is one line on stderr and exit code 2; a defect of our own is a traceback and exit code 70, never the 1 of a
-refuted claim. Only light modules are imported here; a command imports what it needs,
-so that help is immediate.
+Only light modules are imported here; a command imports what it needs, so that help is immediate.
 """
 
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mimtheory.exits import guarded
 from mimtheory.verify_command import SAMPLES_PER_DIMENSION, centre_of, foresee, load_module, plan_of, run_and_report
 
-__all__ = ["app", "guarded", "main"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     name="mimtheory",
@@ -23,8 +21,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
-
-_SOFTWARE = 70  # as in sysexits.h
 
 reports = typer.Typer(no_args_is_help=True, help="Look at reports of earlier runs.")
 app.add_typer(reports, name="report")
@@ -35,29 +31,6 @@ Module = Annotated[str | None, typer.Option(help="A module of your own whose lem
 def main() -> None:
     """Entry point of `mimtheory`."""
     guarded(app)
-
-
-def guarded(application: typer.Typer) -> None:
-    """Run a command line and exit: one line and exit code 2 for bad input, a traceback only for what nobody foresaw."""
-    try:
-        code = application(prog_name=application.info.name or None, standalone_mode=False)
-    except ValueError as problem:
-        _fail(str(problem))
-    except Exception as problem:
-        # the parser's own errors know their message and exit code
-        if not hasattr(problem, "format_message"):
-            traceback.print_exc()
-            sys.exit(_SOFTWARE)
-        if type(problem).__name__ == "NoArgsIsHelpError":
-            print(problem.format_message())  # the help, line by line
-            sys.exit(2)
-        _fail(problem.format_message())
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(message: str) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
 
 
 def _print_version(asked: bool) -> None:
@@ -101,7 +74,7 @@ def diff(
     from mimtheory.comparing import differences, read_report
     from mimtheory.terminal import print_difference
 
-    found = differences(read_report(first), read_report(second))
+    found = differences(read_report(first, "first"), read_report(second, "second"))
     print_difference(found)
     return int(bool(found.statuses))
 
@@ -196,6 +169,7 @@ def explore(
     eta_last: Annotated[float | None, typer.Option(help="Step size of the last step.")] = None,
     a_scale: Annotated[float | None, typer.Option(help="Size |a_j| of the outer weights.")] = None,
     delta: Annotated[float, typer.Option(help="Failure probability of the bounds.")] = 0.01,
+    json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Print what the theory says of a problem without a draw: C, assumptions, bounds, steps, the n it needs."""
     from mimtheory.arguments import check_delta
@@ -208,10 +182,14 @@ def explore(
     fields |= {} if a_scale is None else {"a_scale": a_scale}
     setting = Setting.from_dict({"link": link, "loss": loss, "d": d, "n": n, **fields})
     # what follows takes a second to import, which a bad setting should not cost
-    from mimtheory.advisor import Exploration
+    from mimtheory.exploration import Exploration
     from mimtheory.terminal import print_exploration
 
-    print_exploration(Exploration(setting, delta))
+    found = Exploration(setting, delta)
+    if json:
+        print(found.to_json())
+    else:
+        print_exploration(found)
 
 
 @app.command()
@@ -253,7 +231,7 @@ def _shown(C: tuple[tuple[str, ...], ...], digits: int) -> str:
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A certificate that certify wrote.")],
+    path: Annotated[Path, typer.Argument(help="A certificate that certify wrote.")],
     time_limit: Annotated[float, typer.Option(help="Seconds.")] = 60.0,
 ) -> int:
     """Check a certificate from its file alone, by an independent route.
@@ -262,7 +240,7 @@ def check(
     """
     from mimtheory.certificate import check_certificate
 
-    outcome = check_certificate(file, time_limit)
+    outcome = check_certificate(path, time_limit)
     print(outcome)
     return {"confirmed": 0, "rejected": 1, "undecided": 3}[outcome.status]
 

@@ -42,21 +42,30 @@ class Difference:
     surroundings: tuple[Change, ...]
 
 
-def read_report(path: "str | Path") -> dict[str, Any]:
+def read_report(path: "str | Path", argument: str = "path") -> dict[str, Any]:
     """The report that `verify` wrote to a JSON file; of an older schema, in the form of today.
+
+    Parameters
+    ----------
+    path : str or Path
+    argument : str
+        How an error calls the path.
 
     Raises
     ------
     ValueError
         If it is no such file, or a later version wrote it.
     """
-    name = f"report = {str(path)!r}"
+    name = f"{argument} = {str(path)!r}"
     try:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
-        raise ValueError(f"{name} cannot be read: {problem}; allowed: a report.json of verify") from None
+        # which would repeat the path
+        why = problem.strerror if isinstance(problem, OSError) else problem
+        raise ValueError(f"{name} cannot be read: {why}; allowed: a report.json of verify") from None
     if not isinstance(report, dict) or "lemmas" not in report:
-        raise ValueError(f"{name} is no report; allowed: a report.json of verify")
+        what = "is a certificate" if isinstance(report, dict) and "digest" in report else "is no report"
+        raise ValueError(f"{name} {what}; allowed: a report.json of verify")
     check_schema(name, report.get("schema"), report.get("version"))
     if report["schema"] == 1:
         for lemma in report["lemmas"]:

@@ -16,14 +16,14 @@ from mimtheory.stage_one import symmetric_start
 from mimtheory.stage_two import OuterProblem, choose_ridge, draw_biases, minimise
 
 try:
-    from sklearn.base import BaseEstimator, RegressorMixin
+    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
     from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ModuleNotFoundError as missing:
     if (missing.name or "").split(".")[0] != "sklearn":
         raise
     raise ImportError(
-        "the estimator needs the extra [estimator]: pip install -e '.[estimator]' in a checkout", name="sklearn"
+        "the estimator needs the extra [estimator]: pip install '.[estimator]' in a checkout", name="sklearn"
     ) from missing
 
 __all__ = ["MultiIndexRegressor"]
@@ -33,7 +33,7 @@ _FEWEST = 40  # rows from which on each stage gets half of them
 _RANK = 1e-10  # directions with less than this share of the largest variance are dropped
 
 
-class MultiIndexRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class MultiIndexRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Regression on a few unknown directions: a two-layer network trained layer by layer (Algorithm 1).
 
     The inputs are centred and whitened, since the theory is about N(0, I) inputs, and the labels standardised. Stage
@@ -165,6 +165,28 @@ class MultiIndexRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         network = Network(self.weights_, self.outer_, self.biases_, 0.0, activation(self.activation))
         predicted: Floats = self.intercept_ + rows @ self.linear_ + self.scale_ * network(rows)
         return predicted
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """The rows of X along the directions that were found.
+
+        Parameters
+        ----------
+        X : (n, d)
+            In any units, those of `fit`.
+
+        Returns
+        -------
+        (n, n_components) array
+            In units of X.
+        """
+        check_is_fitted(self)
+        rows: Floats = validate_data(self, X, reset=False, dtype=np.float64)
+        along: Floats = rows @ self.subspace_.T
+        return along
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.subspace_)
 
     def _generator(self) -> np.random.Generator:
         try:

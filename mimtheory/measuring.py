@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from scipy.sparse.linalg import ArpackError
 
 from mimtheory.activations import Activation, activation
@@ -306,7 +307,9 @@ def _activation(given: "str | Activation") -> Activation:
 def _checked(X: Floats, y: Floats, W: Floats) -> tuple[Floats, Floats, Floats]:
     X, y, W = (_doubles(name, array) for name, array in (("X", X), ("y", y), ("W", W)))
     if X.ndim != 2 or not X.size or y.shape != X.shape[:1]:
-        raise ValueError(f"X has shape {X.shape}, y {y.shape}; allowed: (n, d) and (n,) with n and d at least 1")
+        hint = "; y.ravel() has one axis" if y.shape == (*X.shape[:1], 1) else ""
+        allowed = f"(n, d) and (n,), the same n, with n and d at least 1{hint}"
+        raise ValueError(f"X has shape {X.shape}, y {y.shape}; allowed: {allowed}")
     if W.ndim != 2 or W.shape[1] != X.shape[1] or W.shape[0] % 2 or not W.shape[0]:
         raise ValueError(f"W has shape {W.shape}; allowed: (m, {X.shape[1]}) with m even")
     for name, array in (("X", X), ("y", y), ("W", W)):
@@ -319,16 +322,30 @@ def _checked(X: Floats, y: Floats, W: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _doubles(name: str, array: Any) -> Floats:
+    if issparse(array):
+        raise ValueError(f"{name} is sparse; allowed: a dense array, such as {name}.toarray()")
     try:
         given = np.asanyarray(array)
         # NumPy would drop what is imaginary, and read what is masked
         bad = "complex" if np.iscomplexobj(given) else "masked" if np.ma.is_masked(given) else ""
-        doubles = np.empty(0) if bad else np.ascontiguousarray(given, dtype=np.float64)
+        strange = _no_numbers(given)
+        doubles = np.empty(0) if bad or strange else np.ascontiguousarray(given, dtype=np.float64)
     except (TypeError, ValueError) as problem:
         raise ValueError(f"{name} is no array of numbers; allowed: rows of one length, of real numbers") from problem
     if bad:
         raise ValueError(f"{name} has {bad} entries; allowed: real numbers, none of them masked")
+    if strange:
+        raise ValueError(f"{name} is no array of numbers, it has {strange}; allowed: real numbers")
     return doubles
+
+
+def _no_numbers(given: NDArray[Any]) -> str:
+    """What NumPy would read as numbers though it is none."""
+    kinds = {"U": "text", "S": "text", "M": "dates", "m": "times"}
+    if given.dtype.kind != "O":
+        return kinds.get(given.dtype.kind, "")
+    entries = given.ravel().tolist()
+    return "text" if any(isinstance(x, str | bytes) for x in entries) else "None" if None in entries else ""
 
 
 def _check_numbers(

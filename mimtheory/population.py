@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mimtheory.html_tables import html_table
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.setting import Setting, kept_share
@@ -56,6 +57,14 @@ class Population:
         self.setting = setting
         self.d, self.n, self.r = setting.d, setting.n, setting.link.r
         self.p = self.d - self.r
+
+    def __repr__(self) -> str:
+        return f"Population({self.setting!r})"
+
+    def _repr_html_(self) -> str:
+        numbers = {"centre": self.centre, "K": self.K, "|S|_op": self.S_norm, "gap": self.gap, "eta1": self.eta1}
+        rows = [(name, f"{value:.6g}") for name, value in numbers.items()]
+        return html_table(rows, repr(self)) + self._expected._repr_html_()
 
     @cached_property
     def centre(self) -> float:

@@ -1,29 +1,29 @@
 """What the command line prints: tables that align, a progress bar with an estimate, one sentence of result."""
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from mimtheory.lemmas import every_lemma
 from mimtheory.plan import Plan
-from mimtheory.population import Population
 from mimtheory.registry import LEVELS, Claim, Lemma
 from mimtheory.tasks import forecast
 from mimtheory.verdicts import PROVENANCE, ClaimVerdict, Report, Status
 
 if TYPE_CHECKING:
-    from mimtheory.advisor import Exploration, Window
     from mimtheory.comparing import Difference
     from mimtheory.diagnosis import Observation
+    from mimtheory.exploration import Exploration
     from mimtheory.frontier import Tightest
 
 __all__ = [
@@ -50,18 +50,22 @@ _STYLE: dict[Status, str] = {
 }
 
 
+_PAGE = 100  # columns of a pipe that gets sentences
 _NARROW: dict[str, Any] = {"box": None, "padding": (0, 1, 0, 0), "pad_edge": False}  # for terminals of 80 columns
-_FINDING = {"holds": "green", "fails": "bold red", "undecided": "magenta"}
 
 
-def _console() -> Console:
-    # a pipe gets plain text of a width at which no table wraps
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+def _console(piped: int = 140) -> Console:
+    # a pipe gets plain text of a width at which no table wraps, or of a page
+    return Console(width=None if sys.stdout.isatty() else piped, highlight=False)
+
+
+def _counted(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"
 
 
 def print_registry() -> None:
     """Every lemma with its claims."""
-    console = _console()
+    console = _console(_PAGE)
     for lemma in every_lemma():
         console.print(f"[bold]{lemma.label}[/] {lemma.title}")
         console.print(f"{PROVENANCE[lemma.provenance]}", style="dim")
@@ -75,7 +79,7 @@ def print_registry() -> None:
 
 def print_lemma(lemma: Lemma) -> None:
     """A lemma in words, and each of its claims."""
-    console = _console()
+    console = _console(_PAGE)
     _print_words(lemma)
     console.print()
     for claim in lemma.claims.values():
@@ -91,15 +95,22 @@ def print_claim(claim: Claim) -> None:
 
 
 def _print_words(lemma: Lemma) -> None:
-    console = _console()
+    console = _console(_PAGE)
     console.print(f"[bold]{lemma.label}. {lemma.title}[/]")
     console.print(f"Provenance: {PROVENANCE[lemma.provenance]}.\n")
-    console.print(lemma.doc, markup=False)
+    console.print(Text("\n\n".join(_lines_joined(lemma.doc))))
+
+
+def _lines_joined(doc: str) -> Iterator[str]:
+    """The paragraphs of a docstring for a terminal of any width; one with an indented line keeps its lines."""
+    for block in doc.split("\n\n"):
+        text = block if re.search("^ ", block, re.MULTILINE) else " ".join(block.split())
+        yield re.sub(r"docs/theory/\w+\.md", r"\g<0> in the repository", text)
 
 
 def _print_statement(claim: Claim) -> None:
     """A claim: its level, its statement in words and in LaTeX, its controls."""
-    console = _console()
+    console = _console(_PAGE)
     console.print(Text(f"{claim.label} [{claim.level}]", style="bold"), Text(LEVELS[claim.level], style="dim"))
     console.print(Text(f"  {claim.summary}"))
     console.print(Text(f"  {claim.statement}", style="cyan"))
@@ -117,56 +128,9 @@ def print_assumption(label: str) -> None:
     console.print(Text("  Checked for a problem by mimtheory explore, with numbers and advice.", style="dim"))
 
 
-def _known(value: float, error: float) -> str:
-    """A number that its error tells from 0, else 0."""
-    return f"{value:.6g}" if abs(value) > error else "0"
-
-
 def print_exploration(found: "Exploration") -> None:
     """Expansion, expected Hessian, findings, bounds without a draw, and the window of steps."""
-    from mimtheory.advisor import window
-
-    console, s, H = _console(), found.setting, found.hessian
-    console.print(f"g = {s.link}, loss {s.loss.text}, d = {s.d}, n = {s.n}", style="bold", markup=False)
-    coefficients = ", ".join(f"{alpha}: {value}" for alpha, value in s.link.hermite_coefficients.items())
-    console.print(f"Hermite coefficients: {coefficients}", markup=False)
-    console.print(f"Information exponent {s.link.information_exponent}, E g^2 = {s.link.second_moment}", markup=False)
-    eigenvalues = ", ".join(_known(value, len(H.C) * H.radius) for value in np.linalg.eigvalsh(H.C))
-    console.print(
-        f"C has eigenvalues {eigenvalues}; c0 = {_known(H.c0, H.radius)}; error at most {H.radius:.1g} ({H.method})."
-    )
-    table = Table(title="Assumptions", title_justify="left")
-    for column in ("assumption", "status", "why"):
-        table.add_column(column)
-    for finding in found.findings:
-        table.add_row(finding.label, Text(finding.status, style=_FINDING[finding.status]), Text(finding.reason))
-    console.print(table)
-    console.print(_bounds_table(found))
-    console.print(_window_sentence(found.window))
-    if Population(s).gamma1 != 0:
-        console.print("That is for a > 0. For a < 0:", _window_sentence(window(s, -1)))
-
-
-def _bounds_table(found: "Exploration") -> Table:
-    title = f"Bounds without a draw, delta = {found.delta:g}; the smallest n at which each says something"
-    table = Table(title=title, title_justify="left")
-    for column in ("claim", "states", "n needed"):
-        table.add_column(column, justify="left" if column == "claim" else "right")
-    for bound in found.bounds:
-        values = ", ".join(f"{value:.3g}" for value in bound.values) if bound.speaks else "nothing"
-        needed = found.required_n[bound.claim.label]
-        least = "more than 10^9" if needed is None else "any" if needed == 1 else f"{needed:,}"
-        table.add_row(bound.claim.label, values, least)
-    return table
-
-
-def _window_sentence(window: "Window") -> str:
-    rates = f"rho_1 = {window.rho_1:.3g}, rho_r = {window.rho_r:.3g}, rho_b = {window.rho_b:.3g}"
-    if window.T_min is None:
-        return f"No number of steps aligns the neurons: the bulk grows at least as fast as the signal ({rates})."
-    end = "no limit" if window.T_max is None else str(window.T_max)
-    verdict = "The window is empty" if window.empty else f"Steps from T_min = {window.T_min} to T_max = {end}"
-    return f"{verdict}, by the expected rates {rates}."
+    _console().print(found)
 
 
 def print_frontier(entries: "Iterable[Tightest]") -> None:
@@ -217,7 +181,10 @@ def print_observations(seen: "Iterable[Observation]") -> int:
     for observation in seen:
         wrong += not observation.fine
         console.print(Text(f"{'ok  ' if observation.fine else 'BAD '} {observation.name:22} {observation.seen}"))
-    console.print("\nEverything is in order." if not wrong else f"\n{wrong} things are not in order.", style="bold")
+    console.print(
+        "\nEverything is in order." if not wrong else f"\n{_counted(wrong, 'thing is', 'things are')} not in order.",
+        style="bold",
+    )
     return int(wrong > 0)
 
 
@@ -234,14 +201,25 @@ def print_difference(found: "Difference") -> None:
             table.add_row(*(Text(text or "-") for text in (change.name, change.what, change.before, change.after)))
         console.print(table)
     count = len(found.statuses)
-    console.print(f"{count} statuses differ." if count else "Every status is the same.", style="bold")
+    console.print(
+        f"{_counted(count, 'status differs', 'statuses differ')}." if count else "Every status is the same.",
+        style="bold",
+    )
+
+
+class _Left(ProgressColumn):
+    """The time that is left, where it is known."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.time_remaining is None else f"{timedelta(seconds=int(task.time_remaining))} left")
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[float, float], None]]:
     """A bar on stderr with elapsed and remaining time; silent where stderr is no terminal."""
-    elapsed, left = (TimeElapsedColumn(), TextColumn("elapsed,")), (TimeRemainingColumn(), TextColumn("left"))
-    columns = (TextColumn(what), BarColumn(), *elapsed, *left)
+    columns = (TextColumn(what), BarColumn(), TimeElapsedColumn(), TextColumn("elapsed"), _Left())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
@@ -261,7 +239,8 @@ def print_report(report: Report, folder: Path, page: str) -> None:
         console.print(table)
         console.print(f"Provenance: {PROVENANCE[lemma.provenance]}.", style="dim")
     console.print(
-        "worst, median: measured/stated (identities: in units of their roundoff). fails: of how many trials. detects: "
+        "worst, median: measured/stated (identities: in units of their roundoff), the worst also of the search; *: of "
+        "the search alone, where no trial of the rows could be compared. fails: of how many trials. detects: "
         "smallest failure rate, the same in all cells, that the exact test would have refuted with probability 0.95. "
         "controls: how many are refuted.",
         style="dim",
@@ -282,12 +261,18 @@ def _cells(claim: ClaimVerdict) -> tuple[str | Text, ...]:
         claim.label,
         claim.level,
         Text(claim.status, style=_STYLE[claim.status]),
-        _number(claim.ratio_worst),
+        _worst(claim),
         _number(claim.ratio_median),
         f"{claim.failures}/{claim.trials}",
         detects,
         f"{refuted}/{len(claim.controls)}",
     )
+
+
+def _worst(claim: ClaimVerdict) -> str:
+    """The worst ratio, with a star where no trial had one and the search found it in a setting of its own."""
+    alone = not claim.trials and not math.isnan(claim.ratio_worst)
+    return _number(claim.ratio_worst) + "*" * alone
 
 
 def _number(value: float | None) -> str:
@@ -313,7 +298,10 @@ def _unexpected(claim: ClaimVerdict) -> Iterator[str]:
     """Rows whose status is not the expected one: the first in full, the number of the others."""
     cells = [cell for cell in claim.cells if cell.status != cell.expected]
     if cells:
-        first, others = cells[0], f" ({len(cells) - 1} more rows like this)" if len(cells) > 1 else ""
+        first, others = (
+            cells[0],
+            f" ({_counted(len(cells) - 1, 'more row', 'more rows')} like this)" if len(cells) > 1 else "",
+        )
         where = f"row {first.row} ({first.setting['link']}, {first.setting['loss']})"
         yield f"{claim.label}: {where} expected {first.expected}, is {first.status}: {first.command}{others}"
 

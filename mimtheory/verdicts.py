@@ -61,9 +61,9 @@ ADVICE: dict[Status, str] = {
 
 PROVENANCE: dict[Provenance, str] = {
     "title": "named in arXiv 2511.15120; the explicit constants and the proof are this project's",
-    "numbered": "numbered in arXiv 2511.15120, whose text of it this project does not have; this is what the chain "
-    "of lemmas needs there",
-    "reading": "stated in arXiv 2511.15120, whose text of it this project does not have; this finite reading and its "
+    "numbered": "numbered in arXiv 2511.15120. This project does not have its wording; the statement here is what the "
+    "chain of lemmas needs at this place",
+    "reading": "stated in arXiv 2511.15120. This project does not have its wording; this finite reading and its "
     "constants are this project's, measured and not proved",
     "ours": "a statement of this project",
     "own": "a statement from outside this project; it and its proof are its author's",

@@ -99,17 +99,21 @@ def foresee(plan: "Plan", json: bool) -> int:
 
 def run_and_report(plan: "Plan", out: Path, json: bool) -> int:
     """Run a plan, write its rows and report into `out`, print the report; its exit code."""
+    from mimtheory.arguments import check_text
+
+    check_text("out", out)  # the report names it
     from mimtheory.harness import run
     from mimtheory.store import Store
     from mimtheory.tasks import check_memory
     from mimtheory.terminal import print_report, progress_bar
+    from mimtheory.whole_files import write_whole
 
     check_memory(plan)
     command = shlex.join(["mimtheory", *sys.argv[1:]])
     with closing(Store(out)) as store, progress_bar("verifying") as progress:
         report = run(plan, store, command=command, progress=progress)
     try:
-        (out / "report.json").write_text(report.to_json(), encoding="utf-8")
+        write_whole(out / "report.json", report.to_json())
         page = _write_page(report, out)
     except OSError as problem:
         raise ValueError(

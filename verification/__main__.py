@@ -117,7 +117,7 @@ def _limits(outcome: "Outcome") -> str:
 
 def main() -> None:
     """Entry point of `python -m verification`."""
-    from mimtheory.cli import guarded
+    from mimtheory.exits import guarded
 
     guarded(app)
 

@@ -61,6 +61,8 @@ STYLE: dict[Any, object] = {
 def new_figure(columns: int = 1, rows: int = 1, width: float = 5.2, height: float = 3.9) -> tuple[Figure, list[Axes]]:
     """A figure with a grid of axes, each of this size in inches."""
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    if rows > 1:  # or the label of an axis would touch the title below it
+        figure.get_layout_engine().set(h_pad=0.12)  # type: ignore[union-attr, call-arg]
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.ravel())
 

@@ -95,10 +95,12 @@ def _loaded(path: str | Path) -> dict[str, Any]:
     try:
         fields = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(fields, dict) or set(fields) != wanted:
-            raise ValueError("other fields than those of a certificate")
+            report = isinstance(fields, dict) and "lemmas" in fields
+            raise ValueError("a report of verify" if report else "other fields than those of a certificate")
     except (OSError, ValueError, RecursionError) as wrong:
+        why = wrong.strerror if isinstance(wrong, OSError) else wrong  # an OSError would repeat the path
         raise ValueError(
-            f"path = {str(path)[:200]!r} is not a certificate ({wrong}); allowed: a file that certify wrote"
+            f"path = {str(path)[:200]!r} is not a certificate ({why}); allowed: a file that certify wrote"
         ) from None
     return fields
 

@@ -7,7 +7,7 @@ except ModuleNotFoundError as missing:
     if (missing.name or "").split(".")[0] not in ("jinja2", "markupsafe", "matplotlib", "latex2mathml"):
         raise
     raise ImportError(
-        "the report needs the extra [report]: pip install -e '.[report]' in a checkout", name=missing.name
+        "the report needs the extra [report]: pip install '.[report]' in a checkout", name=missing.name
     ) from missing
 
 __all__ = ["render", "write_page"]

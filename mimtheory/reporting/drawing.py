@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from mimtheory.reporting.mathml import number
+from mimtheory.reporting.mathml import BEYOND_PLAIN, LEAST_PLAIN, number, scientific
 
 __all__ = ["BAND", "GRID", "INK", "PAPER", "SERIES", "SOFT", "STYLE", "VARIABLES", "WIDTH", "log_ticks", "svg"]
 
@@ -53,7 +53,8 @@ def log_ticks(ax: Axes, which: str, grid: str = GRID) -> None:
     subs = ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))[np.digitize(decades, (0.7, 1.5, 3.0))]
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=7))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
+    powers = low < LEAST_PLAIN or high >= BEYOND_PLAIN  # then all of the axis: not 0.01 beside 10⁻⁴
+    axis.set_major_formatter(FuncFormatter(lambda x, _: scientific(x) if powers and x != 1 else number(x)))
     ax.grid(True, axis=which, color=grid, linewidth=0.7)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
 

@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 
 from latex2mathml.converter import convert
 
-__all__ = ["formula", "number"]
+__all__ = ["BEYOND_PLAIN", "LEAST_PLAIN", "formula", "number", "scientific"]
 
 _NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'
+LEAST_PLAIN, BEYOND_PLAIN = 1e-3, 1e5  # between them `number` writes no power of ten
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -18,10 +19,15 @@ def number(value: float | None, digits: int = 3) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
+    if value == 0 or LEAST_PLAIN <= abs(value) < BEYOND_PLAIN:
         # g switches to an exponent at 10^digits already
         plain = f"{value:.{digits}g}"
         return (f"{value:.0f}" if "e" in plain else plain).replace("-", "−")
+    return scientific(value, digits)
+
+
+def scientific(value: float, digits: int = 3) -> str:
+    """A finite number to `digits` significant digits as 3·10⁻⁶, whatever its size."""
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     power = f"10{str(int(exponent)).translate(_SUPERSCRIPT)}"

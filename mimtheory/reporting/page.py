@@ -22,6 +22,7 @@ from mimtheory.reporting.prose import paragraphs, typeset
 from mimtheory.reporting.run_plots import run_figures
 from mimtheory.setting import Setting
 from mimtheory.verdicts import ADVICE, PROVENANCE, CellVerdict, ClaimVerdict, ControlVerdict, Report, Status
+from mimtheory.whole_files import write_whole
 
 __all__ = ["render", "write_page"]
 
@@ -48,7 +49,7 @@ def write_page(report: Report, folder: Path) -> Path:
     """Write `report.html` into `folder` (made if it is missing) and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
-    path.write_text(render(report), encoding="utf-8", newline="\n")
+    write_whole(path, render(report))
     return path
 
 
@@ -56,7 +57,7 @@ def render(report: Report) -> str:
     """One self-contained HTML page: no script, nothing loaded from elsewhere; equal reports give equal pages."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "anchor": _anchor, "json": _json, "moment": _moment}
-    environment.filters |= {"prose": paragraphs, "symbols": typeset, "options": _options}
+    environment.filters |= {"prose": paragraphs, "told": _told, "symbols": typeset, "options": _options}
     environment.globals |= {
         "levels": LEVELS,
         "meaning": _MEANING,
@@ -91,6 +92,11 @@ def render(report: Report) -> str:
         run_figures=_run_figures(report),
         style=Markup(source.joinpath("page.css").read_text(encoding="utf-8")),
     )
+
+
+def _told(doc: str) -> Markup:
+    """A lemma in words; the page lies elsewhere than the proofs."""
+    return paragraphs(re.sub(r"docs/theory/\w+\.md", r"\g<0> in the repository", doc))
 
 
 def _run_figures(report: Report) -> list[tuple[Markup, str]]:

@@ -13,6 +13,7 @@ from mimtheory.reporting.mathml import number
 __all__ = ["run_figures"]
 
 _LOWEST = 1e-12  # below, a tangent is rounding
+_ABOVE = 0.04  # of the height of the spectrum: about half a marker
 
 
 def run_figures(found: Portrait) -> tuple[tuple[str, str], ...]:
@@ -62,10 +63,12 @@ def _spectrum(found: Portrait) -> str:
         if found.bulk:
             ax.axvspan(*found.bulk, color=BAND, linewidth=0, zorder=0)
         ax.hist(values, bins=min(60, max(20, values.size // 4)), color=SERIES[0])
-        ax.plot(found.expected, np.zeros(len(found.expected)), "^", color=SERIES[1], markersize=9, clip_on=False)
+        # on the axis, not across it, where they would hide the numbers below
+        above = np.full(len(found.expected), _ABOVE)
+        ax.plot(found.expected, above, "^", color=SERIES[1], markersize=9, transform=ax.get_xaxis_transform())
         ax.axvline(found.c0, color=INK, linewidth=1, linestyle=":")
         ax.set_xlabel("eigenvalue")
-        ax.set_ylabel("how many")
+        ax.set_ylabel("number of eigenvalues")
         ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         expected = ", ".join(number(value) for value in found.expected)
         text = (

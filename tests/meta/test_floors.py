@@ -12,6 +12,7 @@ FLOORS = [
     [
         *(
             "html_tables",
+            "whole_files",
             "arguments",
             "rounding",
             "norms",
@@ -100,6 +101,7 @@ FLOORS = [
     [
         *(
             "advisor",
+            "exploration",
             "input_checks",
             "measuring",
             "estimator",
@@ -115,7 +117,7 @@ FLOORS = [
     [
         *("reporting.mathml", "reporting.prose", "reporting.drawing", "reporting.plots", "reporting.run_plots"),
         *("reporting.dependencies", "reporting.page"),
-        *("reporting", "terminal", "benchmarking", "benchmark_page", "verify_command", "cli", "__main__"),
+        *("reporting", "terminal", "benchmarking", "benchmark_page", "verify_command", "exits", "cli", "__main__"),
     ],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

@@ -431,3 +431,8 @@ def test_the_rank_does_not_depend_on_the_scale_of_the_loss(delta: str, tmp_path:
 def test_a_time_limit_that_is_none_is_refused_before_the_file_is_read(time_limit: Any) -> None:
     with pytest.raises(ValueError, match=r"time_limit = .*; allowed: a positive number"):
         check_certificate("no-such-file", time_limit)
+
+
+def test_a_report_is_no_certificate_and_is_called_what_it_is() -> None:
+    with pytest.raises(ValueError, match=r"is not a certificate \(a report of verify\); allowed"):
+        check_certificate(Path(__file__).parents[1] / "data" / "report_schema_1.json")

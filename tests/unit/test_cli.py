@@ -259,7 +259,7 @@ def test_a_dry_run_as_json_has_what_the_table_says(tmp_path: Path) -> None:
 def test_explore_shows_expansion_assumptions_bounds_and_window() -> None:
     run = fresh("explore", "h2h2", "--loss", "huber(1)", "--d", "20", "--n", "100000")
     assert run.returncode == 0
-    for word in ("(0, 2): 7/10", "Information exponent 2", "assumption_cov", "A.7/prior", "n needed", "T_min = 3"):
+    for word in ("(0, 2): 7/10", "Information exponent 2", "assumption_cov", "A.7/prior", "finite from n", "T_min = 3"):
         assert word in run.stdout
 
 

@@ -91,12 +91,18 @@ def test_what_is_no_report_or_too_new_is_refused(tmp_path: Path, text: str, mess
         read_report(tmp_path / "report.json")
 
 
+def test_a_certificate_is_called_so_and_the_second_argument_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"digest": ""}')
+    with pytest.raises(ValueError, match=r"second = '.*c\.json' is a certificate; allowed: a report"):
+        read_report(tmp_path / "c.json", "second")
+
+
 def test_the_command_prints_what_differs_and_ends_with_1(tmp_path: Path) -> None:
     other = changed(json.loads(OLD.read_text()), status="refuted", ratio_worst=7.0) | {"schema": SCHEMA}
     (tmp_path / "other.json").write_text(json.dumps(other))
     for second, code, words in (
         (OLD, 0, "Every status is the same."),
-        (tmp_path / "other.json", 1, "1 statuses differ."),
+        (tmp_path / "other.json", 1, "1 status differs."),
     ):
         command = [sys.executable, "-m", "mimtheory", "report", "diff", str(OLD), str(second)]
         run = subprocess.run(command, capture_output=True, text=True)

@@ -70,6 +70,13 @@ def test_the_prediction_is_the_formula_of_the_attributes() -> None:
     assert model.weights_.shape == (8, D)
 
 
+def test_inputs_are_given_along_the_directions_that_were_found() -> None:
+    X = np.random.default_rng(5).standard_normal((300, 4))
+    model = MultiIndexRegressor(n_components=2, random_state=0).fit(X, X[:, 0] * X[:, 1])
+    assert model.transform(X) == pytest.approx(X @ model.subspace_.T)
+    assert list(model.get_feature_names_out()) == ["multiindexregressor0", "multiindexregressor1"]
+
+
 def test_labels_in_other_units_give_the_prediction_in_these() -> None:
     X, y, _ = problem("h2h2")
     plain, scaled = (MultiIndexRegressor(random_state=0).fit(X[:400], labels) for labels in (y[:400], 7 * y[:400] - 5))
@@ -152,4 +159,4 @@ def test_without_scikit_learn_one_line_names_the_extra() -> None:
     script = "import sys; sys.modules['sklearn'] = None\nimport mimtheory; mimtheory.MultiIndexRegressor"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     last = run.stderr.strip().splitlines()[-1]
-    assert last == "ImportError: the estimator needs the extra [estimator]: pip install -e '.[estimator]' in a checkout"
+    assert last == "ImportError: the estimator needs the extra [estimator]: pip install '.[estimator]' in a checkout"

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -248,3 +249,23 @@ def test_labels_whose_products_are_lost_have_a_fitted_centre() -> None:
     X, y = np.random.default_rng(0).standard_normal((31, 5)), np.random.default_rng(1).standard_normal(31)
     small, one = (mimtheory.check_data(X, size * y, X[:4], r=1, T1=3, loss="huber(1)") for size in (1e-160, 1.0))
     assert [row.claim for row in small.rows] == [row.claim for row in one.rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("y", np.ones(8), r"y \(8,\); allowed: \(n, d\) and \(n,\), the same n, with n and d at least 1$"),
+        ("y", np.ones((9, 1)), r"y\.ravel\(\) has one axis$"),
+        ("X", scipy.sparse.eye_array(9, 3), r"X is sparse; allowed: a dense array, such as X\.toarray\(\)"),
+        ("X", None, "X is no array of numbers, it has None; allowed: real numbers"),
+        ("X", np.ones((9, 3)).astype(str), "X is no array of numbers, it has text"),
+        ("y", np.array(["1"] * 9, dtype=object), "y is no array of numbers, it has text"),
+        ("y", np.zeros(9, "datetime64[s]"), "y is no array of numbers, it has dates"),
+    ],
+)
+def test_what_only_looks_like_numbers_or_has_another_shape_is_refused_with_the_way_out(
+    name: str, given: Any, told: str
+) -> None:
+    arrays: dict[str, Any] = {"X": np.ones((9, 3)), "y": np.ones(9), "W": np.ones((2, 3))} | {name: given}
+    with pytest.raises(ValueError, match=told):
+        mimtheory.check_data(**arrays)

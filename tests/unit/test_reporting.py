@@ -13,13 +13,16 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from mimtheory.portrait import portrait
 from mimtheory.registry import Level
 from mimtheory.relations import Relation, at_most
-from mimtheory.reporting import mathml, plots, render, write_page
+from mimtheory.reporting import drawing, mathml, plots, render, run_plots, write_page
 from mimtheory.reporting import page as page_module
 from mimtheory.reporting.mathml import formula, number
 from mimtheory.reporting.prose import typeset
+from mimtheory.setting import Setting
 from mimtheory.verdicts import (
     ADVICE,
     PROVENANCE,
@@ -286,6 +289,43 @@ def test_provenance_commands_environment_and_counterexample_are_printed(page: Pa
     assert "mimtheory verify A.2 --link 'h4(z1) + h4(z2)' --d 100 --trials 1 --rng 0" in words
 
 
+def test_all_numbers_of_an_axis_are_written_in_the_same_way() -> None:
+    def ticks(low: float, high: float) -> list[str]:
+        ax = Figure().subplots()
+        ax.set_yscale("log")
+        ax.set_ylim(low, high)
+        drawing.log_ticks(ax, "y")
+        return [ax.yaxis.get_major_formatter()(x) for x in ax.get_yticks() if low <= x <= high]
+
+    assert ticks(1e-5, 1e-1)[-2:] == ["10⁻²", "10⁻¹"]
+    assert "1" in ticks(1e-5, 10.0)
+    assert ticks(1e-2, 10.0)[0] == "0.01"
+
+
+def test_the_triangles_of_a_spectrum_leave_the_numbers_below_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+
+    def keep(figure: Figure, *_: str) -> str:
+        drawn.append(figure)
+        return ""
+
+    monkeypatch.setattr(run_plots, "svg", keep)
+    run_plots._spectrum(portrait(Setting(link="h4+h4", loss="huber(1)", d=20, n=400), 0))
+    figure = drawn[0]
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    (line,) = (line for line in ax.lines if line.get_marker() == "^")
+    heights = line.get_transform().transform(line.get_xydata())[:, 1]
+    assert (heights - line.get_markersize() / 2 * figure.dpi / 72 >= ax.bbox.y0).all()
+    assert ax.get_ylabel() == "number of eigenvalues"
+
+
+def test_where_a_proof_is_and_what_bound_over_measured_means_is_said(page: Page) -> None:
+    words = " ".join(page.words.split())
+    assert "docs/theory/a2.md in the repository & 1 < 2." in words
+    assert "“Bound over measured” in the words about a lemma is the other way round" in words
+
+
 def test_a_control_that_survived_is_shown_as_such(page: Page) -> None:
     assert "✗ no" in " ".join(page.words.split())
     assert "1 of 2" in page.words
@@ -440,7 +480,7 @@ def test_a_missing_library_is_one_line_that_names_the_extra(library: str) -> Non
     script = f"import sys; sys.modules[{library!r}] = None\nfrom mimtheory.reporting import write_page"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     last = run.stderr.strip().splitlines()[-1]
-    assert last == "ImportError: the report needs the extra [report]: pip install -e '.[report]' in a checkout"
+    assert last == "ImportError: the report needs the extra [report]: pip install '.[report]' in a checkout"
 
 
 def luminance(colour: str) -> float:
