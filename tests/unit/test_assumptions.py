@@ -158,3 +158,15 @@ def test_the_growth_of_a_loss_is_named_by_what_is_known_of_it(text: str, says: s
     found = check("assumption_loss_relaxed", population(loss=text, link="z1", eta1=1.0))
     assert says in found.reason
     assert found.status == ("undecided" if says == "not known" else "holds")
+
+
+def test_a_loss_of_unknown_growth_leaves_what_rests_on_its_mean_undecided() -> None:
+    p = population(loss="exp(u)", link="z1", eta1=1.0)
+    for label in ("assumption_ell", "assumption_cov"):
+        found = check(label, p)
+        assert (found.status, "at most polynomially is not known" in found.reason) == ("undecided", True)
+
+
+def test_one_coordinate_is_not_called_coordinates() -> None:
+    assert "in 1 coordinate with" in check("assumption_link_first", population(link="z1")).reason
+    assert "in 2 coordinates with" in check("assumption_link_first", population()).reason

@@ -220,3 +220,11 @@ def test_what_numpy_would_drop_is_refused() -> None:
         mimtheory.check_data(X, np.ma.masked_equal(np.arange(9.0), 3), W)
     with pytest.raises(ValueError, match=r"lemma = \['A.2'\]; allowed: a label such as 'A.2', not list"):
         mimtheory.measure(labels, Setting(link="h2", loss="huber(1)", d=5, n=50))
+
+
+def test_a_row_that_says_nothing_names_the_need_that_is_not_met() -> None:
+    rows = mimtheory.measure("A.4", Setting(link="h2", loss="huber(1)", activation="relu", d=10, n=50, eta1=1.0))
+    reasons = [row.reason for row in rows if row.outcome == "vacuous"]
+    assert "assumption_activation fails: relu: not in C^3 (a kink at 0)" in reasons
+    fitted = mimtheory.measure("A.2/mean", Setting(link="h2", loss="huber(1)", d=10, n=50, centre="fitted"))
+    assert [row.reason for row in fitted] == ["a centre that is fitted to the draw promises nothing before it"]
