@@ -251,6 +251,7 @@ def test_a_singularity_even_if_removable_is_not_certified_and_does_not_crash(for
 def test_a_pole_outside_of_its_piece_is_none() -> None:
     assert activation("Piecewise((1/u - 1, u > 1), (1 - u, True))").constants == "certified"
     assert activation("(1 - cos(u))/(exp(u) - 1)").constants == "numerical"
+    assert activation("Piecewise((1/u + sin(u - 5)/(u - 5), u > 1), (u, True))").constants == "numerical"
 
 
 def test_the_constants_of_a_formula_are_those_of_its_scale() -> None:
