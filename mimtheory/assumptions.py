@@ -57,10 +57,11 @@ class Finding:
 def link_first(population: Population) -> Finding:
     """g is a polynomial; r and its degree are constants."""
     g = population.setting.link
+    coordinates = "coordinate" if g.r == 1 else "coordinates"
     return Finding(
         "assumption_link_first",
         "holds",
-        f"g is a polynomial of degree {g.degree} in {g.r} coordinates with information exponent "
+        f"g is a polynomial of degree {g.degree} in {g.r} {coordinates} with information exponent "
         f"{g.information_exponent}.",
         {"r": g.r, "degree": g.degree, "information_exponent": g.information_exponent},
     )
@@ -92,14 +93,23 @@ def loss_relaxed(population: Population) -> Finding:
     """l convex, l' of polynomial growth."""
     l = population.setting.loss  # noqa: E741 - the theory's symbol
     growth = "linearly" if math.isfinite(l.K) or math.isfinite(l.L2) else "polynomially"
-    if growth == "polynomially" and l.pieces is None:
-        reason = f"{l.text} is convex; whether its derivative grows at most polynomially is not known."
-        return Finding("assumption_loss_relaxed", "undecided", reason)
+    if (reason := _unknown_growth(l)) is not None:
+        return Finding("assumption_loss_relaxed", "undecided", f"{l.text} is convex; {reason}.")
     return Finding("assumption_loss_relaxed", "holds", f"{l.text} is convex and its derivative grows at most {growth}.")
+
+
+def _unknown_growth(l: Loss) -> str | None:  # noqa: E741 - the theory's symbol
+    """Why no expectation of T is computed, None where it is: the integrals along lines need a bound on |l'|."""
+    if math.isfinite(l.K) or math.isfinite(l.L2) or l.pieces is not None:
+        return None
+    return "whether its derivative grows at most polynomially is not known"
 
 
 def ell(population: Population) -> Finding:
     """c0 = E T = 0, as centring achieves."""
+    if (reason := _unknown_growth(population.setting.loss)) is not None:
+        text = f"E T is not computed for {population.setting.loss.text}: {reason}."
+        return Finding("assumption_ell", "undecided", text)
     c0, radius = population.c0, population.radius
     numbers = {"c0": c0, "radius": radius}
     centred = isinstance(population.setting.centre, str)
@@ -112,6 +122,9 @@ def ell(population: Population) -> Finding:
 
 def cov(population: Population) -> Finding:
     """C = E[T (z z^T - I)] has rank r."""
+    if (reason := _unknown_growth(population.setting.loss)) is not None:
+        text = f"C is not computed for {population.setting.loss.text}: {reason}."
+        return Finding("assumption_cov", "undecided", text)
     eigenvalues = np.linalg.eigvalsh(population.C)
     smallest, error = float(np.abs(eigenvalues).min()), population.r * population.radius
     numbers = {f"l{k + 1}": float(value) for k, value in enumerate(eigenvalues)} | {"radius": population.radius}

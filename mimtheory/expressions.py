@@ -74,9 +74,10 @@ def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":
 
     def refuse() -> ValueError:
         part = (ast.get_source_segment(text.strip(), node) or text)[:40]
+        meant = "did you mean Abs? " if re.match(r"abs\b", part) else ""
         return ValueError(
-            f"expression = {text[:60]!r}: {part!r} is not allowed; allowed: numbers, pi, E, {variable}, + - * / **, "
-            f"{', '.join(_FUNCTIONS)}"
+            f"expression = {text[:60]!r}: {part!r} is not allowed; {meant}allowed: numbers, pi, E, {variable}, "
+            f"+ - * / **, {', '.join(_FUNCTIONS)}"
         )
 
     match node:

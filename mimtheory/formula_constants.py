@@ -35,6 +35,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Pieces = Sequence[FormulaPiece]
+_ALLOWED = "functions real and finite on the whole line"
 
 
 def suprema_of_derivatives(pieces: Pieces, asked: Sequence[tuple[int, int]]) -> list[Supremum] | None:
@@ -79,7 +80,16 @@ def kinks_of(pieces: Pieces, order: int) -> list[tuple[Fraction, int]]:
 
 
 def by_pieces(pieces: Pieces, order: int, argument: str, text: str) -> Callable[[Floats], Floats]:
-    """The derivative of this order as a function of arrays; where it jumps the mean of both sides."""
+    """The derivative of this order as a function of arrays; where it jumps the mean of both sides.
+
+    Raises
+    ------
+    ValueError
+        Where the formula is seen not to be real or to have a pole.
+    """
+    if order == 0:
+        for piece in pieces:
+            _refuse_a_pole(piece, argument, text)
     kinks = np.array([float(piece.stop) for piece in pieces if piece.stop is not None])
     functions = [
         vectorised(
@@ -135,8 +145,43 @@ def vectorised(
     inside = left + (right - left) * (np.arange(60) + 0.5) / 60
     if not np.isfinite(function(inside)).all():
         where = f"[{left:g}, {right:g}]"
-        raise ValueError(f"{argument} = {text!r} is not real and smooth on {where}; allowed: smooth functions of u")
+        raise ValueError(f"{argument} = {text!r} is not real and smooth on {where}; allowed: {_ALLOWED}")
     return function
+
+
+def _refuse_a_pole(piece: FormulaPiece, argument: str, text: str) -> None:
+    """ValueError where a denominator is seen to vanish and the formula grows towards that point; what is proved
+    analytic needs no search."""
+    if analytic(piece.expression, piece.start, piece.stop):
+        return
+    value = _by_balls(piece.expression)
+    for part in piece.expression.atoms(sympy.Pow):
+        if not (part.exp.is_Rational and part.exp < 0 and part.base.has(U)):
+            continue
+        for zero in _zeros_seen(part.base):
+            for side in (-1, 1):
+                far, near = zero + side * 1e-3, zero + side * 1e-6
+                inside = (piece.start is None or near > piece.start) and (piece.stop is None or near < piece.stop)
+                # a simple pole grows a thousandfold, a finite limit not at all
+                if inside and abs(value(near)) > 30 * abs(value(far)):
+                    raise ValueError(f"{argument} = {text!r} has a pole at u = {zero:.6g}; allowed: {_ALLOWED}")
+
+
+def _zeros_seen(expression: sympy.Expr) -> list[float]:
+    """Real zeros: of a rational polynomial all, else where it changes its sign on a grid."""
+    if expression.is_polynomial(U) and all(c.is_Rational for c in sympy.Poly(expression, U).all_coeffs()):
+        roots = sympy.Poly(expression, U).sqf_part().intervals(eps=sympy.Rational(1, 10**12), sqf=True)
+        return [float((left + right) / 2) for left, right in roots]
+    f, line = _by_balls(expression), np.linspace(-40, 40, 801)
+    signs = np.sign([f(x) for x in line.tolist()])
+    zeros = line[signs == 0].tolist()
+    for k in np.flatnonzero(signs[:-1] * signs[1:] < 0):
+        left, right = line[k], line[k + 1]
+        for _ in range(50):
+            middle = (left + right) / 2
+            left, right = (middle, right) if np.sign(f(middle)) == signs[k] else (left, middle)
+        zeros.append((left + right) / 2)
+    return zeros
 
 
 def _by_balls(expression: sympy.Expr) -> Callable[[float], float]:

@@ -110,4 +110,4 @@ def _not_run(tasks: list[Task], rows: dict[Task, Row]) -> Iterable[str]:
             s = task.setting
             where = f"{s.link.text}, {s.loss.text}, d={s.d}, n={s.n}" if s else ", ".join(task.names)
             missing[f"{task.lemma} {task.kind}: {where}"] = missing.get(f"{task.lemma} {task.kind}: {where}", 0) + 1
-    return (f"{label}: {count} rows" for label, count in missing.items())
+    return (f"{label}: {count} row{'' if count == 1 else 's'}" for label, count in missing.items())

@@ -16,6 +16,8 @@ __all__ = ["MAX_DEGREE", "MAX_R", "polynomial_of", "text_of"]
 MAX_R, MAX_DEGREE = 6, 20
 _MAX_BITS = 4000
 _MAX_TEXT = 2000
+_HERMITE = re.compile(r"(h|He)(\d{1,3})")
+_POLYNOMIAL = f"a polynomial in z1 ... z{MAX_R}, with h<k>(...), He<k>(...), sqrt(number)"
 _MAX_TERMS = 20_000  # what the integrals can work with, and less than a second to read
 
 
@@ -94,9 +96,15 @@ class _Reader:
         names = [f"z{k}" for k in range(1, MAX_R + 1)]
         if node.id in names:
             return Polynomial.variable(MAX_R, names.index(node.id))
+        if node.id in ("pi", "e", "E"):
+            raise self._error(node, "is not rational", "rational numbers and their square roots")
+        if _HERMITE.fullmatch(node.id):
+            raise self._error(node, f"needs an argument: write {node.id}(z1)", _POLYNOMIAL)
         digits = re.sub(r"\D", "", node.id)
-        near = f"z{digits}" if f"z{digits}" in names else difflib.get_close_matches(node.id, names, 1, 0.0)[0]
-        raise self._error(node, f"is unknown; did you mean {near!r}?", f"z1 ... z{MAX_R}")
+        near = [f"z{digits}"] if f"z{digits}" in names else difflib.get_close_matches(node.id, names, 1, 0.5)
+        if near:
+            raise self._error(node, f"is unknown; did you mean {near[0]!r}?", f"z1 ... z{MAX_R}")
+        raise self._error(node, "is unknown", _POLYNOMIAL)
 
     def _operation(self, node: ast.BinOp) -> Polynomial:
         if isinstance(node.op, ast.Pow):
@@ -111,6 +119,8 @@ class _Reader:
                 return self._product(node, left, right)
             case ast.Div():
                 return self._product(node, left, self._inverse(node, right))
+            case ast.BitXor():
+                raise self._error(node, "has the operator ^: write ** for powers", "+ - * / **")
         raise self._error(node, "is not part of a polynomial", "+ - * / **")
 
     def _product(self, node: ast.AST, left: Polynomial, right: Polynomial) -> Polynomial:
@@ -157,12 +167,13 @@ class _Reader:
         return Polynomial.constant(MAX_R, Fraction(int(value.q), int(value.p) * s), s)
 
     def _call(self, node: ast.Call, name: str, argument: ast.AST) -> Polynomial:
-        hermite = re.fullmatch(r"(h|He)(\d{1,3})", name)
+        hermite = _HERMITE.fullmatch(name)
         if name == "sqrt":
             return self._root(node, self._value(argument))
         if hermite is None:
-            near = difflib.get_close_matches(name, ["h2", "h4", "He2", "He4", "sqrt"], 1, 0.0)[0]
-            raise self._error(node, f"calls {name!r}, which is unknown; did you mean {near!r}?", "h<k>, He<k>, sqrt")
+            near = difflib.get_close_matches(name, ["h2", "h4", "He2", "He4", "sqrt"], 1, 0.6)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise self._error(node, f"is not a polynomial{meant}", _POLYNOMIAL)
         k = int(hermite.group(2))
         inner = self._value(argument)
         if k > MAX_DEGREE or k * max(inner.degree, 0) > MAX_DEGREE or k * inner.height > _MAX_BITS:

@@ -320,10 +320,10 @@ def link(source: Any) -> Link:
         text = ZOO.get(source.strip(), source.strip())
         if text.isidentifier() and not re.fullmatch(r"[xyz]\d*", text):
             known = [*ZOO, *(f"z{k}" for k in range(1, MAX_R + 1))]
-            near = difflib.get_close_matches(text.lower(), known, 1, 0.0)[0]
+            near = difflib.get_close_matches(text.lower(), known, 1, 0.6)
+            meant = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(
-                f"link = {text[:60]!r} is unknown; did you mean {near!r}? allowed: {', '.join(ZOO)}, or a polynomial "
-                f"in z1 ... z{MAX_R}"
+                f"link = {text[:60]!r} is unknown; {meant}allowed: {', '.join(ZOO)}, or a polynomial in z1 ... z{MAX_R}"
             )
         return _checked(text, polynomial_of(text))
     if type(source).__module__.partition(".")[0] == "sympy":

@@ -206,6 +206,7 @@ _SHAPES: dict[str, tuple[Callable[[Floats, float], Floats], Callable[[Floats, fl
     "quantile": (lambda u, tau: np.where(u > 0, (1 - tau) * u, -tau * u), _quantile_derivative),
 }
 LOSS_NAMES = tuple(_SHAPES)
+_ALLOWED = f"allowed: {', '.join(LOSS_NAMES)}, or a convex formula in u"
 _PARAMETER = {"huber": "delta", "pseudo_huber": "delta", "quantile": "tau"}
 
 
@@ -252,11 +253,11 @@ def _named(name: str, parameter: "dict[str, float | int | str | Fraction]") -> L
         return Loss.from_sympy(name)
     match = re.fullmatch(r"\s*([A-Za-z]\w*)\s*(?:\(\s*(?:(\w+)\s*=)?([^()=]*)\))?\s*", name)
     if match is None:
-        raise ValueError(f"loss = {name[:60]!r}: write a name with its parameter, such as 'huber(1)'")
+        raise ValueError(f"loss = {name[:60]!r}: write a name with its parameter, such as 'huber(1)'; {_ALLOWED}")
     base, keyword, inside = match.group(1), match.group(2), match.group(3)
     if base not in _SHAPES:
         near = difflib.get_close_matches(base, LOSS_NAMES, n=1, cutoff=0.0)
-        raise ValueError(f"loss = {base!r} is unknown; did you mean {near[0]!r}? allowed: {', '.join(LOSS_NAMES)}")
+        raise ValueError(f"loss = {base!r} is unknown; did you mean {near[0]!r}? {_ALLOWED}")
     given = dict(parameter)
     if inside is not None and inside.strip():
         _refuse_keywords(name, parameter)

@@ -7,7 +7,7 @@ start: claims of levels I and D, and of these only those that do not need to kno
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,14 @@ from scipy.sparse.linalg import ArpackError
 
 from mimtheory.activations import Activation, activation
 from mimtheory.arguments import check_delta, check_integer, check_real
-from mimtheory.assumptions import Finding
+from mimtheory.assumptions import Finding, check, fails
 from mimtheory.experiment import Experiment
 from mimtheory.html_tables import html_table
 from mimtheory.input_checks import input_findings
 from mimtheory.lemmas import REGISTRY, find_claim, find_lemma
 from mimtheory.losses import Loss, loss
 from mimtheory.operators import EmpiricalHessian, spectral_norm
+from mimtheory.population import Population
 from mimtheory.registry import Claim
 from mimtheory.relations import Relation
 from mimtheory.sample import Sample, fitted_centre
@@ -84,7 +85,21 @@ def measure(label: str, setting: Setting, rng: int = 0, delta: float = 0.01) -> 
         raise ValueError(f"setting = {setting!r}; allowed: a Setting")
     claims = [find_claim(label)] if isinstance(label, str) and "/" in label else list(find_lemma(label).claims.values())
     e = Experiment(setting, rng)
-    return [_checked_row(claim, partial(claim.check, e, delta)) for claim in claims]
+    rows = [_checked_row(claim, partial(claim.check, e, delta)) for claim in claims]
+    return [
+        replace(row, reason=_unmet(claim, e.population)) if row.outcome == "vacuous" else row
+        for claim, row in zip(claims, rows, strict=True)
+    ]
+
+
+def _unmet(claim: Claim, population: Population) -> str:
+    """The assumption without which this claim promises nothing, and why it fails; empty where all are met."""
+    for label in claim.needs:
+        if fails(label, population):
+            return f"{label} fails: {check(label, population).reason.removesuffix('.')}"
+    if claim.level == "P" and population.setting.centre == "fitted":
+        return "a centre that is fitted to the draw promises nothing before it"
+    return ""
 
 
 def _row(claim: Claim, relation: Relation) -> Row:

@@ -52,7 +52,7 @@ _DOUBT = 1e-4  # p-value of the failures in one cell from which on it is not gre
 ADVICE: dict[Status, str] = {
     "holds": "Nothing to do: one violation, or the failure rate printed beside it, would have been caught.",
     "refuted": "The statement is false as implemented, or the code is: reproduce the worst row and look at both sides.",
-    "vacuous": "The bound says nothing here: raise n/d, or use a loss with bounded derivative where K is infinite.",
+    "vacuous": "The bound says nothing here: raise n/d; only where K is infinite, take a loss of bounded derivative.",
     "undecided": "This design could not have refuted the claim: add trials, or a control if there is none, "
     "or look at the one that survived, or at the cell where more draws fail than delta allows.",
     "skipped": "The claim does not apply to this design (for example no perp block where d = r).",

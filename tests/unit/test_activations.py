@@ -169,6 +169,10 @@ def test_a_series_is_used_where_it_converges_fast(formula: str, slope: Callable[
         ("1 - cosine", "did you mean '1-cos'"),
         ("re lu", "did you mean 'relu'"),
         ("log(u)", "not real and smooth"),
+        ("1/u", "pole at u = 0; allowed: functions real and finite on the whole line"),
+        ("1/(u - 1/3)**2", "pole at u = 0.333333"),
+        ("1/(exp(u) - 2)", "pole at u = 0.693147"),
+        ("Piecewise((1/(u - 2), u > 1), (-u, True))", "pole at u = 2"),
         ("1e400*u**2", "not real and smooth"),
         ("Abs(u - 1e400)", "beyond 1e300"),
         ("exp(exp(exp(exp(u))))", "not real and smooth"),
@@ -242,6 +246,12 @@ def test_a_singularity_even_if_removable_is_not_certified_and_does_not_crash(for
     a = activation(formula)
     assert a.constants == "numerical"
     assert "not defined" in str(a.reason)
+
+
+def test_a_pole_outside_of_its_piece_is_none() -> None:
+    assert activation("Piecewise((1/u - 1, u > 1), (1 - u, True))").constants == "certified"
+    assert activation("(1 - cos(u))/(exp(u) - 1)").constants == "numerical"
+    assert activation("Piecewise((1/u + sin(u - 5)/(u - 5), u > 1), (u, True))").constants == "numerical"
 
 
 def test_the_constants_of_a_formula_are_those_of_its_scale() -> None:

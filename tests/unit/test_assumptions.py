@@ -173,3 +173,15 @@ def test_a_wrong_centre_is_seen_in_any_unit_of_t(monkeypatch: pytest.MonkeyPatch
     found = check("assumption_ell", population(link="h4", loss="huber(1e-12)", centre="population"))
     assert found.status == "fails"
     assert "centre=" not in found.reason  # which is what was asked for
+
+
+def test_a_loss_of_unknown_growth_leaves_what_rests_on_its_mean_undecided() -> None:
+    p = population(loss="exp(u)", link="z1", eta1=1.0)
+    for label in ("assumption_ell", "assumption_cov"):
+        found = check(label, p)
+        assert (found.status, "at most polynomially is not known" in found.reason) == ("undecided", True)
+
+
+def test_one_coordinate_is_not_called_coordinates() -> None:
+    assert "in 1 coordinate with" in check("assumption_link_first", population(link="z1")).reason
+    assert "in 2 coordinates with" in check("assumption_link_first", population()).reason

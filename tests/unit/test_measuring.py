@@ -269,3 +269,11 @@ def test_what_only_looks_like_numbers_or_has_another_shape_is_refused_with_the_w
     arrays: dict[str, Any] = {"X": np.ones((9, 3)), "y": np.ones(9), "W": np.ones((2, 3))} | {name: given}
     with pytest.raises(ValueError, match=told):
         mimtheory.check_data(**arrays)
+
+
+def test_a_row_that_says_nothing_names_the_need_that_is_not_met() -> None:
+    rows = mimtheory.measure("A.4", Setting(link="h2", loss="huber(1)", activation="relu", d=10, n=50, eta1=1.0))
+    reasons = [row.reason for row in rows if row.outcome == "vacuous"]
+    assert "assumption_activation fails: relu: not in C^3 (a kink at 0)" in reasons
+    fitted = mimtheory.measure("A.2/mean", Setting(link="h2", loss="huber(1)", d=10, n=50, centre="fitted"))
+    assert [row.reason for row in fitted] == ["a centre that is fitted to the draw promises nothing before it"]
