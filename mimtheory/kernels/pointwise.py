@@ -116,9 +116,17 @@ def _sqrt(u: float) -> tuple[float, float]:
 
 
 @inlined
+def _tanh(u: float) -> tuple[float, float]:
+    """tanh u and 1 - tanh^2 u = 4 p/(1 + p)^2, p = exp(-2|u|), which does not cancel."""
+    e, power = falling(abs(u))
+    slope = 4 * (0.0 if abs(u) > 350 else power) / ((2 + e) * (2 + e))
+    return tanh_from(e, u), slope if u == u else u
+
+
+@inlined
 def _utanh(u: float) -> tuple[float, float]:
-    t = tanh(u)
-    return u * t / 2, (t + u * (1 - t * t)) / 2
+    t, slope = _tanh(u)
+    return u * t / 2, (t + u * slope) / 2
 
 
 @inlined
@@ -140,7 +148,7 @@ def _silu(u: float) -> tuple[float, float]:
 @inlined
 def _before_softplus(u: float) -> tuple[float, float]:
     """v of log(1 + v), and sigma'."""
-    e = exponential(-abs(u))
+    e = 0.0 if abs(u) > 700 else exponential(-abs(u))
     return e, (1.0 if u >= 0 else e) / (1 + e)
 
 
@@ -175,8 +183,7 @@ def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None
             value[i], slope[i] = _silu(u[i])
     elif code == 9:
         for i in range(k):
-            value[i] = tanh(u[i])
-            slope[i] = 1 - value[i] * value[i]
+            value[i], slope[i] = _tanh(u[i])
     else:
         for i in range(k):
             value[i], slope[i] = _before_softplus(u[i])
