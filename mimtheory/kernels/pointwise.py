@@ -42,7 +42,12 @@ def _sign(u: float) -> float:
 
 @kernel
 def loss_slope(code: int, u: float, parameter: float) -> float:
-    """l'(t, y) at the error u = t - y for squared, l1, huber, pseudo_huber, logcosh, quantile (codes 0 to 5)."""
+    """l'(t, y) at the error u = t - y for squared, l1, huber, pseudo_huber, logcosh, quantile (codes 0 to 5).
+
+    Not a number where u is infinite: a bounded slope would hide it.
+    """
+    if not abs(u) < math.inf:
+        return u - u
     if code == 0:
         return u
     if code == 1:
