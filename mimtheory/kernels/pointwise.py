@@ -239,7 +239,7 @@ def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None
 def defects(k: int, u: Floats, slope: Floats, series: Floats, near: float, out: Floats) -> None:
     """s(u) - 1 with s(u) = sigma'(u)/u at the first k entries of u.
 
-    Below `near` its power series, the coefficient of u^0 first, because the quotient would cancel there. One
+    Up to `near` its power series, the coefficient of u^0 first, because the quotient would cancel there. One
     coefficient at a time for all entries: a loop within a loop would not become vector code.
     """
     top = series.shape[0] - 1
@@ -250,7 +250,7 @@ def defects(k: int, u: Floats, slope: Floats, series: Floats, near: float, out: 
         for i in range(k):
             out[i] = out[i] * u[i] + coefficient
     for i in range(k):
-        out[i] = out[i] if abs(u[i]) < near else slope[i] / u[i] - 1
+        out[i] = out[i] if abs(u[i]) <= near else slope[i] / u[i] - 1
 
 
 @part
