@@ -260,8 +260,8 @@ def log1p(x: float) -> float:
 
 @inlined
 def falling(size: float) -> tuple[float, float]:
-    """(exp(-2x) - 1, exp(-2x)) for x >= 0; from 20 on, the values there."""
-    p, power = _parts_of_exponential(max(-2 * size, -40.0))
+    """(exp(-2x) - 1, exp(-2x)) for x >= 0; from 350 on, the values there."""
+    p, power = _parts_of_exponential(max(-2 * size, -700.0))
     return fma(power, p, power - 1), fma(power, p, power)
 
 

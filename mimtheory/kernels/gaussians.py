@@ -44,7 +44,11 @@ class Gaussians:
         for name, value, low, high in (("seed", seed, 0, 2**64 - 1), ("n", n, 1, 2**62), ("d", d, 1, 2**32)):
             if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= operator.index(value) <= high:
                 raise ValueError(f"{name} = {value!r}; allowed: an integer from {low} to {high}")
-        if np.dtype(dtype) not in (np.float64, np.float32):
+        try:
+            known = np.dtype(dtype) in (np.float64, np.float32)
+        except TypeError:
+            known = False
+        if not known:
             raise ValueError(f"dtype = {dtype!r}; allowed: float64, float32")
         self.seed, self.shape, self.dtype = (
             operator.index(seed),
@@ -70,6 +74,8 @@ class Gaussians:
         return out if out.shape[1] == d else np.ascontiguousarray(out[:, :d])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Floats:
+        if copy is False:
+            raise ValueError("copy = False; allowed: None or True, as Gaussians are made whenever they are read")
         whole = self.rows(0, self.shape[0])
         return whole if dtype is None else whole.astype(dtype, copy=False)
 

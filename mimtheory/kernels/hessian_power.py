@@ -29,7 +29,8 @@ def hessian_power(X: Floats | Gaussians, T: Floats, V: Floats, *, threads: int |
     Returns
     -------
     (k, d)
-        Row q is S_hat applied to V[q]. Allocates 8 k d numbers, with T > 1 threads (5 T + 18) k d.
+        Row q is S_hat applied to V[q]. Allocates 8 k d numbers, with T > 1 threads (5 T + 18) k d; for each thread
+        32 d more where X is made, n d/16 where X is copied.
 
     Raises
     ------

@@ -24,7 +24,7 @@ from mimtheory.kernels.elementary import (
     tanh_from,
 )
 
-__all__ = ["activate", "defects", "loss_slope"]
+__all__ = ["activate", "defects", "loss_slope", "slope_change"]
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +42,12 @@ def _sign(u: float) -> float:
 
 @kernel
 def loss_slope(code: int, u: float, parameter: float) -> float:
-    """l'(t, y) at the error u = t - y for squared, l1, huber, pseudo_huber, logcosh, quantile (codes 0 to 5)."""
+    """l'(t, y) at the error u = t - y for squared, l1, huber, pseudo_huber, logcosh, quantile (codes 0 to 5).
+
+    Not a number where u is infinite: a bounded slope would hide it.
+    """
+    if not abs(u) < math.inf:
+        return u - u
     if code == 0:
         return u
     if code == 1:
@@ -56,6 +61,45 @@ def loss_slope(code: int, u: float, parameter: float) -> float:
     if code == 4:
         return tanh(u)
     return 0.5 * _sign(u) + 0.5 - parameter
+
+
+@kernel
+def slope_change(code: int, u: float, f: float, parameter: float) -> float:
+    """l' at the error u + f less that at u, to a few roundings of itself or of f: slopes near each other would cancel.
+
+    Where codes are not named the slope has two or three values, and a difference of two loses nothing.
+    """
+    moved = u + f
+    if not (abs(u) < math.inf and abs(moved) < math.inf):
+        return moved - moved
+    if code == 0:
+        return f
+    if code == 2:
+        low, high = -parameter - u, parameter - u
+        return min(max(f, low), high) - min(max(0.0, low), high)
+    if code == 3 and (u > 0) == (moved > 0) and max(abs(u), abs(moved)) < 2.0**200 * parameter:
+        return _change_of_pseudo_huber(u, f, moved, parameter)
+    if code == 4:
+        return _change_of_tanh(u, f, moved)
+    return loss_slope(code, moved, parameter) - loss_slope(code, u, parameter)
+
+
+@inlined
+def _change_of_pseudo_huber(u: float, f: float, moved: float, parameter: float) -> float:
+    """With v and w of one sign: w/sqrt(1 + w^2) - v/sqrt(1 + v^2), the numerator made rational."""
+    v, w = u / parameter, moved / parameter
+    below, above = math.hypot(1.0, v), math.hypot(1.0, w)
+    share = w * below + v * above
+    return f * ((v + w) / share) / (below * above) if share != 0 else f
+
+
+@inlined
+def _change_of_tanh(u: float, f: float, moved: float) -> float:
+    """sinh f/(cosh(u + f) cosh u), of exponentials that do not overflow."""
+    e, _ = falling(abs(f))
+    power = exponential(abs(f) - abs(u) - abs(moved))
+    size = -2 * e * power / ((1 + exponential(-2 * abs(u))) * (1 + exponential(-2 * abs(moved))))
+    return math.copysign(size, f)
 
 
 @inlined
@@ -116,9 +160,17 @@ def _sqrt(u: float) -> tuple[float, float]:
 
 
 @inlined
+def _tanh(u: float) -> tuple[float, float]:
+    """tanh u and 1 - tanh^2 u = 4 p/(1 + p)^2, p = exp(-2|u|), which does not cancel."""
+    e, power = falling(abs(u))
+    slope = 4 * (0.0 if abs(u) > 350 else power) / ((2 + e) * (2 + e))
+    return tanh_from(e, u), slope if u == u else u
+
+
+@inlined
 def _utanh(u: float) -> tuple[float, float]:
-    t = tanh(u)
-    return u * t / 2, (t + u * (1 - t * t)) / 2
+    t, slope = _tanh(u)
+    return u * t / 2, (t + u * slope) / 2
 
 
 @inlined
@@ -140,7 +192,7 @@ def _silu(u: float) -> tuple[float, float]:
 @inlined
 def _before_softplus(u: float) -> tuple[float, float]:
     """v of log(1 + v), and sigma'."""
-    e = exponential(-abs(u))
+    e = 0.0 if abs(u) > 700 else exponential(-abs(u))
     return e, (1.0 if u >= 0 else e) / (1 + e)
 
 
@@ -175,8 +227,7 @@ def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None
             value[i], slope[i] = _silu(u[i])
     elif code == 9:
         for i in range(k):
-            value[i] = tanh(u[i])
-            slope[i] = 1 - value[i] * value[i]
+            value[i], slope[i] = _tanh(u[i])
     else:
         for i in range(k):
             value[i], slope[i] = _before_softplus(u[i])
@@ -188,7 +239,7 @@ def activate(code: int, k: int, u: Floats, value: Floats, slope: Floats) -> None
 def defects(k: int, u: Floats, slope: Floats, series: Floats, near: float, out: Floats) -> None:
     """s(u) - 1 with s(u) = sigma'(u)/u at the first k entries of u.
 
-    Below `near` its power series, the coefficient of u^0 first, because the quotient would cancel there. One
+    Up to `near` its power series, the coefficient of u^0 first, because the quotient would cancel there. One
     coefficient at a time for all entries: a loop within a loop would not become vector code.
     """
     top = series.shape[0] - 1
@@ -199,7 +250,7 @@ def defects(k: int, u: Floats, slope: Floats, series: Floats, near: float, out: 
         for i in range(k):
             out[i] = out[i] * u[i] + coefficient
     for i in range(k):
-        out[i] = out[i] if abs(u[i]) < near else slope[i] / u[i] - 1
+        out[i] = out[i] if abs(u[i]) <= near else slope[i] / u[i] - 1
 
 
 @part

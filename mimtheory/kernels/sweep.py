@@ -15,7 +15,7 @@ from mimtheory.kernels.compiling import maker, part
 from mimtheory.kernels.one_vector import BOTH_ROWS, one_vector
 from mimtheory.kernels.partition import GROUP, LEAVES, ROWS
 from mimtheory.kernels.philox import fill_rows
-from mimtheory.kernels.pointwise import activate, defects, loss_slope
+from mimtheory.kernels.pointwise import activate, defects, loss_slope, slope_change
 from mimtheory.kernels.products import (
     FEW,
     PIECE,
@@ -131,14 +131,14 @@ def _peaks(
     parameter: float,
     peaks: Floats,
 ) -> None:
-    """Raise max |u_ij| and max |q_ij| of each neuron, q_ij = l'(c + f_i, y_i) s(u_ij) - T_i without cancellation, where
-    s(u_ij) - 1 is known."""
+    """Raise max |u_ij| and max |q_ij| of each neuron, q_ij = l'(c + f_i, y_i) s(u_ij) - T_i as the sum of
+    l'(c + f_i, y_i) (s(u_ij) - 1) and what f_i changes in l'."""
     for i in range(rows):
-        T = loss_slope(loss, centre - y[at + i], parameter)
         factor = loss_slope(loss, centre + f[at + i] - y[at + i], parameter)
+        change = slope_change(loss, centre - y[at + i], f[at + i], parameter)
         for j in range(m):
             _raise(peaks, 0, j, abs(arguments[i, j]))
-            _raise(peaks, 1, j, abs(factor * minus_1[i, j] + (factor - T)))
+            _raise(peaks, 1, j, abs(factor * minus_1[i, j] + change))
 
 
 @part

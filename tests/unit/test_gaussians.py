@@ -179,3 +179,17 @@ def test_bad_matrices_are_refused(fields: tuple[int, int, int], name: str) -> No
         Gaussians(0, 2, 2, np.int64)
     with pytest.raises(ValueError, match="start, stop"):
         Gaussians(0, 2, 2).rows(1, 3)
+
+
+@pytest.mark.parametrize("dtype", ["nonsense", int, np.float16, "c16", object()])
+def test_what_is_no_precision_is_refused_by_name(dtype: Any) -> None:
+    with pytest.raises(ValueError, match=r"^dtype = .*; allowed: float64, float32$"):
+        Gaussians(0, 2, 2, dtype)
+
+
+def test_an_array_without_a_copy_is_refused() -> None:
+    made = Gaussians(0, 2, 2)
+    with pytest.raises(ValueError, match=r"^copy = False; allowed"):
+        made.__array__(copy=False)
+    assert (np.asarray(made) == made.rows(0, 2)).all()
+    assert (made.__array__(copy=True) == made.rows(0, 2)).all()

@@ -13,7 +13,7 @@ import flint
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mimtheory.activations import ACTIVATION_NAMES, Activation, activation
@@ -35,7 +35,7 @@ from mimtheory.kernels.elementary import (
 )
 from mimtheory.kernels.leaves import _writeable
 from mimtheory.kernels.partition import DEPTH, GROUP, LEAVES, ROWS, leaf_start, product_roundings, roundings
-from mimtheory.kernels.pointwise import _u_minus_sin, activate, loss_slope
+from mimtheory.kernels.pointwise import _u_minus_sin, activate, loss_slope, slope_change
 from mimtheory.kernels.sweep import LINE, at_a_line, sweep
 from mimtheory.losses import LOSS_NAMES, Loss, loss
 from mimtheory.relations import gamma
@@ -489,7 +489,7 @@ def test_logarithms_are_right_to_the_last_places(ours, exact) -> None:  # type: 
         (ours_ratio, lambda x: mpmath.exp(x * x / 2) * mpmath.ncdf(-x), 38, 9),
         (ours_bell, lambda x: mpmath.exp(-x * x / 2), 37, 4),
         (ours_expm1, lambda x: mpmath.expm1(-2 * x), 20, 4),
-        (ours_falling, lambda x: mpmath.exp(-2 * x), 20, 4),
+        (ours_falling, lambda x: mpmath.exp(-2 * x), 350, 4),
     ],
 )
 def test_functions_that_fall_are_right_to_the_last_places(
@@ -506,7 +506,7 @@ def test_functions_that_fall_are_right_to_the_last_places(
                 assert ours(float(point)) == 0
     assert ours_bell(37.0) == ours_bell(-1e200) == 0
     assert ours_ratio(1e200) == ours_ratio(38.0)
-    assert ours_falling(1e200) == ours_falling(20.0)
+    assert ours_falling(1e200) == ours_falling(350.0)
 
 
 def test_u_minus_sin_u_is_right_to_the_last_places_below_a_half() -> None:
@@ -604,10 +604,75 @@ def test_compiled_losses_are_those_of_the_zoo(name: str) -> None:
 
 @pytest.mark.parametrize("delta", [1e-100, 1e-3, 1.0, 1e99])
 def test_the_compiled_slope_of_pseudo_huber_is_delta_far_out(delta: float) -> None:
-    for size in (1e10 * delta, 2e286, 5.2e306, 1.7e308, math.inf):
+    for size in (1e10 * delta, 2e286, 5.2e306, 1.7e308):
         for sign in (1, -1):
             assert loss_slope(3, sign * size, delta) == pytest.approx(sign * delta, rel=8 * 2**-53)
     assert np.isnan(loss_slope(3, np.nan, delta))
+
+
+@pytest.mark.parametrize("text", LOSS_NAMES)
+def test_the_slope_at_an_infinite_error_is_not_a_number(text: str) -> None:
+    found = loss(text)
+    parameter = 0.0 if found.parameter is None else float(found.parameter)
+    for u in (math.inf, -math.inf, math.nan):
+        assert np.isnan(loss_slope(found.code, u, parameter))
+        assert np.isnan(slope_change(found.code, u, 1.0, parameter))
+        assert np.isnan(slope_change(found.code, 1.0, u, parameter))
+
+
+def exact_slope(text: str, u: mpmath.mpf) -> mpmath.mpf:
+    """l' of the zoo in many digits, with delta = 1 and tau = 1/4."""
+    sign = mpmath.sign(u)
+    return {
+        "squared": u,
+        "l1": sign,
+        "huber(1)": max(min(u, mpmath.mpf(1)), mpmath.mpf(-1)),
+        "pseudo_huber(1)": u / mpmath.sqrt(1 + u * u),
+        "logcosh": mpmath.tanh(u),
+        "quantile(0.25)": (sign + 1) / 2 - mpmath.mpf(1) / 4,
+    }[text]
+
+
+EXACT_LOSSES = ["squared", "l1", "huber(1)", "pseudo_huber(1)", "logcosh", "quantile(0.25)"]
+
+
+@pytest.mark.parametrize("text", EXACT_LOSSES)
+def test_a_change_of_slope_does_not_cancel(text: str) -> None:
+    """However small f is: to a few roundings of the change itself, of huber of f.
+
+    Squared and the losses of signs are exact. Of huber 1 - u, f less that and nothing else round. Pseudo_huber has 14
+    roundings with two of hypot. The exponent of logcosh is a sum of three, whose two roundings are relative to them;
+    exponentials are within 4 units each, quotients and products another 8.
+    """
+    found, rng = loss(text), np.random.default_rng(0)
+    parameter = 0.0 if found.parameter is None else float(found.parameter)
+    sizes = 10.0 ** rng.uniform(-200, 2, 400)
+    f = sizes * rng.choice([-1, 1], 400)
+    u = np.concatenate((rng.uniform(-4, 4, 200), -f[200:300] * rng.uniform(0, 2, 100), rng.uniform(-40, 40, 100)))
+    u[:5], f[:5] = [0.0, 0.0, -3.0, 2.0, -0.5], [0.0, -0.25, 3.0, -2.0, 0.5]
+    with mpmath.workdps(700):
+        for point, step in zip(u.tolist(), f.tolist(), strict=True):
+            if text in ("l1", "quantile(0.25)") and point + step == 0 != mpmath.mpf(point) + step:
+                continue  # whose sign is lost
+            exact = exact_slope(text, mpmath.mpf(point) + step) - exact_slope(text, mpmath.mpf(point))
+            error = abs(slope_change(found.code, point, step, parameter) - exact) * 2**53
+            far = 3 * (abs(point) + abs(step) + abs(point + step))
+            size = abs(mpmath.mpf(step)) if text == "huber(1)" else abs(exact)
+            allowed = {"huber(1)": 3, "pseudo_huber(1)": 16, "logcosh": 20 + far}.get(text, 0)
+            assert error <= allowed * size, (point, step)
+
+
+def test_a_change_of_slope_bears_any_number() -> None:
+    for size in (5e-324, 1e-310, 1e10, 1e155, 1e300, 1.7e308):
+        for delta in (1e-100, 1.0, 1e99):
+            for code, most in ((2, 2 * delta), (3, 2 * delta), (4, 2.0)):
+                for u, f in ((size, -size), (size, size / 3), (-size, size), (1.0, size), (size, 1.0)):
+                    change = slope_change(code, u, f, delta)
+                    if math.isfinite(u + f):
+                        assert abs(change) <= most * (1 + 2**-50)
+                        assert change == 0 or (change > 0) == (f > 0)
+    # 2^-53 of the slope is all that can be known so far out
+    assert abs(slope_change(3, 2.0**150, 2.0**210, 1.0)) <= 2**-52
 
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
@@ -655,6 +720,37 @@ def test_compiled_activations_are_right_to_the_last_places(
             assert abs(mpmath.mpf(float(found)) - sum(exact)) * 2**53 <= allowed * sum(map(abs, exact)), point
 
 
+@pytest.mark.parametrize(
+    ("name", "exact"),
+    [
+        ("tanh", lambda u: 1 / mpmath.cosh(u) ** 2),
+        ("utanh", lambda u: (mpmath.tanh(u) + u / mpmath.cosh(u) ** 2) / 2),
+        ("softplus", lambda u: 1 / (1 + mpmath.exp(-u))),
+    ],
+)
+def test_slopes_that_saturate_are_right_to_the_last_places(
+    name: str, exact: Callable[[mpmath.mpf], mpmath.mpf]
+) -> None:
+    """An exponential is within 4 units, one more of it that stands in the square of a denominator as much again."""
+    u = np.random.default_rng(0).uniform(-345, 345, 500)
+    u[:200] /= 20
+    value, slope = np.empty_like(u), np.empty_like(u)
+    activate(activation(name).code, u.size, u, value, slope)
+    with mpmath.workdps(330):
+        for point, found in zip(u.tolist(), slope.tolist(), strict=True):
+            assert ulps(found, exact(mpmath.mpf(point))) <= 14, point
+
+
+def test_far_out_nothing_is_left_of_what_an_exponential_ends_with() -> None:
+    """The last one that is computed, 1e-304, is no value of these."""
+    u = np.array([351.0, 701.0, 1e5, np.inf])
+    for name, kept in (("tanh", u), ("softplus", u[1:])):
+        value, slope = np.empty_like(kept), np.empty_like(kept)
+        activate(activation(name).code, kept.size, -kept, value, slope)
+        assert (slope == 0).all()
+        assert (value == (-1 if name == "tanh" else 0)).all()
+
+
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_compiled_activations_of_huge_numbers_are_those_of_the_zoo(name: str) -> None:
     candidate = activation(name)
@@ -700,6 +796,23 @@ def plain_gradient(X, y, W, a, b, c, l: Loss, sigma: Activation):  # type: ignor
     return np.asarray(S.astype(Long).T @ X.astype(Long) / len(y), dtype=float), f, u
 
 
+def moved_by_rounding(X: Any, W: Any, b: Any, u: Any, unit: float) -> Any:
+    """A relative error of k units in u moves sigma and sigma' by at most 3 (1 + |u|) times that, (n, m)."""
+    sizes = (np.abs(X) @ np.abs(W).T + np.abs(b)).astype(float)
+    return (product_roundings(X.shape[1]) + 40) * unit * (1 + sizes) * 3 * (1 + np.abs(u))
+
+
+def gradient_rounding(X, y, W, a, b, l: Loss, sigma: Activation, f, u, unit: float):  # type: ignore[no-untyped-def]  # noqa: E741
+    """What rounding can do to f, by the sum over j, and to the gradient, as l' moves by as much as f; c = 0.3."""
+    n, d = X.shape
+    moved = moved_by_rounding(X, W, b, u, unit)
+    outputs = np.abs(a) @ moved.T + len(a) * unit * (np.abs(a) @ np.abs(sigma.sigma(u)).T)
+    slopes = np.abs(l.dl(0.3 + f, y))
+    factor = np.abs(a) * (moved * slopes[:, None] + np.abs(sigma.d1(u)) * (outputs + 8 * unit * slopes)[:, None])
+    terms = np.abs(a) * np.abs(sigma.d1(u)) * slopes[:, None]
+    return outputs, (factor + (roundings(n, d) * unit) * terms).T @ np.abs(X) / n
+
+
 @given(
     n=st.integers(1, 70),
     d=st.integers(1, 40),
@@ -721,18 +834,11 @@ def test_the_gradient_is_the_plain_one(
     G, f, u = plain_gradient(X, y, W, a, b, 0.3, l, sigma)
     assert found.gradient.dtype == kind
     unit = np.finfo(kind).eps / 2
-    # a relative error of k units in u moves sigma and sigma' by at most 3 (1 + |u|) times that, f by the sum over j,
-    # and l' by as much as f
-    sizes = (np.abs(X) @ np.abs(W).T + np.abs(b)).astype(float)
-    moved = (product_roundings(d) + 40) * unit * (1 + sizes) * 3 * (1 + np.abs(u))
-    outputs = np.abs(a) @ moved.T + m * unit * (np.abs(a) @ np.abs(sigma.sigma(u)).T)
+    moved = moved_by_rounding(X, W, b, u, unit)
+    outputs, allowed = gradient_rounding(X, y, W, a, b, l, sigma, f, u, unit)
     if name == "relu":
         assume((np.abs(u) > moved).all())  # else a sign may flip
     assert (np.abs(found.outputs - f) <= outputs).all()
-    slopes = np.abs(l.dl(0.3 + f, y))
-    factor = np.abs(a) * (moved * slopes[:, None] + np.abs(sigma.d1(u)) * (outputs + 8 * unit * slopes)[:, None])
-    terms = np.abs(a) * np.abs(sigma.d1(u)) * slopes[:, None]
-    allowed = (factor + (roundings(n, d) * unit) * terms).T @ np.abs(X) / n
     assert (np.abs(found.gradient - G) <= allowed + 1e-300).all()
     assert found.loss == pytest.approx(l.value(0.3 + found.outputs, y).mean())
     assert found.peaks is not None
@@ -766,6 +872,185 @@ def test_user_defined_functions_are_called_on_blocks_and_agree(m: int) -> None:
         assert np.abs(getattr(own, name) - getattr(compiled, name)).max() <= 1e-13, name
     plain = gradient(X, y, W, a, b, activation="log(cosh(u))", loss="log(cosh(u))")
     assert plain.peaks is None
+
+
+TORCH: dict[str, Callable[[Any, Any], Any]] = {
+    "quadratic": lambda t, u: u * u / 2,
+    "1-cos": lambda t, u: 1 - t.cos(u),
+    "logcosh": lambda t, u: u.abs() + t.nn.functional.softplus(-2 * u.abs()) - math.log(2),
+    "sqrt": lambda t, u: t.sqrt(1 + u * u) - 1,
+    "utanh": lambda t, u: u * t.tanh(u) / 2,
+    "tanh": lambda t, u: t.tanh(u),
+    "silu": lambda t, u: t.nn.functional.silu(u),
+    "gelu": lambda t, u: t.nn.functional.gelu(u),
+    "softplus": lambda t, u: t.nn.functional.softplus(u),
+    "squared": lambda t, u: u * u / 2,
+    "pseudo_huber(1)": lambda t, u: t.sqrt(1 + u * u) - 1,
+}
+
+
+@given(
+    n=st.integers(1, 40),
+    d=st.integers(1, 20),
+    m=st.integers(1, 9),
+    name=st.sampled_from([name for name in ACTIVATION_NAMES if name in TORCH]),
+    formula=st.sampled_from(["squared", "logcosh", "pseudo_huber(1)"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(n=1, d=1, m=2, name="1-cos", formula="squared", seed=0)
+def test_the_gradient_is_that_of_automatic_differentiation(
+    n: int, d: int, m: int, name: str, formula: str, seed: int
+) -> None:
+    """Whose functions are within a few roundings of 1 + |u| of ours, and its sums of those of any order."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(seed)
+    X, W = rng.standard_normal((n, d)), rng.standard_normal((m, d)) / np.sqrt(d)
+    y, a, b = rng.standard_normal(n), rng.standard_normal(m), rng.standard_normal(m)
+    found = gradient(X, y, W, a, b, activation=name, loss=formula, centre=0.3)
+    inputs, weights = torch.tensor(X), torch.tensor(W, requires_grad=True)
+    outputs = TORCH[name](torch, inputs @ weights.T + torch.tensor(b)) @ torch.tensor(a)
+    mean = TORCH[formula](torch, 0.3 + outputs - torch.tensor(y)).mean()
+    mean.backward()
+    sigma, l = activation(name), loss(formula)  # noqa: E741
+    _, f, u = plain_gradient(X, y, W, a, b, 0.3, l, sigma)
+    off, allowed = gradient_rounding(X, y, W, a, b, l, sigma, f, u, 2.0**-53)
+    assert (np.abs(found.outputs - outputs.detach().numpy()) <= 2 * off).all()
+    assert (np.abs(found.gradient - weights.grad.numpy()) <= 2 * allowed).all()
+
+
+@given(n=st.integers(1, 40), d=st.integers(1, 20), m=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
+@example(n=1, d=1, m=2, seed=0)
+def test_the_gradient_is_what_five_values_of_the_loss_say(n: int, d: int, m: int, seed: int) -> None:
+    """u^2/2 under the squared loss is a polynomial of degree 4 on a line, of which they give the derivative exactly."""
+    rng = np.random.default_rng(seed)
+    X, W, D = rng.standard_normal((n, d)), rng.standard_normal((m, d)), rng.standard_normal((m, d))
+    y, a, b = rng.standard_normal(n), rng.standard_normal(m), rng.standard_normal(m)
+
+    def at(weights: np.ndarray) -> Any:
+        return gradient(X, y, weights, a, b, activation="quadratic", loss="squared", centre=0.3)
+
+    stencil = {-1.0: 1 / 6, -0.5: -8 / 6, 0.5: 8 / 6, 1.0: -1 / 6}
+    difference = sum(weight * at(W + t * D).loss for t, weight in stencil.items())
+    # sizes of all terms at the farthest point: |u| with |W| + |D|, f, the error; of their products each has the
+    # roundings of two inner products, of the sums over j and i, and some of its own
+    u = np.abs(X) @ (np.abs(W) + np.abs(D)).T + np.abs(b)
+    error = 0.3 + u**2 / 2 @ np.abs(a) + np.abs(y)
+    rounding = gamma(4 * product_roundings(d) + roundings(n, d) + 2 * m + n + 40)
+    slope = float((at(W).gradient * D).sum())
+    sizes = 3 * (error**2).mean() + (np.abs(a) * error[:, None] * u * (np.abs(X) @ np.abs(D).T)).sum(axis=1).mean()
+    assert abs(slope - difference) <= rounding * sizes
+
+
+@pytest.mark.parametrize("text", [*LOSS_NAMES, "log(cosh(u))"])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_a_label_or_a_centre_that_is_no_number_shows(text: str, bad: float) -> None:
+    X, y, W = draw(40, 6, 2)
+    y[7] = bad
+    for labels, centre in ((y, 0.0), (np.zeros(40), bad)):
+        found = gradient(X, labels, W, np.ones(2), activation="1-cos", loss=text, centre=centre, quantities=True)
+        assert np.isnan(found.gradient).all()
+        assert found.peaks is not None
+        assert np.isnan(found.peaks[1]).all()
+
+
+@pytest.mark.parametrize("text", ["l1", "huber(1)"])
+def test_an_output_that_overflows_shows(text: str) -> None:
+    X, y, W = draw(40, 6, 2)
+    found = gradient(X, y, 1e160 * W, np.ones(2), activation="quadratic", loss=text)
+    assert np.isinf(found.outputs).all()
+    assert np.isnan(found.gradient).all()
+
+
+def test_an_infinite_weight_has_limits_where_the_docstring_says_so() -> None:
+    X, y, W = draw(40, 6, 2)
+    X[:, 0], W[0, 0] = -np.abs(X[:, 0]), np.inf
+    for name in ACTIVATION_NAMES:
+        found = gradient(X, y, W, np.ones(2), activation=name, loss="squared").gradient
+        assert np.isfinite(found).all() == (name in ("relu", "tanh", "softplus")), name
+        assert np.isfinite(found).any() == (name in ("relu", "tanh", "softplus")), name
+
+
+@pytest.mark.parametrize("text", EXACT_LOSSES)
+@pytest.mark.parametrize("size", [1e-2, 1e-6, 1e-8, 1e-100])
+def test_the_peak_of_q_is_known_to_its_last_places_however_small_the_neurons(text: str, size: float) -> None:
+    rng = np.random.default_rng(0)
+    X, y, W = rng.standard_normal((20, 5)), rng.standard_normal(20), size * rng.standard_normal((3, 5))
+    a = np.array([1.0, 0.7, 0.4])
+    found = gradient(X, y, W, a, activation="1-cos", loss=text, centre=0.3, quantities=True).peaks
+    assert found is not None
+    with mpmath.workdps(700):
+        u = [[mpmath.fdot(map(mpmath.mpf, x), map(mpmath.mpf, w)) for w in W.tolist()] for x in X.tolist()]
+        lengths = np.abs(X) @ np.abs(W).T
+        for j in range(3):
+            largest = sizes = mpmath.mpf(0)
+            for i in range(20):
+                f = sum(mpmath.mpf(a[k]) * (1 - mpmath.cos(u[i][k])) for k in range(3))
+                e = mpmath.mpf(0.3) - mpmath.mpf(y[i])
+                bent = exact_slope(text, e + f) * (mpmath.sin(u[i][j]) / u[i][j] - 1)
+                change = exact_slope(text, e + f) - exact_slope(text, e)
+                largest = max(largest, abs(bent + change))
+                # both grow like u^2, whose rounding is that of the sizes of the terms of u; c - y and c + f - y round
+                # once or twice and l' turns that into as much of l' at most, tanh' into 2 |e| <= 8 units of itself
+                share = max(lengths[i] ** 2 / np.abs(np.array(u[i], dtype=float)) ** 2)
+                sizes = max(sizes, (abs(bent) + abs(change)) * share)
+            allowed = (2 * product_roundings(5) + 100) * sizes * mpmath.mpf(2) ** -53
+            assert abs(found[1, j] - largest) <= allowed, j
+
+
+def test_where_s_has_no_value_an_infinite_u_has_none_either() -> None:
+    X, y, W = draw(20, 4, 2)
+    found = gradient(X, y, W, np.ones(2), np.array([0, -np.inf]), activation="relu", loss="squared", quantities=True)
+    assert found.peaks is not None
+    assert np.isnan(found.peaks[1]).all()
+    assert found.peaks[0][1] == np.inf
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("power", [-1, 1])
+def test_norms_are_ordinary_where_the_gradient_is(kind: type, power: int) -> None:
+    """Their squares are not: of 2^(+-550), in single precision 2^(+-80)."""
+    X, y, W = draw(40, 6, 3)
+    a = np.full(3, 2.0 ** (power * (550 if kind is np.float64 else 80)))
+    found = gradient(X.astype(kind), y, W.astype(kind), a, activation="tanh", loss="l1")
+    exact = [float(mpmath.norm(row)) for row in found.gradient.tolist()]
+    assert found.norms.dtype == np.float64
+    assert found.norms == pytest.approx(exact, rel=8 * 2**-53, abs=0)  # of a root of a sum of six squares
+    assert (np.abs(np.log2(found.norms / a)) < 10).all()
+
+
+@pytest.mark.parametrize("names", [("1-cos", "squared"), ("log(cosh(u))", "log(cosh(u))")])
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_the_loss_is_that_of_the_labels_of_the_call(names: tuple[str, str], kind: type) -> None:
+    X, y, W = draw(20, 4, 2)
+    y = y.astype(kind)
+    first, later = (gradient(X, y, W, np.ones(2), activation=names[0], loss=names[1]) for _ in range(2))
+    expected = first.loss
+    y[:] = 7
+    assert later.loss == expected
+
+
+def test_subnormal_and_huge_numbers_are_computed_with_like_others() -> None:
+    """Small integers times powers of two, so that no sum rounds: products of the smallest and the largest are there."""
+    rng = np.random.default_rng(0)
+    X: np.ndarray = rng.integers(-3, 4, (32, 5)).astype(float)
+    W: np.ndarray = rng.integers(-3, 4, (3, 5)).astype(float)
+    y: np.ndarray = rng.integers(-3, 4, 32).astype(float)
+    tiny, large = np.ldexp(X, -1030), np.ldexp(W, 1020)
+    assert (np.abs(tiny[X != 0]) < sys.float_info.min).all()
+    for k in (1, 3):
+        expected = np.ldexp(hessian_power(X, y, W[:k]), -1030 + 1020 - 1030 + 1000)
+        assert (hessian_power(tiny, np.ldexp(y, 1000), large[:k]) == expected).all()
+    arguments = {"activation": "quadratic", "loss": "squared", "centre": 1.0}
+    ordinary = gradient(X, y, np.ldexp(W, -10), np.ones(3), **arguments)
+    found = gradient(tiny, y, large, np.ones(3), **arguments)
+    assert (found.outputs == ordinary.outputs).all()
+    assert (found.gradient == np.ldexp(ordinary.gradient, -1030)).all()
+    huge = gradient(np.ldexp(X, 1000), y, np.ldexp(W, -1010), np.ones(3), **arguments)
+    assert (huge.gradient == np.ldexp(ordinary.gradient, 1000)).all()
+    usual = normal_equations(X, y, np.ldexp(W, -10), activation="relu")
+    others = normal_equations(tiny, np.ldexp(y, 900), large, activation="relu")
+    assert (others.gram == usual.gram).all()
+    assert (others.target == np.ldexp(usual.target, 900)).all()
 
 
 @pytest.mark.parametrize("name", ["1-cos", "utanh", "log(cosh(u))", "gelu"])
