@@ -246,3 +246,12 @@ def test_the_noise_of_b4s_fresh_labels_is_its_own() -> None:
     error = 8 * fresh.std() / math.sqrt(400_000) + float(found.errors)
     assert abs(float(found.value) - (fresh.mean() - seen)) <= error
     assert float(found.errors) == pytest.approx(5 * fresh.std() / math.sqrt(12 << 16), rel=0.02)
+
+
+@pytest.mark.parametrize("label", ["B.2/interval", "B.3/projection"])
+@pytest.mark.parametrize("fields", [{"eta_last": 1e4, "d": 5}, {"eta_last": 1e5, "d": 2}])
+def test_neurons_of_any_size_have_a_test_error_in_closed_form(label: str, fields: dict[str, Any]) -> None:
+    # |w|^2 is beyond 709, where e^{w.w'} is no double
+    e = Experiment(Setting(**{"link": "z1**2-1", "loss": "huber(1)", "n": 100, "m": 4, **fields}), 0)
+    assert np.square(e.outer.W).sum(axis=1).max() > 709
+    assert find_claim(label).check(e, DELTA).outcome == "holds"
