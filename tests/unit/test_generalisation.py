@@ -129,7 +129,8 @@ def test_the_covariance_of_cosines_is_that_of_fifty_digits(scale: float) -> None
     # for neurons in all directions, and for pairs that are equal, opposite or near each other
     rng = np.random.default_rng(4)
     W = scale * rng.standard_normal((3, 4))
-    W, b = np.concatenate((W, -W[:1], W[:1], W[:1] + 0.5 * min(scale, 1.0))), rng.standard_normal(6)
+    near = W[:1] + 0.5 * min(scale, 1.0) * rng.standard_normal(4)
+    W, b = np.concatenate((W, -W[:1], W[:1], near)), rng.standard_normal(6)
     found = _cosine_moments(W, b, [], np.empty((6, 0))).covariance
     with mpmath.workdps(50):
         for i in range(6):
