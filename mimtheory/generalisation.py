@@ -102,11 +102,23 @@ def _cosine_moments(W: Floats, b: Floats, hermite: _Hermite, inside: Floats) -> 
     """
     gram = W @ W.T
     damping = np.exp(-np.diag(gram) / 2)
-    plus, minus = np.expm1(gram) * np.cos(b[:, None] - b), np.expm1(-gram) * np.cos(b[:, None] + b)
+    plus = _damped_expm1(W, gram, damping, 1) * np.cos(b[:, None] - b)
+    minus = _damped_expm1(W, gram, damping, -1) * np.cos(b[:, None] + b)
     shared = np.zeros_like(b)
     for index, coefficient in hermite:
         shared -= coefficient * np.prod(inside**index, axis=1) * np.cos(b + index.sum() * math.pi / 2)
-    return _Moments(1 - damping * np.cos(b), np.outer(damping, damping) * (plus + minus) / 2, damping * shared)
+    return _Moments(1 - damping * np.cos(b), (plus + minus) / 2, damping * shared)
+
+
+def _damped_expm1(W: Floats, gram: Floats, damping: Floats, sign: int) -> Floats:
+    """e^{-(s+s')/2} (e^{sign G} - 1), (m, m), where e^{sign G} alone need not be a double."""
+    from scipy.spatial.distance import cdist  # takes longer to import than everything else here
+
+    both, small = np.outer(damping, damping), np.abs(gram) < 1  # for which a difference would lose digits
+    # of the vectors, not by the Gram matrix: its rounding is that of s, which the exponent must not have
+    apart = np.exp(-cdist(W, sign * W, "sqeuclidean") / 2) - both
+    together: Floats = np.where(small, both * np.expm1(np.where(small, sign * gram, 0.0)), apart)
+    return together
 
 
 def _quadrature_moments(
@@ -177,10 +189,10 @@ def _mean_square(network: Network, hermite: _Hermite, inside: Floats, mean: floa
 def _combined(moments: _Moments, network: Network, mean: float, variance: float) -> Rounded:
     a, bias = network.a, network.centre + float(network.a @ moments.means) - mean
     value = float(a @ moments.covariance @ a) - 2 * float(a @ moments.with_link) + variance + bias**2
-    # m^2 products, each entry with some twenty roundings
+    # m^2 products, each entry with some twenty roundings and those of an exponent of d terms: x e^{-x} is below 1/2
     spread = np.sqrt(np.abs(np.diag(moments.covariance)) + moments.means**2)
     size = float(np.abs(a) @ spread) + abs(network.centre) + math.sqrt(variance) + abs(mean)
-    return Rounded(value, (40 + a.size) * EPS * size**2)
+    return Rounded(value, (40 + a.size + network.W.shape[1]) * EPS * size**2)
 
 
 def sampled_error(

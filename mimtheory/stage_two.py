@@ -210,7 +210,8 @@ def _step(problem: OuterProblem) -> float:
             f"loss = {problem.loss.text!r} has a derivative that jumps; allowed for gradient descent: a loss with "
             "finite L2; solver='exact' serves every loss"
         )
-    return 1 / problem.smoothness
+    # a constant objective has no curvature to fit a step to, and no gradient either
+    return 1 / problem.smoothness if problem.smoothness else 1.0
 
 
 def steps_to_reach(path: Path, least: float, left: float) -> int | None:
@@ -248,6 +249,8 @@ def _minimise_smooth(problem: OuterProblem) -> Floats:
     curvature = problem.loss.L2 if math.isfinite(problem.loss.L2) else 1 / scale
     values, vectors = np.linalg.eigh(problem.gram)
     kept = values > 1e-14 * values[-1]
+    if not kept.any():
+        return np.zeros(values.size)  # no feature moves a prediction, and L-BFGS knows no problem without variables
     # in these coordinates the Hessian is near the identity wherever l'' is near `curvature`
     basis = vectors[:, kept] / np.sqrt(curvature * values[kept] + problem.beta2)
     features, v = problem.Phi @ basis, np.zeros(int(kept.sum()))

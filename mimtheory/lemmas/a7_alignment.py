@@ -63,11 +63,18 @@ def ratios(e: Experiment) -> Rounded:
 
 
 def first_ratio(e: Experiment) -> Rounded:
-    """That of one neuron, so that trials are independent."""
-    if e.population.p == 0 or not resolved(e)[0]:
+    """That of one neuron, so that trials are independent.
+
+    Undecided where its part in V_hat is rounding: that selects by the ratio itself, and among the other draws alone
+    `too_early` may fail more often than with probability delta.
+    """
+    if e.population.p == 0 or not e.run.final.value[0].any():
         return Rounded(np.empty(0))
-    found = ratios(e)
-    return Rounded(found.value[:1], found.errors[:1])
+    inside, outside = parts(e, e.run.final.value[:1])
+    error = max(block_error(e), 1e-300)
+    if inside[0] <= 2 * error:
+        return Rounded(outside / (2 * error), math.inf)
+    return Rounded(outside / inside, _ratio_errors(e, inside, outside / inside))
 
 
 def first_angle(e: Experiment) -> Rounded:

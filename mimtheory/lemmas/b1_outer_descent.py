@@ -50,9 +50,14 @@ def _error(problem: OuterProblem, a: Floats) -> float:
     return EPS * ((a.size + 2) * products + 60 * problem.value(a))
 
 
+def _applies(e: Experiment) -> bool:
+    """Whether descent has a step size and something to do: l' is Lipschitz, and not all features are 0."""
+    return bool(np.isfinite(e.setting.loss.L2)) and e.outer.reference.top > 0
+
+
 def excess(e: Experiment) -> Rounded:
-    """Objective after each number of steps, less that of the minimiser."""
-    if not np.isfinite(e.setting.loss.L2):
+    """Objective after each number of steps, less that of the minimiser; empty where the claims do not apply."""
+    if not _applies(e):
         return Rounded(np.empty(0))
     values, least, _, error = _descent(e.outer)
     return Rounded(values[1:] - least, 2 * error)
@@ -60,7 +65,8 @@ def excess(e: Experiment) -> Rounded:
 
 @lemma.claim("D", r"L(a_t) - L(a_*) \le \frac{\|a_*\|^2}{2\eta_2 t},\quad \eta_2 = 1/L_s", measured=excess)
 def rate(e: Experiment) -> Rounded:
-    """Any a may stand for the minimiser: the bound compares with the one that the solver found."""
+    """Any a may stand for the minimiser: the bound compares with the one that the solver found. Skipped where l' jumps
+    or all features are 0 and the objective is constant, as is the next."""
     return _rate(e, 1.0)
 
 
@@ -72,7 +78,7 @@ def rate_of_acceleration(e: Experiment) -> Rounded:
 
 
 def _rate(e: Experiment, power: float) -> Rounded:
-    if not np.isfinite(e.setting.loss.L2):
+    if not _applies(e):
         return Rounded(np.empty(0))
     _, _, eta2, _ = _descent(e.outer)
     a = e.outer.minimiser
@@ -103,7 +109,7 @@ def linear_rate_of_acceleration(e: Experiment) -> Rounded:
 
 
 def _linear(e: Experiment, power: float) -> Rounded:
-    if not np.isfinite(e.setting.loss.L2):
+    if not _applies(e):
         return Rounded(np.empty(0))
     values, least, eta2, error = _descent(e.outer)
     problem = e.outer.reference

@@ -47,7 +47,7 @@ def deviation(e: Experiment) -> Rounded:
     The expectation is a mean over fresh points of the projected law; its error is five standard deviations.
     """
     a = e.outer.minimiser
-    return _deviation(e, a * min(1.0, A2 / float(np.linalg.norm(a))))
+    return _deviation(e, a * min(1.0, A2 / max(float(np.linalg.norm(a)), 1e-300)))
 
 
 def deviation_where_large(e: Experiment) -> Rounded:

@@ -12,6 +12,7 @@ from mimtheory import concentration as c
 from mimtheory.experiment import Experiment
 from mimtheory.growth import DataBounds, envelope
 from mimtheory.lemmas import REGISTRY, a4_q_norm, find_claim, find_lemma
+from mimtheory.neuron_parts import block_error
 from mimtheory.operators import EmpiricalHessian
 from mimtheory.population import Population
 from mimtheory.setting import Setting
@@ -509,6 +510,18 @@ def alignment(e: Experiment) -> None:
     close(stated(e, "A.7/late"), [(x + lost) / (1 - lost) if lost < 1 else math.inf])
     x = math.sqrt(c.chernoff_quantile(bulk, signal, third))
     close(stated(e, "A.7/too_early"), [(x - lost) / (1 + lost) if x > lost else -math.inf])
+
+
+@pytest.mark.parametrize("steps", [40, 100])
+def test_a7_counts_draws_whose_part_in_the_signal_is_lost_in_rounding(steps: int) -> None:
+    # c0 = 5 is above the outlier of S: every step enlarges the ratio, beyond 1e7 and then beyond all digits
+    design = Setting(link="h2", loss="squared", d=12, n=4000, m=2, centre=5.0, T1=steps, eps0=1e-9)
+    runs = [Experiment(design, seed) for seed in range(6)]
+    outcomes = [find_claim("A.7/too_early").check(e, DELTA).outcome for e in runs]
+    assert "undecided" in outcomes
+    assert set(outcomes) <= {"undecided", "holds"}
+    lost = [e.run.final.value[0] @ e.sample.split.V_hat for e in runs]
+    assert steps == 40 or max(abs(float(part[0])) for part in lost) < 2 * min(map(block_error, runs))
 
 
 def test_a7_without_a_draw() -> None:

@@ -246,3 +246,37 @@ def test_the_noise_of_b4s_fresh_labels_is_its_own() -> None:
     error = 8 * fresh.std() / math.sqrt(400_000) + float(found.errors)
     assert abs(float(found.value) - (fresh.mean() - seen)) <= error
     assert float(found.errors) == pytest.approx(5 * fresh.std() / math.sqrt(12 << 16), rel=0.02)
+
+
+@pytest.mark.parametrize("label", ["B.2/interval", "B.3/projection"])
+@pytest.mark.parametrize("fields", [{"eta_last": 1e4, "d": 5}, {"eta_last": 1e5, "d": 2}])
+def test_neurons_of_any_size_have_a_test_error_in_closed_form(label: str, fields: dict[str, Any]) -> None:
+    # |w|^2 is beyond 709, where e^{w.w'} is no double
+    e = Experiment(Setting(**{"link": "z1**2-1", "loss": "huber(1)", "n": 100, "m": 4, **fields}), 0)
+    assert np.square(e.outer.W).sum(axis=1).max() > 709
+    assert find_claim(label).check(e, DELTA).outcome == "holds"
+
+
+FLAT = "Piecewise(((u+1000)**2/2, u<-1000), (0, u<1000), ((u-1000)**2/2, True))"
+
+
+@pytest.mark.parametrize("fields", [{"loss": "Max(u,0)", "centre": -10.0}, {"loss": FLAT}])
+def test_the_uniform_deviation_is_0_at_weights_of_0(fields: dict[str, Any]) -> None:
+    # a loss that is flat where all labels are has the minimiser 0
+    e = Experiment(Setting(**{"link": "z1**2-1", "d": 5, "n": 50, "m": 4, **fields}), 0)
+    assert not e.outer.minimiser.any()
+    found = find_claim("B.4/uniform").check(e, DELTA)
+    assert found.outcome == ("vacuous" if "loss" in fields and fields["loss"] == FLAT else "holds")
+    assert found.measured == [0.0]
+
+
+@pytest.mark.parametrize("loss", ["squared", "logcosh", "l1"])
+@pytest.mark.parametrize("fields", [{"eta_last": 1e9}, {"eta_last": 1.0, "a_scale": 1e6}])
+def test_features_that_are_all_0_leave_nothing_to_descend(loss: str, fields: dict[str, Any]) -> None:
+    activation = "-exp(-u**2)/2"  # which is 0 in doubles beyond |u| = 28
+    e = Experiment(Setting(link="z1", d=21, n=20, m=4, activation=activation, loss=loss, **fields), 0)
+    assert not e.outer.Phi.any()
+    assert not e.outer.minimiser.any()
+    outcomes = {label: find_claim(label).check(e, DELTA).outcome for label in ("B.1/rate", "B.1/linear_rate")}
+    assert set(outcomes.values()) == {"skipped"}
+    assert find_claim("B.4/uniform").check(e, DELTA).outcome in ("holds", "vacuous")

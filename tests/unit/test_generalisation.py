@@ -2,12 +2,13 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
 from mimtheory.activations import activation
-from mimtheory.generalisation import Network, ProjectedLaw, distance, sampled_error
+from mimtheory.generalisation import Network, ProjectedLaw, _cosine_moments, distance, sampled_error
 from mimtheory.generalisation import test_error as error_of
 from mimtheory.links import link
 
@@ -121,3 +122,32 @@ def test_points_are_placed_as_they_are_drawn() -> None:
     placed = law.place(each)
     assert (placed[0] == Z).all()
     assert placed[1] == pytest.approx(products, rel=1e-13, abs=1e-13)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.1, 1.0, 5.0, 100.0, 1e4])
+def test_the_covariance_of_cosines_is_that_of_fifty_digits(scale: float) -> None:
+    # for neurons in all directions, and for pairs that are equal, opposite or near each other
+    rng = np.random.default_rng(4)
+    W = scale * rng.standard_normal((3, 4))
+    near = W[:1] + 0.5 * min(scale, 1.0) * rng.standard_normal(4)
+    W, b = np.concatenate((W, -W[:1], W[:1], near)), rng.standard_normal(6)
+    found = _cosine_moments(W, b, [], np.empty((6, 0))).covariance
+    with mpmath.workdps(50):
+        for i in range(6):
+            for j in range(6):
+                w, v = (mpmath.matrix(W[k].tolist()) for k in (i, j))
+                G, damping = (w.T * v)[0], mpmath.exp(-((w.T * w)[0] + (v.T * v)[0]) / 2)
+                first, second = mpmath.mpf(b[i]), mpmath.mpf(b[j])
+                terms = [damping * mpmath.expm1(s * G) * mpmath.cos(first - s * second) / 2 for s in (1, -1)]
+                # each of the two carries some ten roundings; those of an exponent x weigh x e^-x, less than 1/2
+                size = max(mpmath.fabs(damping * G), *map(mpmath.fabs, terms)) if abs(G) < 1 else 1
+                assert mpmath.fabs(sum(terms) - found[i, j]) <= 20 * 2.0**-52 * size
+
+
+@pytest.mark.parametrize("name", ["1-cos", "sqrt", "asymmetric", "logcosh", "tanh", "relu"])
+@pytest.mark.parametrize("scale", [1e3, 1e150])
+def test_large_neurons_have_a_finite_distance(name: str, scale: float) -> None:
+    network, _ = problem(8, name, scale)
+    other = Network(network.W[::-1].copy(), network.a, network.b, network.centre, network.activation)
+    with np.errstate(over="ignore"):  # of the Gram matrix, whose exponentials are 0
+        assert math.isfinite(float(distance(network, other).value))

@@ -241,3 +241,13 @@ def test_the_envelope_of_a_loss_with_a_jump_aside_is_the_least_of_its_sum() -> N
         # a grid of step h misses the least value by at most h^2/8 times the curvature 3, and its place by h
         assert value[0] - 1e-12 <= sums.min() <= value[0] + 2e-9
         assert slope[0] == pytest.approx((u - x[sums.argmin()]) / 0.5, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", ["squared", "logcosh", "l1"])
+def test_without_features_nothing_is_learnt(name: str) -> None:
+    problem = OuterProblem(np.zeros((5, 3)), np.arange(5.0), loss(name), 0.0, 0.0)
+    assert (minimise(problem) == np.zeros(3)).all()
+    if name != "l1":
+        path = gradient_descent(problem, 4)
+        assert (path.a == np.zeros(3)).all()
+        assert (path.values == path.values[0]).all()
