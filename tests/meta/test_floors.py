@@ -16,6 +16,7 @@ FLOORS = [
             "rounding",
             "relations",
             "polynomials",
+            "surd_spans",
             "balls",
             "expressions",
             "ball_functions",
