@@ -9,7 +9,7 @@ from mimtheory import link_exponents
 from mimtheory.certificate import making
 from mimtheory.enclosures import Enclosure, Problem, enclose
 from mimtheory.link_exponents import exponents, leaps
-from mimtheory.links import ZOO, link
+from mimtheory.links import ZOO, Link, link
 
 TURN = [[Fraction(3, 5), Fraction(-4, 5)], [Fraction(4, 5), Fraction(3, 5)]]
 REFLECTION = [[Fraction(a, 3) for a in row] for row in ([1, 2, 2], [2, 1, -2], [2, -2, 1])]
@@ -64,10 +64,16 @@ def test_many_square_roots_cost_little(text: str, expected: tuple[int, ...]) -> 
 def test_the_leaps_count_as_time_that_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float] = []
     real = link_exponents.leaps
-    monkeypatch.setattr(link_exponents, "leaps", lambda g: (time.sleep(0.3), real(g))[1])
-    monkeypatch.setattr(
-        link_exponents, "enclose", lambda p, radius, until: (given.append(until - time.monotonic()), None)[1]
-    )
+
+    def slow(g: Link) -> tuple[int, ...]:
+        time.sleep(0.3)
+        return real(g)
+
+    def watched(problem: Problem, radius: float, until: float) -> None:
+        given.append(until - time.monotonic())
+
+    monkeypatch.setattr(link_exponents, "leaps", slow)
+    monkeypatch.setattr(link_exponents, "enclose", watched)
     exponents("h4+h4", "squared", time_limit=1.0)
     assert given[0] < 0.75 - 0.3 + 0.01
 
