@@ -123,6 +123,7 @@ def enclose(
         r = 3, 4, piecewise line          dyadic boxes                   dyadic boxes in a rotated basis
         r <= 3, smooth or noisy           Gauss-Legendre products        boxes for a near piecewise line
         r <= 4, formula, no such line     boxes for a near line          the same in a rotated basis
+        r <= 3, line, tiny noise          boxes, noise as a variable     the same in a rotated basis
         ================================  =============================  ==================================
 
         A formula of one's own whose l' is a bounded piecewise line goes the ways of the zoo.
@@ -213,11 +214,14 @@ def _routes(problem: Problem, route: int) -> list[_Route]:
     r = problem.link.r
     line, smooth = piecewise_line(problem.loss), smooth_derivative(problem.loss, problem.noise)
     if problem.loss.code < 0 and line is None:
-        return _routes_of_formula(problem, route)
+        return _routes_of_boxes(problem, route)
     routes: list[_Route] = []
     if line is not None and route == 1 and is_quadratic(problem.u):
         routes.append(("Fourier integral of a quadratic", _fourier(problem, line)))
     routes += _additive_routes(problem, route)
+    if line is not None and problem.noise and smooth is None:
+        # too long a table: the noise is small against the kinks
+        return [*routes, *_routes_of_boxes(problem, route)]
     if line is not None and not problem.noise and r <= 4:
         if route == 1:
             routes.append(("dyadic boxes", _boxes(problem.u, line, r)))
@@ -241,8 +245,9 @@ def _routes(problem: Problem, route: int) -> list[_Route]:
     return routes
 
 
-def _routes_of_formula(problem: Problem, route: int) -> list[_Route]:
-    """For a bounded l' that is smooth between the kinks of a formula; the noise is one more variable."""
+def _routes_of_boxes(problem: Problem, route: int) -> list[_Route]:
+    """For a bounded l' that is smooth between the kinks of a formula, or a line with the least noise; the noise is one
+    more variable."""
     near = _near_line(problem.loss) if problem.noisy_u.r <= 4 else None
     if near is None:
         return []

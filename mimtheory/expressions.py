@@ -15,13 +15,22 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import sympy
 
-__all__ = ["canonical_text", "parsed", "read_expression", "supremum", "syntax_tree"]
+__all__ = [
+    "MOST_BITS",
+    "bounded_power",
+    "canonical_text",
+    "exact_number",
+    "parsed",
+    "read_expression",
+    "supremum",
+    "syntax_tree",
+]
 
 Floats = NDArray[np.float64]
 
 _PARSING = threading.Lock()
 
-_LENGTH, _NODES, _EXPONENT, _BITS = 500, 200, 20, 4096
+_LENGTH, _NODES, _EXPONENT, MOST_BITS = 500, 200, 20, 4096
 _PLAIN = ("sin", "cos", "tan", "exp", "log", "sqrt", "sinh", "cosh", "tanh", "atan", "asinh", "erf", "Abs", "sign")
 _FUNCTIONS = (*_PLAIN, "Max", "Min", "Piecewise")
 _RELATIONS = {ast.Lt: "StrictLessThan", ast.LtE: "LessThan", ast.Gt: "StrictGreaterThan", ast.GtE: "GreaterThan"}
@@ -82,7 +91,7 @@ def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":
 
     match node:
         case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-            number = _number(ast.get_source_segment(text.strip(), node) or "0")
+            number = exact_number(ast.get_source_segment(text.strip(), node) or "0")
             if number is None:
                 raise refuse()
             return sympy.Rational(number.numerator, number.denominator)
@@ -96,7 +105,7 @@ def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":
             exponent = _read(right, text, variable)
             if not (2 * exponent).is_Integer or abs(exponent) > _EXPONENT:
                 raise refuse()
-            power = _power(_read(left, text, variable), exponent)
+            power = bounded_power(_read(left, text, variable), exponent)
             if power is None:
                 raise refuse()
             return power
@@ -114,16 +123,16 @@ def _read(node: ast.expr, text: str, variable: str) -> "sympy.Expr":
     raise refuse()
 
 
-def _number(text: str) -> Fraction | None:
+def exact_number(text: str) -> Fraction | None:
     """A decimal number, exactly; None for one in another base, or whose exponent would fill the memory."""
     match = re.fullmatch(r"[\d_]*\.?[\d_]*(?:[eE]([+-]?[\d_]{1,6}))?", text)
-    return None if match is None or abs(int(match.group(1) or 0)) > _BITS // 4 else Fraction(text)
+    return None if match is None or abs(int(match.group(1) or 0)) > MOST_BITS // 4 else Fraction(text)
 
 
-def _power(base: "sympy.Expr", exponent: "sympy.Expr") -> "sympy.Expr | None":
+def bounded_power(base: "sympy.Expr", exponent: "sympy.Expr") -> "sympy.Expr | None":
     """base**exponent; None where powers of powers would make a number of too many digits or an exponent above 20."""
     size = max(int(base.p).bit_length(), int(base.q).bit_length()) if base.is_Rational else 0
-    if size * abs(exponent) > _BITS:
+    if size * abs(exponent) > MOST_BITS:
         return None
     power = base**exponent
     return None if power.is_Pow and power.exp.is_Rational and abs(power.exp) > _EXPONENT else power

@@ -29,7 +29,7 @@ from mimtheory.line_integrals import LineIntegrals
 from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.parametric_hessian import has_parameters, parametric_moments
-from mimtheory.polynomial_derivatives import exact_moments
+from mimtheory.polynomial_derivatives import MOST_TERMS, exact_moments
 from mimtheory.smooth_derivatives import smooth_derivative
 from mimtheory.symmetries import pattern
 
@@ -124,7 +124,8 @@ def expected_hessian(
         if method == "exact":
             raise ValueError(
                 f"method = 'exact': no exact form is known for {problem.link} with {problem.loss}; allowed: a "
-                "polynomial l', or r = 1 with a piecewise linear l' and no label noise"
+                f"polynomial l' of at most {MOST_TERMS:,} terms in z, or r = 1 with a piecewise linear l' and no label "
+                "noise"
             )
     if method == "certified" or (method == "auto" and (digits is not None or time_limit is not None)):
         return replace(_certified(problem, digits, seconds), asked=digits)

@@ -6,9 +6,7 @@ Definitions and proofs: docs/theory/exponents.md.
 import time
 from dataclasses import dataclass
 
-import sympy
 from flint import arb
-from sympy.polys.matrices import DomainMatrix
 
 from mimtheory import links
 from mimtheory.arguments import check_time
@@ -17,7 +15,9 @@ from mimtheory.enclosures import enclose
 from mimtheory.hessian import problem_of
 from mimtheory.links import Link
 from mimtheory.losses import Loss
+from mimtheory.polynomials import Polynomial
 from mimtheory.rank_bounds import spectrum_bounds
+from mimtheory.surd_spans import Row, combined, complement, number, reduced
 
 __all__ = ["Exponents", "exponents", "leaps"]
 
@@ -68,7 +68,8 @@ def exponents(
     centre, label_noise : float
         In units of y.
     time_limit : float
-        Seconds for what is proved of C and E[T z] together. As for `certify`, what is under way then may end later.
+        Seconds, of which what is proved of C and E[T z] has what the leaps leave. As for `certify`, what is under way
+        then may end later.
 
     Raises
     ------
@@ -84,9 +85,9 @@ def exponents(
     """
     check_time(time_limit)
     g, seconds = links.link(link), float(time_limit)
-    found = leaps(g)
     problem = problem_of(g, loss, centre, label_noise)
     start, kept = time.monotonic(), (1 - _SHARE) * seconds
+    found = leaps(g)
     balls = enclose(problem, _RADIUS, start + _SHARE * seconds)
     certificate = certify(problem, max(start + seconds - time.monotonic(), kept), known=balls)
     generative: int | None = None
@@ -141,50 +142,57 @@ def leaps(g: Link) -> tuple[int, ...]:
 
     With U spanned by the directions that are known, G = exp(Laplacian/2) g is written in coordinates s along U and t
     along its complement. The next leap is the least degree k >= 1 in t of a monomial, and what becomes known are the
-    directions on which the forms of degree k in t depend.
+    directions on which the forms of degree k in t depend: the complement keeps those that no covector of them sees.
+
+    Parameters
+    ----------
+    g : Link
+
+    Source: docs/theory/exponents.md, Exponents of a link.
     """
-    G, z = g.polynomial.heat(1).to_sympy(), sympy.symbols(f"z1:{g.r + 1}")
-    roots = [sympy.sqrt(s) for s in sorted(g.polynomial.parts) if s > 1]
-    K = sympy.QQ.algebraic_field(*roots) if roots else sympy.QQ
-    known = DomainMatrix([], (0, g.r), K)
+    G, r = g.polynomial.heat(1), g.r
+    known: list[Row] = []
+    rest = complement([], r)
     found: list[int] = []
-    while known.shape[0] < g.r:
-        rest = known.nullspace() if known.shape[0] else DomainMatrix.eye(g.r, K)
-        step = _next(G, z, known, rest, K)
+    while rest:
+        step = _next(G, known, rest)
         if step is None:
             break
         order, covectors = step
-        # v in the complement with <v, w_j> = covector_j
-        gram = rest * rest.transpose()
-        new = covectors * gram.inv() * rest
-        basis = new.rref()[0].extract(range(new.rank()), range(g.r)).to_field()
-        found += [order] * basis.shape[0]
-        known = known.vstack(basis) if known.shape[0] else basis
+        unseen = complement(covectors, len(rest))
+        found += [order] * (len(rest) - len(unseen))
+        rest = reduced([combined(row, rest) for row in unseen], r)[0]
+        known = complement(rest, r)
     return tuple(found)
 
 
-def _next(
-    G: sympy.Expr, z: "tuple[sympy.Symbol, ...]", known: DomainMatrix, rest: DomainMatrix, K: sympy.Domain
-) -> tuple[int, DomainMatrix] | None:
+def _next(G: Polynomial, known: list[Row], rest: list[Row]) -> tuple[int, list[Row]] | None:
     """Least order of a component beyond the known directions, and the covectors of the directions it depends on."""
-    s, t = sympy.symbols(f"s1:{known.shape[0] + 1}"), sympy.symbols(f"t1:{rest.shape[0] + 1}")
-    rows = [*known.to_Matrix().tolist(), *rest.to_Matrix().tolist()]
-    values = {z[k]: sum(c * row[k] for c, row in zip((*s, *t), rows, strict=True)) for k in range(len(z))}
-    polynomial = sympy.Poly(G.subs(values, simultaneous=True), *s, *t, domain=K)
-    orders = [(sum(index[len(s) :]), index) for index in polynomial.monoms()]
-    positive = [order for order, _ in orders if order]
-    if not positive:
+    if known:
+        variables = [Polynomial.variable(G.r, j) for j in range(G.r)]
+        zero = Polynomial(G.r, {})
+        rows = [*known, *rest]
+        G = G.substitute(
+            [sum((_lifted(row[k], G.r) * v for row, v in zip(rows, variables, strict=True)), zero) for k in range(G.r)]
+        )
+    m = len(known)
+    orders = {sum(index[m:]) for index in G.terms} - {0}
+    if not orders:
         return None
-    least = min(positive)
-    forms: dict[tuple[int, ...], sympy.Poly] = {}
-    for index, c in polynomial.terms():
-        if sum(index[len(s) :]) == least:
-            part = sympy.Poly({index[len(s) :]: c}, *t, domain=K)
-            forms[index[: len(s)]] = forms.get(index[: len(s)], sympy.Poly(0, *t, domain=K)) + part
-    covectors = []
-    for form in forms.values():
-        derivatives = {form}
-        for _ in range(least - 1):
-            derivatives = {d.diff(x) for d in derivatives for x in t}
-        covectors += [[K.from_sympy(d.coeff_monomial(x)) for x in t] for d in derivatives if not d.is_zero]
-    return least, DomainMatrix(covectors, (len(covectors), len(t)), K)
+    order = min(orders)
+    covectors: dict[tuple[int, ...], Row] = {}
+    for index, surd in G.terms.items():
+        if sum(index[m:]) != order:
+            continue
+        for j, exponent in enumerate(index[m:]):
+            if exponent:
+                # up to a factor, the derivative of the form by all its variables but one t_j has this entry at t_j
+                beside = (*index[: m + j], exponent - 1, *index[m + j + 1 :])
+                row = covectors.setdefault(beside, [number({})] * len(rest))
+                row[j] = number({s: value * exponent for s, value in surd.items()})
+    return order, list(covectors.values())
+
+
+def _lifted(x: Polynomial, r: int) -> Polynomial:
+    """A number as a constant in r variables."""
+    return Polynomial.from_terms(r, {(0,) * r: x.terms.get((0,), {})})

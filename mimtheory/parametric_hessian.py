@@ -18,7 +18,7 @@ import sympy
 
 from mimtheory import links, losses
 from mimtheory.closed_forms import closed_form, exact_integral
-from mimtheory.expressions import parsed
+from mimtheory.expressions import MOST_BITS, exact_number, parsed
 from mimtheory.links import MAX_DEGREE, MAX_R, Link
 from mimtheory.losses import Loss
 
@@ -31,6 +31,7 @@ _GREEK = (
 _NAME = re.compile(rf"\b(?:[a-tvw]|{'|'.join(_GREEK)})\b(?!\s*=)")  # not the keyword in "huber(delta=1)"
 _U = sympy.Symbol("u", real=True)
 _MOST_TERMS = 5_000  # seconds for SymPy
+_MOST_DEGREE = 400  # in variables and parameters together
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,23 @@ def _most_terms(value: sympy.Expr) -> int:
     return 1
 
 
+def _growth(value: sympy.Expr) -> tuple[int, int, int]:
+    """Bounds on the bits of numerators and of denominators, and on the degree, that in parameters included, after
+    expansion."""
+    if value.is_Rational:
+        return int(abs(value.p)).bit_length(), (int(value.q) - 1).bit_length(), 0
+    if value.is_Pow and value.exp.is_Rational:
+        p, q, degree = (math.ceil(size * abs(value.exp)) for size in _growth(value.base))
+        return (p, q, degree) if value.exp > 0 else (q, p, degree)
+    if not value.args:
+        return 0, 0, 1
+    over, under, degrees = zip(*map(_growth, value.args), strict=True)
+    if value.is_Mul:
+        return sum(over), sum(under), sum(degrees)
+    # over the product of the denominators
+    return max(over) + sum(under) + len(over).bit_length(), sum(under), max(degrees)
+
+
 def _check_terms(text: str, count: int) -> None:
     if count > _MOST_TERMS:
         raise ValueError(f"{text[:60]!r} expands to as many as {count:,} terms; allowed: up to {_MOST_TERMS:,}")
@@ -271,24 +289,29 @@ class _Reader:
         """The expression of a node; ValueError naming what is not allowed."""
         match node:
             case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-                return sympy.Rational(Fraction(ast.get_source_segment(self.text.strip(), node) or "0"))
+                number = exact_number(ast.get_source_segment(self.text.strip(), node) or "0")
+                if number is None:
+                    raise self._error(node, "is out of range", "decimals with exponents up to 1024")
+                return sympy.Rational(number)
             case ast.Name(id=name) if _NAME.fullmatch(name) or re.fullmatch(self.variables, name):
                 return sympy.Symbol(name, real=True)
             case ast.UnaryOp(op=ast.USub(), operand=inner):
                 return -self.value(inner)
             case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(k))) if 0 <= k <= MAX_DEGREE:
-                return self.value(left) ** k
+                base = self.value(left)
+                self._check_size(node, base, k, math.comb(_most_terms(base) + max(k, 1) - 1, k))
+                return base**k
             case ast.BinOp(left=left, op=ast.Add(), right=right):
                 return self.value(left) + self.value(right)
             case ast.BinOp(left=left, op=ast.Sub(), right=right):
                 return self.value(left) - self.value(right)
             case ast.BinOp(left=left, op=ast.Mult(), right=right):
-                return self.value(left) * self.value(right)
+                return self._product(node, self.value(left), self.value(right))
             case ast.BinOp(left=left, op=ast.Div(), right=right):
                 divisor = self.value(right)
                 if divisor == 0:
                     raise self._error(node, "divides by 0", "division by numbers and parameters")
-                return self.value(left) / divisor
+                return self._product(node, self.value(left), 1 / divisor)
             case ast.Call(func=ast.Name(id="sqrt"), args=[inner], keywords=[]):
                 return sympy.sqrt(self.value(inner))
             case ast.Call(func=ast.Name(id=name), args=[inner], keywords=[]) if re.fullmatch(r"(h|He)\d{1,2}", name):
@@ -304,9 +327,26 @@ class _Reader:
         k = int(name.lstrip("He").lstrip("h"))
         if k > MAX_DEGREE:
             raise self._error(node, f"has degree {k}", f"degree up to {MAX_DEGREE}")
+        self._check_size(node, inner, k, math.comb(_most_terms(inner) + k, k))
         x = sympy.Symbol("x")
         plain = sympy.hermite_prob(k, x).subs(x, inner)
         return plain if name.startswith("He") else plain / sympy.sqrt(sympy.factorial(k))
+
+    def _product(self, node: ast.expr, left: sympy.Expr, right: sympy.Expr) -> sympy.Expr:
+        self._check_size(node, left, 1, _most_terms(left) * _most_terms(right), _growth(right))
+        return left * right
+
+    def _check_size(
+        self, node: ast.expr, base: sympy.Expr, k: int, terms: int, beside: tuple[int, int, int] = (0, 0, 0)
+    ) -> None:
+        """Refuse base**k, times something that grows as `beside`, before it is made."""
+        over, under, degree = (k * size + more for size, more in zip(_growth(base), beside, strict=True))
+        if max(over, under) > MOST_BITS:
+            raise self._error(node, "has too long a number", f"numerators and denominators up to {MOST_BITS} bits")
+        if degree > _MOST_DEGREE:
+            raise self._error(node, f"has degree {degree}", f"degree up to {_MOST_DEGREE}")
+        if terms > _MOST_TERMS:
+            raise self._error(node, f"expands to as many as {terms:,} terms", f"up to {_MOST_TERMS:,}")
 
     def _error(self, node: ast.expr, problem: str, allowed: str) -> ValueError:
         part = (ast.get_source_segment(self.text.strip(), node) or self.text)[:40]

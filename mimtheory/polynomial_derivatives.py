@@ -19,9 +19,9 @@ from mimtheory.links import Link
 from mimtheory.losses import Loss
 from mimtheory.polynomials import Polynomial, Surd, surd_to_sympy
 
-__all__ = ["ExactMatrix", "ExactMoments", "exact_moments", "exact_moments_by_monomials"]
+__all__ = ["MOST_TERMS", "ExactMatrix", "ExactMoments", "exact_moments", "exact_moments_by_monomials"]
 
-_MOST_TERMS = 20_000
+MOST_TERMS = 20_000  # of l'(c - g)
 _MOST_BITS = 1 << 16
 
 
@@ -95,13 +95,20 @@ def _preprocessed(g: Link, loss: Loss, centre: Fraction, noise: Fraction) -> Pol
     f = g.polynomial
     if noise and len(coefficients) > 2:
         f = f.extended(g.r + 1) + Polynomial.variable(g.r + 1, g.r) * Polynomial.constant(g.r + 1, noise)
-    if math.comb(f.degree * (len(coefficients) - 1) + f.r, f.r) > _MOST_TERMS:
+    if _most_terms(f, len(coefficients) - 1) > MOST_TERMS:
         return None
     u = Polynomial.constant(f.r, centre) - f
     t = Polynomial(f.r, {})
     for c in reversed(coefficients):
         t = t * u + Polynomial.constant(f.r, c)
     return t
+
+
+def _most_terms(f: Polynomial, power: int) -> int:
+    """Bound on the terms of a polynomial of this degree in f: the products of so many of the terms of f and 1, and the
+    monomials of its degree in the variables that it has."""
+    used = sum(any(index[k] for index in f.terms) for k in range(f.r))
+    return min(math.comb(f.size + power, power), math.comb(f.degree * power + used, used))
 
 
 @dataclass(frozen=True)

@@ -174,11 +174,16 @@ class Polynomial:
 
     def substitute(self, values: Sequence["Polynomial"]) -> "Polynomial":
         """The polynomial at values[k] in the place of z_{k+1}."""
+        one = Polynomial.constant(values[0].r, Fraction(1))
+        powers = [[one] for _ in values]
+        for k, value in enumerate(values):
+            for _ in range(max((index[k] for index in self.terms), default=0)):
+                powers[k].append(powers[k][-1] * value)
         result = Polynomial(values[0].r, {})
         for index, surd in self.terms.items():
             product = Polynomial.from_terms(values[0].r, {(0,) * values[0].r: surd})
-            for value, exponent in zip(values, index, strict=True):
-                product = product * value**exponent
+            for power, exponent in zip(powers, index, strict=True):
+                product = product * power[exponent] if exponent else product
             result = result + product
         return result
 

@@ -18,6 +18,7 @@ FLOORS = [
             "norms",
             "relations",
             "polynomials",
+            "surd_spans",
             "balls",
             "expressions",
             "ball_functions",

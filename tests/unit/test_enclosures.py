@@ -10,6 +10,7 @@ from flint import arb
 
 from mimtheory import enclosures as module
 from mimtheory.enclosures import Problem, enclose
+from mimtheory.hessian import expected_hessian
 from mimtheory.links import link
 from mimtheory.losses import loss
 from mimtheory.polynomials import Polynomial
@@ -237,3 +238,37 @@ def test_the_centre_is_exact_where_it_is_no_double() -> None:
         # E clip(c - z, -1, 1) by parts: the integral of P(c - z > v) - P(c - z < -v) over 0 < v < 1
         exact = mpmath.quad(lambda v: mpmath.ncdf(c - v) - mpmath.ncdf(-v - c), [0, 1])
         assert abs(mpmath.mpf(found.mean.mid().str(45, radius=False)) - exact) < mpmath.mpf(10) ** -29
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "noise", "target"),
+    [
+        ("z1**2", "huber(10)", Fraction(1, 1000), 1e-3),
+        ("h4(z1) + h4(z2)", "huber(1)", Fraction(1, 10_000), 2e-2),
+        ("z1**2 + z2", "huber(1000)", Fraction(1, 10), 1e-6),
+    ],
+)
+def test_label_noise_that_is_small_against_the_kinks_is_covered(
+    text: str, name: str, noise: Fraction, target: float
+) -> None:
+    problem = Problem(link(text), loss(name), Fraction(0), noise)
+    first, second = (enclose(problem, target, time.monotonic() + 60, route) for route in (1, 2))
+    assert first is not None
+    assert second is not None
+    assert first.route != second.route
+    assert max(first.radius, second.radius) <= target
+    fast = expected_hessian(text, name, 0.0, float(noise), method="fast")
+    for found in (first, second):
+        assert abs(float(found.mean.mid()) - fast.c0) <= found.radius + fast.radius
+        assert abs(float(found.C[0, 0].mid()) - fast.C[0, 0]) <= found.radius + fast.radius
+
+
+def test_a_parabola_that_huber_does_not_cut_has_the_moments_of_the_squared_loss() -> None:
+    # |u| > 1000 has probability below 1e-200, so that T = -y but there: E T = -1, C = -2 e_1 e_1^T, E[T z_2] = -1
+    problem = Problem(link("z1**2 + z2"), loss("huber(1000)"), Fraction(0), Fraction(1, 10))
+    found = enclose(problem, 1e-6, time.monotonic() + 60)
+    assert found is not None
+    assert found.mean.contains(-1)
+    assert found.C[0, 0].contains(-2)
+    assert found.first[1].contains(-1)
+    assert found.C[0, 1].contains(0)

@@ -1,5 +1,6 @@
 import math
 import re
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -188,3 +189,33 @@ def test_bad_input_is_refused_with_what_is_allowed() -> None:
 def test_expressions_of_too_many_terms_are_refused_before_they_are_made(text: str, name: str) -> None:
     with pytest.raises(ValueError, match=r"as many as [\d,]+ terms; allowed: up to 5,000"):
         expected_hessian(text, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "problem"),
+    [
+        ("1e99999999*a*z1", "1e99999999", "out of range"),
+        ("((((((9**20)**20)**20)**20)**20)**20)*a*z1", "((9**20)**20)**20", "too long a number"),
+        ("((((((9*a)**20)**20)**20)**20)**20)*z1", "(((9*a)**20)**20)**20", "too long a number"),
+        ("1e1000*a*z1*1e1000", "1e1000*a*z1*1e1000", "too long a number"),
+        ("He20(He20(He20(He20(He20(9)))))*a*z1", "He20(He20(He20(9)))", "too long a number"),
+        ("He20(He20(He20(He20(He20(a)))))*z1", "He20(He20(a))", "terms"),
+        ("((1/a)**20)**20*z1", "((1/a)**20)**20*z1", "degree 401"),
+    ],
+)
+def test_what_would_grow_without_limit_is_refused_before_it_is_made(text: str, part: str, problem: str) -> None:
+    started = time.process_time()
+    with pytest.raises(ValueError, match=re.escape(f"link = {text[:60]!r}: {part[:40]!r}")) as refused:
+        expected_hessian(text, "squared")
+    assert problem in str(refused.value)
+    assert time.process_time() - started < 1
+
+
+def test_what_is_large_and_not_too_large_is_read() -> None:
+    H = expected_hessian("a**20*b**20*(z1 + z1**2) + He20(a*z1)/7 + h20(z1)*b", "squared")
+    assert isinstance(H, ParametricHessian)
+    assert H.mean_exact is not None
+    a, b = sympy.symbols("a b", real=True)
+    # E He_20(a z) = 19!! (a^2 - 1)^10, by the generating function
+    expected = -(a**20) * b**20 - sympy.factorial2(19) * (a**2 - 1) ** 10 / 7
+    assert sympy.expand(H.mean_exact - expected) == 0

@@ -6,6 +6,7 @@ import pytest
 import sympy
 from flint import fmpq
 
+from mimtheory.hessian import expected_hessian
 from mimtheory.links import ZOO, link
 from mimtheory.losses import loss
 from mimtheory.polynomial_derivatives import ExactMatrix, exact_moments, exact_moments_by_monomials
@@ -68,3 +69,18 @@ def test_squared_loss_by_hand() -> None:
 def test_what_is_no_polynomial_or_too_large_has_no_exact_moments() -> None:
     assert exact_moments(link("h4"), loss("l1"), Fraction(0), Fraction(0)) is None
     assert exact_moments(link("h20(z1)*1 + z2*z3*z4*z5*z6"), loss("u**10"), Fraction(0), Fraction(0)) is None
+
+
+def test_few_terms_in_many_variables_are_exact() -> None:
+    # six variables with the noise, of which three occur: fewer than 120 products of three of its seven terms
+    g, l, c = link("1e-9*He4(z1)*z1 + He2(z5)"), loss("u**4/4"), Fraction(-1)  # noqa: E741 - the theory's symbol
+    found = exact_moments(g, l, c, Fraction(1, 2))
+    assert found is not None
+    assert found == exact_moments_by_monomials(g, l, c, Fraction(1, 2))
+    # without the first term T = (c - He_2 - xi/2)^3: E T = -1 - 3 (2 + 1/4) - 8
+    assert surd_to_float(found.mean) == pytest.approx(-15.75, rel=1e-12)
+
+
+def test_what_is_too_large_is_refused_with_its_size() -> None:
+    with pytest.raises(ValueError, match="at most 20,000 terms"):
+        expected_hessian("(1 + z1 + z2 + z3 + z4 + z5 + z6)**6", "u**4/4", method="exact")
