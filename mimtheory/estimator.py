@@ -177,7 +177,7 @@ class MultiIndexRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Reg
         Returns
         -------
         (n, n_components) array
-            In units of X.
+            In any units, those of X.
         """
         check_is_fitted(self)
         rows: Floats = validate_data(self, X, reset=False, dtype=np.float64)
