@@ -121,7 +121,7 @@ def test_json_has_what_the_table_says_and_a_reason_beside_what_is_infinite() -> 
 def test_of_many_symmetries_a_table_names_two() -> None:
     found = mimtheory.explore("z1*z2*z3*z4", "l1", d=10, n=100)
     words = re.sub(r"[\s│]+", " ", str(found))
-    assert "g(z1, z2, z3, -z4) = -g(z); g(z1, z2, -z3, z4) = -g(z) and 4 more, T is odd: C = 0." in words
+    assert "g(z1, z2, z3, -z4) = -g(z); g(z1, z2, -z3, z4) = -g(z) and 4 more, T is odd: C = 0, and" in words
     assert "and 4 more" in found._repr_html_()
     assert "g(z2, z1, z3, z4) = g(z)" in str(found.to_dict()["findings"])
 
