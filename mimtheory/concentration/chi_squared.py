@@ -21,13 +21,13 @@ def power_near(weights: Floats) -> float:
 
     Parameters
     ----------
-    weights : array
-        Of either sign, in any units.
+    weights : (k,)
+        Of either sign, in units of T.
 
     Returns
     -------
     float
-        In units of the weights.
+        In units of T.
 
     Source: docs/theory/concentration.md, Scales.
     """

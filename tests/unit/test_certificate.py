@@ -396,3 +396,11 @@ def test_the_rank_does_not_depend_on_the_scale_of_the_loss(delta: str, tmp_path:
 def test_a_time_limit_that_is_none_is_refused_before_the_file_is_read(time_limit: Any) -> None:
     with pytest.raises(ValueError, match=r"time_limit = .*; allowed: a positive number"):
         check_certificate("no-such-file", time_limit)
+
+
+def test_a_check_of_a_narrow_bend_ends_where_no_double_lies_between(tmp_path: Path) -> None:
+    # in one variable the second route halves intervals; the bend is 1e-50 wide
+    made = certify(problem("h2", "huber(1e-50)"))
+    assert made.status == "proved"
+    made.write(tmp_path / "made.json")
+    assert check_certificate(tmp_path / "made.json", time_limit=4.0).status == "undecided"
