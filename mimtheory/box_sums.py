@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 _AT_ONCE = 1 << 15
 _SPENT = 0.25  # share of the allowed error that boxes may take before the rest is refined
 _BLOCK = 64
+# boxes of this width have corners and midpoints that are doubles; those of a narrower one may coincide, and no
+# precision resolves an integral from a point to itself
+_NARROWEST = 2.0**-48
 _ROUNDED = 1 + 2.0**-40  # bounds are sums of less than 2^11 rounded non-negative terms
 
 
@@ -48,7 +51,8 @@ class BoxSums(ABC):
         """Values and error bounds (n, columns) of boxes with these lower corners (n, r)."""
 
     def run(self, target: float, deadline: float, most: int) -> int:
-        """Refine until the radius is within the target, or time or boxes run out; the number of boxes, 0 for none."""
+        """Refine until the radius is within the target, or time, boxes or digits run out; the number of boxes, 0 for
+        none."""
         lower, width = self._start()
         front, cells = self._integrate_all(lower, width, deadline), len(lower)
         if front is None:
@@ -58,7 +62,7 @@ class BoxSums(ABC):
             worst = front[1].max(axis=1)
             refine = _to_refine(worst, allowed - spent)
             children = int(np.count_nonzero(refine)) << len(self.even)
-            if children == 0 or cells + children > most:
+            if children == 0 or cells + children > most or width <= _NARROWEST:
                 break
             lower, width = _split(lower[refine], width)
             finer = self._integrate_all(lower, width, deadline)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -105,6 +106,26 @@ def test_a2_given_the_labels(e: Experiment) -> None:
     widened = signal + 3 * p.radius
     between = cross_bound(DELTA / 2)
     close(stated(e, "A.2/total"), [np.linalg.norm([[widened, between], [between, shifted]], 2)])
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        *itertools.product(("perp_block", "perp_edge", "perp", "cross_block"), (2.0**-565, 2.0**565)),
+        ("total", 2.0**-565),
+    ],
+)
+def test_a2_given_the_labels_knows_no_unit_of_t(name: str, unit: float) -> None:
+    # both sides are homogeneous of degree 1, and a power of two changes no digit of T; 1e-170 and 1e170 squared are no
+    # doubles
+    one, other = (
+        Experiment(Setting(link="z1**2-1", loss=f"{factor!r}*u**2/2", d=30, n=200, m=4), 0) for factor in (1.0, unit)
+    )
+    relations = [find_claim(f"A.2/{name}").check(e, 0.1) for e in (one, other)]
+    assert relations[0].outcome == "holds"
+    assert relations[1].outcome in ("holds", "undecided")
+    # the centre, a constant of y, is the same; some hundred roundings of d x d algebra
+    assert relations[1].ratios == pytest.approx(relations[0].ratios, rel=1e-11)
 
 
 def test_a2_has_no_perp_block_where_every_direction_is_hidden() -> None:

@@ -14,6 +14,7 @@ from scipy import integrate, special
 from mimtheory import piecewise_lines
 from mimtheory.balls import midpoint_and_radius, precision
 from mimtheory.box_integrals import box_integrals
+from mimtheory.box_sums import BoxSums
 from mimtheory.closed_forms import closed_form
 from mimtheory.dyadic_cells import CellPolynomial, SideTable, tail_moment
 from mimtheory.gaussian_integrals import gaussian_averages
@@ -248,3 +249,19 @@ def test_an_interpolant_stops_at_its_deadline() -> None:
             assert next(readings) - before <= 60
             before = next(readings)
             assert interpolant(loss(text), Fraction(1, 10**5), before + 5000.0) is not None
+
+
+class _NeverSharp(BoxSums):
+    """The box that holds 7.3 is never known well enough; corners and midpoints must be distinct doubles."""
+
+    def integrate(self, lower: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+        assert ((lower < lower + width / 2) & (lower + width / 2 < lower + width)).all()
+        within = ((lower <= 7.3) & (7.3 < lower + width)).astype(float)
+        return np.zeros_like(lower), within
+
+
+def test_boxes_are_not_split_beyond_the_digits_of_their_corners() -> None:
+    sums = _NeverSharp((False,), 1, 0.0)
+    # 16/0.125 boxes at first, then two at a time down to a width of 2^-48
+    assert sums.run(1e-300, math.inf, 10**6) == 128 + 2 * 45
+    assert sums.total(0) == (0.0, pytest.approx(1.0))

@@ -436,3 +436,11 @@ def test_a_time_limit_that_is_none_is_refused_before_the_file_is_read(time_limit
 def test_a_report_is_no_certificate_and_is_called_what_it_is() -> None:
     with pytest.raises(ValueError, match=r"is not a certificate \(a report of verify\); allowed"):
         check_certificate(Path(__file__).parents[1] / "data" / "report_schema_1.json")
+
+
+def test_a_check_of_a_narrow_bend_ends_where_no_double_lies_between(tmp_path: Path) -> None:
+    # in one variable the second route halves intervals; the bend is 1e-50 wide
+    made = certify(problem("h2", "huber(1e-50)"))
+    assert made.status == "proved"
+    made.write(tmp_path / "made.json")
+    assert check_certificate(tmp_path / "made.json", time_limit=4.0).status == "undecided"
