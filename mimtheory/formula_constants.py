@@ -145,7 +145,8 @@ def vectorised(
     inside = left + (right - left) * (np.arange(60) + 0.5) / 60
     if not np.isfinite(function(inside)).all():
         where = f"[{left:g}, {right:g}]"
-        raise ValueError(f"{argument} = {text!r} is not real and smooth on {where}; allowed: {_ALLOWED}")
+        shown = f"{argument} = {text!r} is not real and smooth on {where}, or beyond 1e308 there"
+        raise ValueError(f"{shown}; allowed: {_ALLOWED}")
     return function
 
 

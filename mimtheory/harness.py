@@ -15,7 +15,7 @@ from mimtheory.plan import Plan
 from mimtheory.population import Population
 from mimtheory.search import FAULTS
 from mimtheory.setting import memory_limit
-from mimtheory.store import Store, content_key, fingerprint
+from mimtheory.store import Store, fingerprint
 from mimtheory.tasks import Row, Task, check_memory, execute, groups_of, tasks_of
 from mimtheory.verdicts import Report
 from mimtheory.workers import run_jobs
@@ -53,7 +53,7 @@ def run(plan: Plan, store: Store, *, command: str, workers: int = 2, progress: P
     tasks = tasks_of(plan)
     rows: dict[Task, Row] = {}
     for task in tasks:
-        if (row := store.get(content_key(task.identity))) is not None:
+        if (row := store.get(task.key)) is not None:
             rows[task] = row
     reused = len(rows)
     _compute([task for task in tasks if task not in rows], rows, store, workers, progress)
@@ -87,7 +87,7 @@ def _compute(todo: list[Task], rows: dict[Task, Row], store: Store, workers: int
         nonlocal done
         for task, row in zip(group, computed, strict=True):
             rows[task] = row
-            store.put(content_key(task.identity), row)
+            store.put(task.key, row)
         done += sum(task.seconds for task in group)
         report(done, total)
 

@@ -56,10 +56,11 @@ class _Reader:
     def read(self) -> Polynomial:
         if not self.text or len(self.text) > _MAX_TEXT:
             raise ValueError(f"link has {len(self.text)} characters; allowed: 1 to {_MAX_TEXT}")
+        allowed = "such as 'h4(z1) + 2*z1*z2**2', with * between factors and ** before powers"
         try:
+            self.text.encode()  # a lone surrogate is no text, which the parser says without naming the argument
             return self._value(syntax_tree(self.text))
-        except (SyntaxError, MemoryError, RecursionError):
-            allowed = "such as 'h4(z1) + 2*z1*z2**2', with * between factors and ** before powers"
+        except (SyntaxError, MemoryError, RecursionError, UnicodeEncodeError):
             raise self._error(self.text, "cannot be read", allowed) from None
 
     def _error(self, part: "str | ast.AST", problem: str, allowed: str) -> ValueError:

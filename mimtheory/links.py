@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mimtheory.arguments import check_integer
 from mimtheory.link_text import MAX_DEGREE, MAX_R, polynomial_of, text_of
-from mimtheory.polynomials import Polynomial, surd_to_float, surd_to_sympy
+from mimtheory.polynomials import Polynomial, Surd, surd_to_float, surd_to_sympy
 
 if TYPE_CHECKING:
     import sympy
@@ -62,6 +62,14 @@ class Link:
         self.polynomial = polynomial
         self.r = polynomial.r
         self.degree = polynomial.degree
+
+    @cached_property
+    def canonical(self) -> str:
+        """A text that equal links share, however they were written: that of the zoo, or else the monomials.
+
+        Longer than `link` reads where there are very many of them.
+        """
+        return next((text for text, polynomial in _zoo() if polynomial == self.polynomial), text_of(self.polynomial))
 
     def __call__(self, Z: Floats) -> Floats:
         """g at the rows of Z, shape (n, r) -> (n,).
@@ -300,6 +308,11 @@ class Link:
         return f"${sympy.latex(self.to_sympy())}$"
 
 
+@cache
+def _zoo() -> tuple[tuple[str, Polynomial], ...]:
+    return tuple((text, link(text).polynomial) for text in ZOO.values())
+
+
 def link(source: Any) -> Link:
     """Make a Link from text, a name of the zoo, a SymPy expression, or a Link.
 
@@ -339,9 +352,16 @@ def _checked(text: str, polynomial: Polynomial) -> Link:
     last = max(k for index in polynomial.terms for k, exponent in enumerate(index) if exponent)
     terms = {index[: last + 1]: surd for index, surd in polynomial.terms.items()}
     reduced = Polynomial.from_terms(last + 1, terms)
-    if not all(math.isfinite(surd_to_float(surd)) for surd in reduced.terms.values()):
+    if not all(map(_is_double, reduced.terms.values())):
         raise ValueError(f"link = {text[:60]!r} has a coefficient beyond 1e308; allowed: finite doubles")
     return Link(text, reduced)
+
+
+def _is_double(surd: Surd) -> bool:
+    try:
+        return math.isfinite(surd_to_float(surd))
+    except OverflowError:  # a rational that is none
+        return False
 
 
 def _from_polynomial(polynomial: Polynomial) -> Link:

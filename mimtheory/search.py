@@ -7,6 +7,7 @@ searched: over seeds, a statement of high probability always has a violation.
 import math
 from contextlib import suppress
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Found:
     faulty: dict[str, Any] | None = None
 
 
-def search(claim: Claim, examples: int = 200, control: Control | None = None) -> Found:
+def search(claim: Claim, examples: int = 200, control: Control | None = None, rng: int = 0) -> Found:
     """Try `examples` settings and draws; a violation beyond derived roundoff is shrunk to a simple one.
 
     Parameters
@@ -65,15 +66,18 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
     examples : int
     control : Control, optional
         A false variant to be searched in the claim's place.
+    rng : int
+        Seed of the path that the search takes; 0 is the seed that Hypothesis makes of the search itself.
 
     Raises
     ------
     ValueError
-        For a claim of level G or P, or for examples below 1.
+        For a claim of level G or P, for examples below 1, or for a seed below 0.
     """
     if claim.probabilistic:
         raise ValueError(f"claim = {claim.label} has level {claim.level}; allowed: I or D (a seed can always be found)")
     check_integer("examples", examples, 1, "an integer from 1")
+    check_integer("rng", rng, 0, "an integer from 0", math.inf)
     profile = settings(
         max_examples=examples,
         deadline=None,
@@ -108,7 +112,8 @@ def search(claim: Claim, examples: int = 200, control: Control | None = None) ->
 
     counterexample = None
     with suppress(NoSuchExample):
-        counterexample = find(st.tuples(strategies.settings(), strategies.seeds()), violates, settings=profile)
+        cases = st.tuples(strategies.settings(), strategies.seeds())
+        counterexample = find(cases, violates, settings=profile, random=Random(rng) if rng else None)
     named = _named(tightest), _named(counterexample)
     return Found(claim.label, tried, max(ratios, default=0.0), *named, len(ratios), _named(faulty))
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -112,7 +113,7 @@ class Setting:
             raise ValueError(f"eta1 = {self.eta1}, beta1 = {beta1}; allowed: a product below 1e308")
 
     def _make_plain(self) -> None:
-        """Numbers of Python, so that equal settings have equal texts whatever they were given as; no zero has a
+        """Numbers of Python, so that equal settings have equal texts whatever these were given as; no zero has a
         sign."""
         whole = ("d", "n", "m", "T1")
         for name in (*whole, "eps0", "a_scale", "label_noise", "eta1", "eta_last", "beta1"):
@@ -188,8 +189,16 @@ class Setting:
         return cls(**values)
 
     def to_json(self) -> str:
-        """Canonical JSON: equal settings have equal texts."""
+        """JSON from which `from_json` makes an equal Setting, with the link as it was written."""
         return json.dumps(self.to_dict(), sort_keys=True)
+
+    @cached_property
+    def canonical(self) -> str:
+        """A text that equal settings share, of which seeds and the keys of rows are made; it need not be readable back.
+
+        `to_json` for a link of the zoo or one that is written in monomials as `Link.canonical` does.
+        """
+        return json.dumps(self.to_dict() | {"link": self.link.canonical}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Setting":

@@ -26,6 +26,7 @@ from mimtheory.relations import Relation
 from mimtheory.search import FAULTS, search
 from mimtheory.setting import Setting, check_fits
 from mimtheory.spectral_costs import ends_seconds
+from mimtheory.store import content_key
 from mimtheory.verdicts import SCHEMA
 
 __all__ = [
@@ -79,6 +80,11 @@ class Task:
         }
 
     @property
+    def key(self) -> str:
+        """Key of its row: equal tasks have equal keys, however the link was written."""
+        return content_key(self.identity | {"setting": self.setting.canonical if self.setting else None})
+
+    @property
     def seconds(self) -> float:
         if self.setting is None:
             return _SEARCH_SECONDS[find_lemma(self.lemma).cost] * self.index
@@ -99,7 +105,7 @@ def predicted_seconds(setting: Setting, cost: Cost) -> float:
 
 def seed_of(setting: Setting, rng: int, index: int) -> np.random.SeedSequence:
     """The seed of one trial, from its content: independent of which other rows a plan has."""
-    words = np.frombuffer(sha256(setting.to_json().encode()).digest(), dtype=np.uint32)
+    words = np.frombuffer(sha256(setting.canonical.encode()).digest(), dtype=np.uint32)
     return np.random.SeedSequence(rng, spawn_key=(*(int(word) for word in words), index))
 
 
@@ -213,7 +219,7 @@ def _row(task: Task, experiment: Experiment | None) -> Row:
     lemma = find_lemma(task.lemma)
     try:
         if experiment is None:
-            results = _searched(lemma.claims[task.names[0]], task.index)
+            results = _searched(lemma.claims[task.names[0]], task.index, task.rng)
         else:
             results = {name: _check(lemma, name, experiment, task.delta) for name in task.names}
     except Exception as problem:
@@ -233,9 +239,9 @@ def _row(task: Task, experiment: Experiment | None) -> Row:
     }
 
 
-def _searched(claim: Claim, examples: int) -> Row:
+def _searched(claim: Claim, examples: int, rng: int) -> Row:
     with _SEARCHING:
-        found = search(claim, examples)
+        found = search(claim, examples, rng=rng)
     return {
         claim.name: {
             "ratio": _plain(found.ratio_worst),

@@ -124,27 +124,44 @@ class Study:
 
 @lru_cache(maxsize=32)
 def _code_of(study: str) -> str:
-    """Hash of the source that decides what a row holds: `measure` with all of its file that it reaches, and
-    two_stages.py.
+    """Hash of the source that decides what a row holds: `measure` with all of its file that it reaches, two_stages.py,
+    and the other files of this package from which it reaches a name, but for this one, which measures nothing.
 
     What only draws or judges is left out: a figure can be drawn anew without measuring again.
     """
-    tree = ast.parse((_HERE / "studies" / f"{study}.py").read_text(encoding="utf-8"))
-    named: dict[str, ast.stmt] = {}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            named[node.name] = node
-        elif isinstance(node, ast.Assign):
-            targets = (name for target in node.targets for name in ast.walk(target))
-            named |= {name.id: node for name in targets if isinstance(name, ast.Name)}
+    named = _named((_HERE / "studies" / f"{study}.py").read_text(encoding="utf-8"))
     reached, todo = set[str](), {"measure"}
     while todo:
         reached |= todo
         used = {name.id for known in todo for name in ast.walk(named[known]) if isinstance(name, ast.Name)}
         todo = (used & set(named)) - reached
     source = "".join(ast.unparse(named[name]) for name in sorted(reached))
-    source += (_HERE / "two_stages.py").read_text(encoding="utf-8")
+    for helper in sorted({"two_stages"} | {_helper(named[name]) for name in reached} - {""}):
+        source += (_HERE / f"{helper}.py").read_text(encoding="utf-8")
     return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def _named(source: str) -> dict[str, ast.stmt]:
+    """The statements of a file by the names that they make."""
+    named: dict[str, ast.stmt] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            named[node.name] = node
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = (name for target in targets for name in ast.walk(target))
+            named |= {name.id: node for name in names if isinstance(name, ast.Name)}
+        elif _helper(node):
+            assert isinstance(node, ast.ImportFrom)
+            named |= {alias.asname or alias.name: node for alias in node.names}
+    return named
+
+
+def _helper(node: ast.stmt) -> str:
+    """The file of this package that a statement imports from, if it is not this one."""
+    module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+    package, _, helper = module.partition(".")
+    return helper if package == "verification" and helper != "study" else ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from mimtheory.registry import Claim
 from mimtheory.relations import Rounded
 from mimtheory.search import search
 from mimtheory.setting import Setting
+from mimtheory.tasks import Task, execute
 
 SEARCHED = [c for lemma in REGISTRY for c in lemma.claims.values() if not c.probabilistic]
 
@@ -215,3 +216,15 @@ def test_claims_of_high_probability_are_never_searched() -> None:
         search(find_claim("A.2/total"), 5)
     with pytest.raises(ValueError, match="examples = 0; allowed: an integer from 1"):
         search(find_claim("A.3/weyl"), 0)
+
+
+def test_another_seed_searches_elsewhere_and_the_same_seed_again_in_the_same_place() -> None:
+    claim = find_claim("A.3/weyl")
+    first, again, other, plain = (search(claim, 20, rng=rng) for rng in (1, 1, 2, 0))
+    assert first == again
+    assert first.tightest != other.tightest
+    assert plain == search(claim, 20)
+    rows = [execute((Task("search", "A.3", ("weyl",), None, 0.5, rng, 20),))[0] for rng in (1, 2)]
+    assert [row["results"]["weyl"]["tightest"] for row in rows] == [first.tightest, other.tightest]
+    with pytest.raises(ValueError, match="rng = -1"):
+        search(claim, 20, rng=-1)

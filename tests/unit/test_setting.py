@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mimtheory.setting import Setting
-from mimtheory.tasks import Task, execute
+from mimtheory.tasks import Task, execute, seed_of
 
 GOOD = {"link": "h2h2", "loss": "huber(1)", "d": 20, "n": 100}
 
@@ -132,3 +132,21 @@ def test_a_setting_shows_what_it_was_told_and_is_made_again_from_that() -> None:
         "Setting(link='h2(z1)', loss='huber(1)', d=50, n=100, activation='logcosh', T1=3, centre='population')"
     )
     assert eval(repr(other)) == other
+
+
+@pytest.mark.parametrize("text", ["h4+h4", "h4(z1)+h4(z2)", "h4(z2) + h4(z1)", " h4(z1) + He4(z2)/sqrt(24)"])
+def test_equal_settings_have_equal_seeds_and_keys_however_the_link_is_written(text: str) -> None:
+    named, spelled = (Setting(link=given, loss="huber(1)", d=5, n=9) for given in ("h4+h4", text))
+    assert named == spelled
+    assert named.canonical == spelled.canonical == named.to_json()  # what is in the zoo keeps its text
+    assert spelled.to_dict()["link"] == spelled.link.text
+    assert seed_of(named, 0, 0).spawn_key == seed_of(spelled, 0, 0).spawn_key
+    keys = {Task("trial", "A.2", (), setting, 0.01, 0, 0).key for setting in (named, spelled)}
+    assert len(keys) == 1
+    assert Task("trial", "A.2", (), Setting(link="h4", loss="huber(1)", d=5, n=9), 0.01, 0, 0).key not in keys
+
+
+def test_a_setting_with_very_many_monomials_survives_json() -> None:
+    s = Setting(link="(1 + z1 + z2 + z3 + z4 + z5)**7", loss="huber(1)", d=5, n=9)
+    assert Setting.from_json(s.to_json()) == s
+    assert len(s.canonical) > 2000

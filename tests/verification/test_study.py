@@ -135,9 +135,10 @@ def test_every_study_has_criteria_points_and_a_caption(study: Study) -> None:
 def test_a_row_belongs_to_the_code_that_measures_and_not_to_that_which_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     source = (study_module._HERE / "studies" / "fig2.py").read_text(encoding="utf-8")
 
-    def digest(text: str) -> str:
+    def digest(text: str, **files: str) -> str:
         study_module._code_of.cache_clear()
-        monkeypatch.setattr(Path, "read_text", lambda self, encoding: text if self.name == "fig2.py" else "")
+        texts = files | {"fig2": text}
+        monkeypatch.setattr(Path, "read_text", lambda self, encoding: texts.get(self.stem, ""))
         found = study_module._code_of("fig2")
         monkeypatch.undo()
         study_module._code_of.cache_clear()
@@ -145,5 +146,20 @@ def test_a_row_belongs_to_the_code_that_measures_and_not_to_that_which_draws(mon
 
     assert digest(source) == digest(source.replace("cosine of the best neuron", "cosine"))
     assert digest(source) != digest(source.replace('"eps0": 1e-3', '"eps0": 1e-2'))
+    # a constant with a type, a class and a helper of another file, each of which measure reaches
+    line = next(line for line in source.splitlines() if line.startswith("def measure("))
+    for known, changed in (
+        ("EXTRA: int = 1", "EXTRA: int = 2"),
+        ("class EXTRA:\n    x = 1", "class EXTRA:\n    x = 2"),
+        (
+            "from verification.statistics import interval as EXTRA",
+            "from verification.statistics import crossing as EXTRA",
+        ),
+    ):
+        before, after = (source.replace(line, f"{extra}\n\n\n{line}\n    EXTRA") for extra in (known, changed))
+        assert digest(before) != digest(after)
+    reaching = source.replace(line, f"from verification.statistics import interval\n\n\n{line}\n    interval")
+    assert digest(reaching, statistics="x = 1") != digest(reaching, statistics="x = 2")
+    assert digest(source, statistics="x = 1") == digest(source, statistics="x = 2")
     # a constant that measure reads
     assert digest(source) != digest(source.replace("STEPS, LATE = 128, 5, 12", "STEPS, LATE = 128, 5, 13"))
