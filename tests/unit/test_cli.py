@@ -14,18 +14,37 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 import mimtheory
 from mimtheory.advisor import EPSILON0, summary_of_assumption
 from mimtheory.assumptions import ASSUMPTIONS
+from mimtheory.cli import main
 from mimtheory.lemmas import REGISTRY, find_lemma
 from mimtheory.plan import read_plan
 
 
-def mim(*words: str) -> subprocess.CompletedProcess[str]:
+def fresh(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as a user starts it: one of each kind, what is timed or killed, and searches
+    whose rows are compared, for Hypothesis also tries constants of the modules that are loaded."""
     return subprocess.run([sys.executable, "-m", "mimtheory", *words], capture_output=True, text=True)
+
+
+def mim(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command in this process: in one of its own it would spend most of its time on imports."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        patch.object(sys, "argv", ["mimtheory", *words]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    # of another kind than an integer the interpreter would make 1 and a line on stderr
+    assert type(ended.value.code) is int
+    return subprocess.CompletedProcess(words, ended.value.code, out.getvalue(), err.getvalue())
 
 
 BAD = [
@@ -104,7 +123,7 @@ def test_bad_input_is_one_line_with_exit_code_2(words: tuple[str, ...], named: t
 def test_bad_input_is_refused_within_a_second(words: tuple[str, ...]) -> None:
     # processor time, for the machine may be busy with other tests
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    mim(*words)
+    fresh(*words)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
 
@@ -113,7 +132,7 @@ def test_bad_input_is_refused_within_a_second(words: tuple[str, ...]) -> None:
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("small")
     words = ("--link", "z1**2 + z1*z2/3", "--loss", "huber(1)", "--d", "20", "--trials", "20", "--out", str(folder))
-    return folder, mim("verify", "A.2", *words)
+    return folder, fresh("verify", "A.2", *words)
 
 
 def test_a_link_of_ones_own_is_verified(small: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -126,7 +145,7 @@ def test_a_link_of_ones_own_is_verified(small: tuple[Path, subprocess.CompletedP
 
 def test_rows_and_export_give_every_stored_trial(small: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = small
-    table = list(csv.DictReader(io.StringIO(mim("export", str(folder), "--csv").stdout)))
+    table = list(csv.DictReader(io.StringIO(fresh("export", str(folder), "--csv").stdout)))
     lines = mim("export", str(folder)).stdout.splitlines()
     assert len(table) == len(lines) == len(mimtheory.rows(folder))
     trials = [row for row in table if row["kind"] == "trial"]
@@ -145,9 +164,9 @@ def test_the_command_of_a_row_computes_the_same_row(
 
 
 def test_the_command_of_a_search_tries_as_many_examples(tmp_path: Path) -> None:
-    mim("verify", "A.1", "--link", "h2", "--d", "9", "--trials", "1", "--examples", "7", "--out", str(tmp_path / "a"))
+    fresh("verify", "A.1", "--link", "h2", "--d", "9", "--trials", "1", "--examples", "7", "--out", str(tmp_path / "a"))
     row = next(row for row in mimtheory.rows(tmp_path / "a") if row["kind"] == "search")
-    mim(*shlex.split(row["command"])[1:], "--trials", "1", "--out", str(tmp_path / "b"))
+    fresh(*shlex.split(row["command"])[1:], "--trials", "1", "--out", str(tmp_path / "b"))
     assert _row_like(row, tmp_path / "b") == row | {"seconds": None}
     assert mim("verify", "A.1", "--examples", "0").stderr.startswith("error: examples = 0; allowed")
 
@@ -177,7 +196,7 @@ def test_a_verify_that_is_killed_resumes_and_loses_nothing(
     run.kill()
     assert run.wait() == -signal.SIGKILL  # it was still at work
     kept = _stored(tmp_path)
-    report = json.loads(mim("verify", "A.2", "--json", *words).stdout)
+    report = json.loads(fresh("verify", "A.2", "--json", *words).stdout)
     assert report["rows_reused"] == kept >= 5
     assert report["rows_computed"] > 0
     whole, resumed = ([row | {"seconds": 0} for row in mimtheory.rows(folder)] for folder in (small[0], tmp_path))
@@ -231,7 +250,7 @@ def test_a_dry_run_as_json_has_what_the_table_says(tmp_path: Path) -> None:
 
 
 def test_explore_shows_expansion_assumptions_bounds_and_window() -> None:
-    run = mim("explore", "h2h2", "--loss", "huber(1)", "--d", "20", "--n", "100000")
+    run = fresh("explore", "h2h2", "--loss", "huber(1)", "--d", "20", "--n", "100000")
     assert run.returncode == 0
     for word in ("(0, 2): 7/10", "Information exponent 2", "assumption_cov", "A.7/prior", "n needed", "T_min = 3"):
         assert word in run.stdout
@@ -259,7 +278,7 @@ def test_explore_shows_both_signs_of_a_where_they_differ() -> None:
 
 
 def test_list_and_explain_name_every_claim_and_the_provenance() -> None:
-    listed, explained = mim("list").stdout, mim("explain", "A.2").stdout
+    listed, explained = fresh("list").stdout, fresh("explain", "A.2").stdout
     for name in ("eigenvalue_form", "perp_block", "perp_edge", "cross_block", "total", "signal_block", "mean"):
         assert f"A.2/{name}" in listed
         assert f"A.2/{name}" in explained
@@ -268,10 +287,10 @@ def test_list_and_explain_name_every_claim_and_the_provenance() -> None:
 
 
 def test_certify_writes_what_check_confirms(tmp_path: Path) -> None:
-    made = mim("certify", "h4+h4", "--loss", "huber(1)", "--out", str(tmp_path / "cert.json"))
+    made = fresh("certify", "h4+h4", "--loss", "huber(1)", "--out", str(tmp_path / "cert.json"))
     assert made.returncode == 0
     assert "full rank 2" in made.stdout
-    checked = mim("check", str(tmp_path / "cert.json"))
+    checked = fresh("check", str(tmp_path / "cert.json"))
     assert checked.returncode == 0
     assert "confirmed" in checked.stdout
     fields = json.loads((tmp_path / "cert.json").read_text())
@@ -299,7 +318,7 @@ def test_certify_says_degenerate_and_undecided() -> None:
 
 
 def test_version_is_one_line() -> None:
-    run = mim("--version")
+    run = fresh("--version")
     assert (run.returncode, run.stdout) == (0, f"mimtheory {mimtheory.__version__}\n")
 
 
