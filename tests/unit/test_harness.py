@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from mimtheory.harness import run
 from mimtheory.lemmas import find_lemma
@@ -20,6 +21,7 @@ from mimtheory.setting import Setting
 from mimtheory.store import Store, rows
 from mimtheory.tasks import Task, check_memory, predicted_total, seed_of, tasks_of
 from mimtheory.terminal import print_report
+from mimtheory.workers import run_jobs
 
 SMALL = Setting(link=link("h2"), loss=loss("huber(1)"), d=12, n=300)
 
@@ -61,6 +63,18 @@ def test_rows_do_not_depend_on_the_number_of_workers(finished: Path, tmp_path: P
     # without the trial that another test adds
     kept = [row for row in rows(finished) if (row["kind"], row["index"]) != ("trial", 20)]
     assert without_time(rows(tmp_path)) == without_time(kept)
+
+
+def test_jobs_have_one_thread_of_blas_each_and_the_threads_of_before_return() -> None:
+    def most_threads(job: int = 0) -> int:
+        return max(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+
+    seen: list[int] = []
+    with threadpool_limits(2, "blas"):
+        assert most_threads() == 2
+        run_jobs([0], most_threads, lambda job, threads: seen.append(threads), 1)
+        assert most_threads() == 2
+    assert seen == [1]
 
 
 def test_the_seed_depends_on_setting_rng_and_index_and_on_nothing_else() -> None:
