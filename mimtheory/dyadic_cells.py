@@ -130,6 +130,7 @@ class SideTable:
         self.order = order
         self._bits = _BITS
         self._ends: dict[float, tuple[list[flint.arb], flint.arb]] = {}
+        self._rows: dict[tuple[float, float], list[float]] = {}
 
     def moments(self, lower: Floats, width: Floats) -> tuple[Floats, Floats, Floats]:
         """Integrals of z^k phi(z) over each interval, (n, order + 1), and phi at its inner and outer end, (n,) each.
@@ -141,20 +142,32 @@ class SideTable:
             pairs = np.stack([starts, np.full(len(starts), width[0])])
         else:
             pairs, inverse = np.unique(np.stack([lower, width]), axis=1, return_inverse=True)
-        table = np.array([self._row(float(start), float(length)) for start, length in pairs.T])[inverse.ravel()]
+        table = np.array(self._all_rows([(float(start), float(length)) for start, length in pairs.T]))[inverse.ravel()]
         return table[:, : self.order + 1], table[:, -2], table[:, -1]
 
-    def _row(self, start: float, length: float) -> list[float]:
-        """Moments and densities of one side, at as many bits as the smallest of them needs."""
-        with precision(self._bits):
-            (low, low_density), (high, high_density) = self._end(start), self._end(start + length)
-            densities = (low_density, high_density) if start >= 0 else (high_density, low_density)
-            balls = (*(b - a for a, b in zip(low, high, strict=True)), *densities)
-            if all(map(_accurate, balls)):
-                return [float(ball) for ball in balls]
-        self._bits *= 2
-        self._ends.clear()
-        return self._row(start, length)
+    def _all_rows(self, pairs: list[tuple[float, float]]) -> list[list[float]]:
+        """Moments and densities of these sides, at as many bits as the smallest of them needs."""
+        rows: list[list[float]] = []
+        while len(rows) < len(pairs):
+            with precision(self._bits):
+                for pair in pairs[len(rows) :]:
+                    # the variables of a box, and the sums over its halves, meet the same sides again
+                    row = self._rows.get(pair) or self._row(*pair)
+                    if row is None:
+                        self._bits *= 2
+                        self._ends.clear()
+                        self._rows.clear()
+                        break
+                    self._rows[pair] = row
+                    rows.append(row)
+        return rows
+
+    def _row(self, start: float, length: float) -> list[float] | None:
+        """Moments and densities of one side, None where the bits are too few."""
+        (low, low_density), (high, high_density) = self._end(start), self._end(start + length)
+        densities = (low_density, high_density) if start >= 0 else (high_density, low_density)
+        balls = (*(b - a for a, b in zip(low, high, strict=True)), *densities)
+        return [float(ball) for ball in balls] if all(map(_accurate, balls)) else None
 
     def _end(self, x: float) -> tuple[list[flint.arb], flint.arb]:
         """Antiderivatives of z^k phi at x, and phi(x): A_k = -x^(k-1) phi + (k - 1) A_(k-2)."""
