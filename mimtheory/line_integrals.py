@@ -221,13 +221,12 @@ class LineIntegrals:
         if self.moments:
             t_weight = parts["T"]
             parts |= {"T+": np.maximum(t_weight, 0), "T-": np.maximum(-t_weight, 0), "T^2": t * t_weight}
-        columns = []
-        for part, power in self.columns:
-            column = parts[part]
+        columns: Floats = np.empty((len(self.columns), *x.shape))
+        for column, (part, power) in zip(columns, self.columns, strict=True):
+            column[:] = parts[part]
             for factor in [square] * (power // 2) + [x] * (power % 2):
-                column = column * factor
-            columns.append(column)
-        return np.stack(columns)
+                column *= factor
+        return columns
 
     def _rounding(self) -> Floats:
         """Bound on what the rounding of g does to the columns of a Lipschitz T: |change of T| <= L2 |change of g|."""
