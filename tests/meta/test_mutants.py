@@ -31,9 +31,12 @@ def test_the_page_lists_exactly_these_mutants_and_no_survivor() -> None:
     assert TABLE.read_text(encoding="utf-8") == table(MUTANTS, [])
 
 
-def test_a_harmless_change_survives() -> None:
-    harmless = Mutant("concentration.py", "import math\n", "import math  # a comment\n", MUTANTS[0].killer)
-    assert survivors((harmless,), workers=1) == [harmless]
+def test_a_harmless_change_survives_and_progress_says_how_many_are_left() -> None:
+    harmless = Mutant("concentration.py", "import math\n", "import math  # a comment\n", MUTANTS[1].killer)
+    lines: list[str] = []
+    assert survivors((harmless,), 1, lines.append) == [harmless]
+    assert lines[0] == "first, without a mutant, the tests that must pass: 1"
+    assert lines[1].startswith("1/1  about 0.0 min left  SURVIVES  concentration.py: import math")
 
 
 def test_help_is_printed_and_nothing_is_run(
@@ -73,14 +76,6 @@ def test_what_is_not_tried_keeps_what_the_page_says(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(program, "survivors", lambda asked, *_: [])
     assert main(["concentration.py"]) == 0
     assert page.read_text() == table((one, two, new), [], (new,))
-
-
-def test_progress_says_how_many_are_left() -> None:
-    harmless = Mutant("concentration.py", "import math\n", "import math  # a comment\n", MUTANTS[1].killer)
-    lines: list[str] = []
-    survivors((harmless,), 1, lines.append)
-    assert lines[0] == "first, without a mutant, the tests that must pass: 1"
-    assert lines[1].startswith("1/1  about 0.0 min left  SURVIVES  concentration.py: import math")
 
 
 @pytest.mark.long
