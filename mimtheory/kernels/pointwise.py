@@ -164,7 +164,7 @@ def _tanh(u: float) -> tuple[float, float]:
     """tanh u and 1 - tanh^2 u = 4 p/(1 + p)^2, p = exp(-2|u|), which does not cancel."""
     e, power = falling(abs(u))
     slope = 4 * (0.0 if abs(u) > 350 else power) / ((2 + e) * (2 + e))
-    return tanh_from(e, u), slope if u == u else u
+    return tanh_from(e, u), slope
 
 
 @inlined
