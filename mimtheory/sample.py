@@ -86,8 +86,11 @@ class Labels:
     @cached_property
     def B_norms(self) -> tuple[float, float]:
         """(|B|_F, |B|_op) of B = diag(T) Z."""
-        gram = (self.Z * self.T[:, None]).T @ (self.Z * self.T[:, None])
-        return float(np.sqrt(np.trace(gram))), float(np.sqrt(np.linalg.eigvalsh(gram)[-1]))
+        exponent = math.frexp(float(np.abs(self.T).max()))[1]  # squares of T may be no doubles
+        B = self.Z * np.ldexp(self.T, -exponent)[:, None]
+        gram = B.T @ B
+        norms = np.sqrt(np.trace(gram)), np.sqrt(np.linalg.eigvalsh(gram)[-1])
+        return math.ldexp(norms[0], exponent), math.ldexp(norms[1], exponent)
 
 
 def fitted_centre(loss: Loss, y: Floats) -> float:
