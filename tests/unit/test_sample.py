@@ -14,7 +14,7 @@ from mimtheory import setting as setting_module
 from mimtheory.losses import LOSS_NAMES, loss
 from mimtheory.population import Population
 from mimtheory.relations import Rounded
-from mimtheory.sample import Sample, fitted_centre
+from mimtheory.sample import Labels, Sample, fitted_centre
 from mimtheory.setting import Setting
 
 
@@ -155,6 +155,9 @@ def test_labels_know_their_parts() -> None:
     assert labels.part(-1) == (pytest.approx(-T[T < 0].sum() / T.size), -T.min())
     B = labels.Z * T[:, None]
     assert labels.B_norms == (pytest.approx(np.linalg.norm(B)), pytest.approx(np.linalg.norm(B, 2)))
+    for power in (-600, 600):
+        scaled = Labels(labels.population, labels.Z, np.ldexp(T, power))
+        assert scaled.B_norms == tuple(np.ldexp(labels.B_norms, power))
 
 
 @pytest.mark.parametrize("text", ["squared", "huber(1)", "l1", "quantile(0.2)", "logcosh"])
