@@ -21,8 +21,8 @@ def power_near(weights: Floats) -> float:
 
     Parameters
     ----------
-        weights : array of any shape
-            Of either sign, in units of T.
+    weights : array of any shape
+        Of either sign, in units of T.
 
     Returns
     -------

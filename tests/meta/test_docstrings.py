@@ -35,6 +35,7 @@ EVALUATES = (
 # Calls what refuses bad input, with values that were checked when the object was made or that it makes itself.
 CHECKED_BEFORE = {
     "losses.Loss.odd": "the formula was read when the loss was made",
+    "links.Link.canonical": "the links of the zoo are read, which are our own",
     "estimator.MultiIndexRegressor.predict": "the activation was read by fit",
     "frontier.measure": "it searches claims of level D only",
 }
