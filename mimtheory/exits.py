@@ -26,7 +26,8 @@ def guarded(application: typer.Typer) -> None:
     """Run a command line and exit: one line for what a user can mend, a traceback only for what nobody foresaw."""
     _print_any_text()
     code = _ended(lambda: application(prog_name=application.info.name or None, standalone_mode=False))
-    flushed = _ended(_flush)
+    # an output that failed before has been told of
+    flushed = code if code in (_OUTPUT, _PIPE) else _ended(_flush)
     if flushed:
         _abandon_output()
     sys.exit(code or flushed)
