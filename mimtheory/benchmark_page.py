@@ -13,7 +13,7 @@ Written by `mimtheory bench --page docs/benchmarks.md`. Competitors take turns; 
 the least and the largest of the rounds. One thread each, by the processor time that it used; threads and the
 verification by the clock on the wall. `ratio` is the time of an engine over that of mimtheory in the same case. `roof`
 is the least time over the measured one: that of one core for the arithmetic in float64, or for reading X from where it
-lies, memory or a cache. The inverse of a competitor's `roof` is the largest ratio that any code could have to it here.
+lies, memory or a cache. `at most` is the inverse of a competitor's `roof`: no code could have a larger ratio here.
 Both limits are measured just before each call, and `roof` is the median of the rounds: other users of a processor can
 halve what a core does from one second to the next. NumPy computes W X^T and then C X, the better of the two
 orientations; `plain` is the other.
@@ -37,8 +37,8 @@ def markdown(result: Benchmark) -> str:
             "",
             f"## {case[0].upper()}{case[1:]}",
             "",
-            "| sizes | engine | time | ratio | roof |",
-            "|---|---|---|---|---|",
+            "| sizes | engine | time | ratio | at most | roof |",
+            "|---|---|---|---|---|---|",
         ]
         lines += [_row(result, timing) for timing in result.timings if timing.case == case]
     if result.exponents:
@@ -54,8 +54,9 @@ def _row(result: Benchmark, timing: Timing) -> str:
     sizes = ", ".join(f"{name} = {size}" for name, size in timing.sizes.items())
     roof = "" if timing.share is None else f"{timing.share:.2f}"
     ratio = "" if timing is first else f"{timing.median / first.median:.2f}"
+    limit = f"{1 / timing.share:.2f}" if timing.share and timing.engine.startswith(("numpy", "torch")) else ""
     spread = f"{_time(timing.median)} ({_time(timing.least)} to {_time(timing.most)})"
-    return f"| {sizes} | {timing.engine} | {spread} | {ratio} | {roof} |"
+    return f"| {sizes} | {timing.engine} | {spread} | {ratio} | {limit} | {roof} |"
 
 
 def _time(seconds: float) -> str:

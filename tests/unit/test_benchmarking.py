@@ -68,12 +68,12 @@ def test_a_share_is_the_median_of_rounds_each_with_its_own_limits(monkeypatch: p
     assert watch.at_best() == (benchmarking._WORK / 0.5, 40 / 0.1)
 
 
-def test_ratios_are_those_of_the_medians() -> None:
+def test_ratios_are_those_of_the_medians_and_limits_those_of_the_roof() -> None:
     ours = Timing("gradient", "mimtheory", {"n": 1}, 2.0, 1.0, 3.0, 8.0, 100.0, 0.5)
     other = Timing("gradient", "numpy", {"n": 1}, 3.0, 3.0, 3.0, 8.0, 100.0, 0.33)
     result = Benchmark((ours, other), work=10.0, bandwidth=100.0, exponents={}, machine={"processor": "one"})
-    assert "| n = 1 | mimtheory | 2 s (1 s to 3 s) |  | 0.50 |" in markdown(result)
-    assert "| n = 1 | numpy | 3 s (3 s to 3 s) | 1.50 | 0.33 |" in markdown(result)
+    assert "| n = 1 | mimtheory | 2 s (1 s to 3 s) |  |  | 0.50 |" in markdown(result)
+    assert "| n = 1 | numpy | 3 s (3 s to 3 s) | 1.50 | 3.03 | 0.33 |" in markdown(result)
 
 
 def test_a_benchmark_without_rounds_is_refused() -> None:
