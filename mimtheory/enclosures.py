@@ -246,8 +246,7 @@ def _routes(problem: Problem, route: int) -> list[_Route]:
 
 
 def _routes_of_boxes(problem: Problem, route: int) -> list[_Route]:
-    """For a bounded l' that is smooth between the kinks of a formula, or a line with the least noise; the noise is one
-    more variable."""
+    """For a formula l', smooth between kinks and bounded, or a line with the least noise, which is a variable."""
     near = _near_line(problem.loss) if problem.noisy_u.r <= 4 else None
     if near is None:
         return []

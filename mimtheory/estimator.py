@@ -33,6 +33,7 @@ _FEWEST = 40  # rows from which on each stage gets half of them
 _RANK = 1e-10  # directions with less than this share of the largest variance are dropped
 
 
+# scikit-learn has no types, and its classes are Any
 class MultiIndexRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Regression on a few unknown directions: a two-layer network trained layer by layer (Algorithm 1).
 
@@ -160,8 +161,7 @@ class MultiIndexRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Reg
         (n,) array
             In units of y.
         """
-        check_is_fitted(self)
-        rows: Floats = validate_data(self, X, reset=False, dtype=np.float64)
+        rows = self._rows(X)
         network = Network(self.weights_, self.outer_, self.biases_, 0.0, activation(self.activation))
         predicted: Floats = self.intercept_ + rows @ self.linear_ + self.scale_ * network(rows)
         return predicted
@@ -179,14 +179,18 @@ class MultiIndexRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Reg
         (n, n_components) array
             In any units, those of X.
         """
-        check_is_fitted(self)
-        rows: Floats = validate_data(self, X, reset=False, dtype=np.float64)
-        along: Floats = rows @ self.subspace_.T
+        along: Floats = self._rows(X) @ self.subspace_.T
         return along
 
     @property
     def _n_features_out(self) -> int:
         return len(self.subspace_)
+
+    def _rows(self, X: ArrayLike) -> Floats:
+        """X as `fit` saw it, or refused."""
+        check_is_fitted(self)
+        rows: Floats = validate_data(self, X, reset=False, dtype=np.float64)
+        return rows
 
     def _generator(self) -> np.random.Generator:
         try:

@@ -835,7 +835,7 @@ def test_the_gradient_is_the_plain_one(
     kind = np.float32 if single else np.float64
     X, W = rng.standard_normal((n, d)).astype(kind), (rng.standard_normal((m, d)) / np.sqrt(d)).astype(kind)
     y, a, b = rng.standard_normal(n), rng.standard_normal(m), rng.standard_normal(m)
-    sigma, l = activation(name), loss(formula)  # noqa: E741
+    sigma, l = activation(name), loss(formula)  # noqa: E741 - the theory's symbol
     found = gradient(X, y, W, a, b, activation=name, loss=formula, centre=0.3, quantities=True)
     G, f, u = plain_gradient(X, y, W, a, b, 0.3, l, sigma)
     assert found.gradient.dtype == kind
@@ -917,7 +917,7 @@ def test_the_gradient_is_that_of_automatic_differentiation(
     outputs = TORCH[name](torch, inputs @ weights.T + torch.tensor(b)) @ torch.tensor(a)
     mean = TORCH[formula](torch, 0.3 + outputs - torch.tensor(y)).mean()
     mean.backward()
-    sigma, l = activation(name), loss(formula)  # noqa: E741
+    sigma, l = activation(name), loss(formula)  # noqa: E741 - the theory's symbol
     _, f, u = plain_gradient(X, y, W, a, b, 0.3, l, sigma)
     off, allowed = gradient_rounding(X, y, W, a, b, l, sigma, f, u, 2.0**-53)
     assert (np.abs(found.outputs - outputs.detach().numpy()) <= 2 * off).all()

@@ -99,7 +99,7 @@ def test_the_split_has_the_same_digits_at_any_scale_of_t(power: int, monkeypatch
     monkeypatch.setattr(operators, "DENSE_LIMIT", 5)
     one, scaled = make(d=80), make(d=80)
     scaled.S_hat = operators.EmpiricalHessian(scaled.X, np.ldexp(scaled.T, power))
-    scaled.population = SimpleNamespace(r=2, c0=math.ldexp(one.population.c0, power))  # type: ignore[assignment]
+    scaled.population = SimpleNamespace(r=2, c0=math.ldexp(one.population.c0, power))  # type: ignore[assignment]  # all that split asks of it
     assert (scaled.split.V_hat == one.split.V_hat).all()
     assert (scaled.split.signal == np.ldexp(one.split.signal, power)).all()
     assert (scaled.split.bulk == np.ldexp(one.split.bulk, power)).all()

@@ -105,7 +105,7 @@ def test_patterns_that_are_known() -> None:
     ],
 )
 def test_a_derivative_that_is_odd_but_for_a_constant_is_recognised(text: str, odd: bool) -> None:
-    l, u = loss(text), np.linspace(0.03, 4, 97)  # noqa: E741
+    l, u = loss(text), np.linspace(0.03, 4, 97)  # noqa: E741 - the theory's symbol
     sums = l.dl(u, 0.0) + l.dl(-u, 0.0)
     assert odd_but_for_a_constant(l) == odd
     assert not odd or np.ptp(sums) < 1e-12
